@@ -1,0 +1,404 @@
+// Package lane decides what a two-door border-control lane does next.
+//
+// It is a pure function: Step(state, now, event) returns the next state and
+// the effects to carry out. It performs no I/O, starts no goroutine, reads no
+// clock and ranges over no map, so that a crossing can be replayed from its
+// journal on another machine and the whole state space can be searched.
+//
+// Two rules explain most of the rest. What frees a person (close, return,
+// evacuate) never waits for anything. What lets a person in (OpenExit) waits
+// for everything: a complete and fresh decision, and an intent that is on disk.
+//
+// Events carry results, never identity: a journal of them replays after the
+// traveller's data has been erased.
+package lane
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Instant is a monotonic time since the daemon started; 0 stands for "never"
+// where a deadline is meant, so a lane's clock starts above 0.
+type Instant time.Duration
+
+// Transaction numbers one traveller's one attempt, from 1; a late answer shows
+// by its number. The shell keeps which UUID a number stands for.
+type Transaction uint32
+
+// Phase is the lane's state by the name it has in the operator's manual.
+type Phase uint8
+
+// The phases in the order in which a traveller meets them, then the ones in
+// which something is wrong.
+const (
+	OutOfService Phase = iota // doors shut, red; opens again by itself when it may
+	Idle                      // green, empty, waiting for a document
+	DocRead                   // chip and MRZ are being read
+	Eligible                  // class, eligibility, register search
+	TakeDoc                   // "take your document back"
+	Enter                     // entry leaf opening or open
+	Sealing                   // entry leaf closing, until closed and locked
+	Inside                    // face capture
+	Decide                    // the decision vector is being completed
+	WaitDB                    // the same after a second: "please wait"
+	Review                    // an officer decides
+	Intend                    // waiting for the intent to be durable
+	Release                   // exit leaf opening or open
+	Clearing                  // exit leaf closing, until closed and locked
+	CheckEmpty                // nobody may be left inside
+	Commit                    // the crossing's record is being made durable
+	DivertOut                 // neutral screen before the entry ever opened
+	DivertIn                  // entry leaf open for a person who goes back
+	Returning                 // entry leaf closing behind that person
+	Multi                     // more than one person inside
+	Luggage                   // an object and nobody inside
+	Hold                      // doors shut, an officer keeps the case
+	Fallback                  // the gate has freed its egress leaf by itself
+	Fault                     // the gate is broken or not heard
+	Evacuate                  // fire, panic or an order: out, whoever it is
+	phases
+)
+
+// Rules are the lane's time limits. All must be positive.
+type Rules struct {
+	DocRead, Qualify           time.Duration
+	TakeDocPrompt, TakeDoc     time.Duration
+	Door                       time.Duration // one whole open-close cycle, see Budget
+	Inside, Decide, WaitDB     time.Duration
+	ReviewAlarm, Review        time.Duration
+	Intend, CheckEmpty, Commit time.Duration
+	DivertOut, Multi           time.Duration
+	LuggageAlarm, HoldAlarm    time.Duration
+	Trapped                    time.Duration // inside without an officer's renewal
+	Fresh                      time.Duration // age of the oldest answer at release
+}
+
+// DefaultRules are the times of the lane table, with the door budget of a gate
+// at its factory parameters.
+func DefaultRules() Rules {
+	s := time.Second
+	return Rules{
+		DocRead: 20 * s, Qualify: 3 * s,
+		TakeDocPrompt: 15 * s, TakeDoc: 30 * s,
+		Door:   Budget(3*s, 8*s, 3*s),
+		Inside: 25 * s, Decide: s, WaitDB: 8 * s,
+		ReviewAlarm: 30 * s, Review: 60 * s,
+		Intend: 2 * s, CheckEmpty: 3 * s, Commit: 2 * s,
+		DivertOut: 8 * s, Multi: 20 * s,
+		LuggageAlarm: 30 * s, HoldAlarm: 60 * s,
+		Trapped: 120 * s, Fresh: 120 * s,
+	}
+}
+
+// Budget is the longest a leaf may take to open, stay open and close without a
+// reversal: 2 × open + hold + 2 × close + 1 s (ABC-LANE 1.0 §7).
+func Budget(openMax, hold, closeMax time.Duration) time.Duration {
+	return 2*openMax + hold + 2*closeMax + time.Second
+}
+
+// Validate reports every limit that is not positive or out of order.
+func (r Rules) Validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"doc_read", r.DocRead},
+		{"qualify", r.Qualify},
+		{"take_doc_prompt", r.TakeDocPrompt},
+		{"take_doc", r.TakeDoc},
+		{"door", r.Door},
+		{"inside", r.Inside},
+		{"decide", r.Decide},
+		{"wait_db", r.WaitDB},
+		{"review_alarm", r.ReviewAlarm},
+		{"review", r.Review},
+		{"intend", r.Intend},
+		{"check_empty", r.CheckEmpty},
+		{"commit", r.Commit},
+		{"divert_out", r.DivertOut},
+		{"multi", r.Multi},
+		{"luggage_alarm", r.LuggageAlarm},
+		{"hold_alarm", r.HoldAlarm},
+		{"trapped", r.Trapped},
+		{"fresh", r.Fresh},
+	} {
+		if f.d <= 0 {
+			errs = append(errs, fmt.Errorf("lane: rule %s: must be positive, not %v", f.name, f.d))
+		}
+	}
+	if r.TakeDocPrompt >= r.TakeDoc {
+		errs = append(errs, errors.New("lane: rule take_doc_prompt: must be shorter than take_doc"))
+	}
+	if r.ReviewAlarm >= r.Review {
+		errs = append(errs, errors.New("lane: rule review_alarm: must be shorter than review"))
+	}
+	if r.HoldAlarm >= r.Trapped {
+		errs = append(errs, errors.New("lane: rule hold_alarm: must be shorter than trapped"))
+	}
+	return errors.Join(errs...)
+}
+
+// State is everything the lane knows. It is comparable: the search uses it as
+// a map key, and replay compares it by ==.
+type State struct {
+	Phase       Phase
+	Transaction Transaction // the current traveller's, or the last one's
+	Live        bool        // Transaction has not been concluded
+
+	Deadline Instant // when Phase gives up; 0 for never
+	Prompt   Instant // when Phase raises its voice; 0 for never
+	Trapped  Instant // when a person inside is let back out; 0 if nobody is
+
+	Gate Gate // as last polled; Link is false when it is not heard
+
+	Document bool   // something lies on the reader
+	Lease    bool   // an officer is present (30 s proof)
+	Closed   bool   // an officer has closed the lane
+	Unfit    Health // what keeps the lane from taking a new traveller
+
+	Vector   Vector  // the decision's inputs
+	Reason   Reason  // why this traveller is diverted, reviewed or held
+	Held     Cause   // who put the lane on hold
+	Retried  bool    // retry_face has been used
+	Opened   bool    // the gate was seen in EXIT_OPEN during this release
+	Intended bool    // this transaction's intent is durable and not settled
+	Freeing  bool    // a person must go back out as soon as the gate can do it
+	Returned bool    // CheckEmpty comes from Returning, not from Clearing
+	Keep     bool    // an officer asked to hold while the exit was open
+	Moved    bool    // Luggage: the gate has been seen in MAINTENANCE
+	Refused  Command // the gate said "later" to this; ask again when it moves
+}
+
+// Start is the lane before it has heard anything.
+func Start() State { return State{Phase: OutOfService} }
+
+// Step returns what follows from e at now. It is total: an event that means
+// nothing in s changes nothing. now never goes back.
+func (r Rules) Step(s State, now Instant, e Event) (State, []Effect) {
+	t := turn{r: r, s: s, now: now, e: e}
+	t.observe()
+	if !t.dominated() {
+		rows[t.s.Phase](&t)
+		t.consistent()
+	}
+	return t.s, t.fx
+}
+
+// turn is one call of Step under way.
+type turn struct {
+	r   Rules
+	s   State
+	now Instant
+	e   Event
+	fx  []Effect
+}
+
+// rows is the transition table: one function a phase, one case a row.
+var rows = [phases]func(*turn){
+	OutOfService: (*turn).outOfService,
+	Idle:         (*turn).idle,
+	DocRead:      (*turn).docRead,
+	Eligible:     (*turn).eligible,
+	TakeDoc:      (*turn).takeDoc,
+	Enter:        (*turn).enter,
+	Sealing:      (*turn).sealing,
+	Inside:       (*turn).inside,
+	Decide:       (*turn).decide,
+	WaitDB:       (*turn).decide,
+	Review:       (*turn).review,
+	Intend:       (*turn).intend,
+	Release:      (*turn).release,
+	Clearing:     (*turn).clearing,
+	CheckEmpty:   (*turn).checkEmpty,
+	Commit:       (*turn).commit,
+	DivertOut:    (*turn).divertOut,
+	DivertIn:     (*turn).divertIn,
+	Returning:    (*turn).returning,
+	Multi:        (*turn).multi,
+	Luggage:      (*turn).luggage,
+	Hold:         (*turn).hold,
+	Fallback:     (*turn).fallback,
+	Fault:        (*turn).fault,
+	Evacuate:     (*turn).evacuate,
+}
+
+func (t *turn) do(fx ...Effect) { t.fx = append(t.fx, fx...) }
+
+// ask sends a command to the gate and forgets what the gate refused before.
+func (t *turn) ask(c Command) {
+	t.s.Refused = 0
+	t.do(Order{c})
+}
+
+// to enters a phase with a time limit; 0 for none.
+func (t *turn) to(p Phase, limit time.Duration) {
+	t.s.Phase, t.s.Deadline, t.s.Prompt, t.s.Refused = p, 0, 0, 0
+	if limit > 0 {
+		t.s.Deadline = t.now + Instant(limit)
+	}
+}
+
+func (t *turn) late() bool   { return t.s.Deadline > 0 && t.now >= t.s.Deadline }
+func (t *turn) prompt() bool { return t.s.Prompt > 0 && t.now >= t.s.Prompt }
+
+func (t *turn) promptAfter(d time.Duration) { t.s.Prompt = t.now + Instant(d) }
+
+// mine says whether an answer belongs to the traveller of now.
+func (t *turn) mine(x Transaction) bool { return t.s.Live && x == t.s.Transaction }
+
+// observe takes over what an event tells about the world, whatever the phase.
+func (t *turn) observe() {
+	s := &t.s
+	switch e := t.e.(type) {
+	case Started:
+		if e.OpenIntent != 0 {
+			// A power cut between INTENT and CROSSED: nobody knows whether
+			// the traveller went, so a person must find out.
+			t.do(OpenCase{e.OpenIntent, PowerCut})
+		}
+		s.Transaction = max(s.Transaction, e.Transaction)
+	case GateSeen:
+		if rises := e.Gate.Alarms &^ s.Gate.Alarms; rises != 0 {
+			t.alarms(rises)
+		}
+		s.Gate = e.Gate
+		s.Opened = s.Opened || (s.Phase == Release && e.Gate.State == GateExitOpen)
+		s.Moved = s.Moved || (s.Phase == Luggage && e.Gate.State == GateMaintenance)
+		if e.Gate.Occupied && s.Trapped == 0 {
+			s.Trapped = t.now + Instant(t.r.Trapped)
+		} else if !e.Gate.Occupied {
+			s.Trapped = 0
+		}
+	case GateLost:
+		s.Gate = Gate{Occupied: s.Gate.Occupied, Bag: s.Gate.Bag}
+	case DocumentPlaced:
+		s.Document = true
+	case DocumentTaken:
+		s.Document = false
+	case LeaseChanged:
+		s.Lease = e.Held
+	case HealthChanged:
+		s.Unfit = e.Unfit
+	case Renewed:
+		t.renew()
+	case Answered:
+		t.answered(e)
+	case Intended:
+		t.intended(e)
+	case Ordered:
+		switch e.Order {
+		case OrderOpen:
+			s.Closed = false
+		case OrderClose:
+			s.Closed = true
+		}
+	}
+}
+
+// renew is an officer's word that a person inside is being looked after.
+func (t *turn) renew() {
+	if t.s.Trapped > 0 {
+		t.s.Trapped = t.now + Instant(t.r.Trapped)
+	}
+}
+
+// answered keeps a register's answer. It has no effect of its own: all of them
+// take effect in Decide, so that no door betrays a hit.
+func (t *turn) answered(e Answered) {
+	if !t.mine(e.Transaction) || e.Check >= Checks || t.s.Vector.Answers[e.Check] != Pending {
+		return
+	}
+	t.s.Vector.Answers[e.Check] = e.Answer
+	if t.s.Vector.Oldest == 0 {
+		t.s.Vector.Oldest = t.now
+	}
+	if t.s.Intended && e.Answer.adverse() {
+		t.do(Alert{t.s.Transaction, AlertHit, Urgent}) // too late for the door, not for the officer
+	}
+}
+
+// intended notes a durable intent. One that comes when the exit may no longer
+// open is voided at once: the exit was never commanded for it.
+func (t *turn) intended(e Intended) {
+	if t.s.Phase == Intend && t.mine(e.Transaction) {
+		t.s.Intended = true
+		return
+	}
+	if !(t.s.Intended && e.Transaction == t.s.Transaction) {
+		t.do(Void{e.Transaction})
+	}
+}
+
+// dominated handles what comes before any phase's own rows.
+func (t *turn) dominated() bool {
+	s := &t.s
+	switch e := t.e.(type) {
+	case GateLost:
+		if s.Phase != Fault {
+			t.settle(LinkLost)
+			t.conclude(t.outcomeBroken(), TIMEOUT)
+			t.to(Fault, 0)
+			t.do(Alert{s.Transaction, AlertLink, Urgent})
+		}
+		return true
+	case Ordered:
+		if e.Order == OrderEvacuate {
+			if e.Signatures >= 2 || e.OnSite {
+				t.ask(EvacuateGate)
+			}
+			return true
+		}
+	case Pressed:
+		t.do(Alert{s.Transaction, AlertHelp, Urgent})
+	}
+	if s.Gate.Link && s.Gate.State == GateEvacuate && s.Phase != Evacuate {
+		t.settle(Evacuated)
+		t.conclude(OutcomeEvacuated, FIRE)
+		t.to(Evacuate, 0)
+		t.do(Alert{s.Transaction, AlertEvacuate, Urgent})
+		return true
+	}
+	if s.Trapped > 0 && t.now >= s.Trapped {
+		switch s.Phase {
+		case Inside, Decide, WaitDB, Review, Intend, Multi, Hold:
+			// Invariant 3: nobody is kept inside without an officer's word.
+			t.do(Alert{s.Transaction, AlertDwell, Urgent})
+			t.renew()
+			t.divertInside(TIMEOUT)
+			return true
+		}
+	}
+	return false
+}
+
+// consistent checks the pair of lane phase and gate state after a turn.
+func (t *turn) consistent() {
+	s := &t.s
+	if !s.Gate.Link || permitted(s) {
+		return
+	}
+	switch s.Gate.State {
+	case GateFault:
+		t.settle(GateBroken)
+		t.conclude(t.outcomeBroken(), TIMEOUT)
+		t.to(Fault, 0)
+		t.do(Alert{s.Transaction, AlertFault, Urgent})
+	case GateFallback:
+		t.settle(GateFreed)
+		t.conclude(t.outcomeBroken(), TIMEOUT)
+		t.to(Fallback, 0)
+		t.do(Alert{s.Transaction, AlertFallback, Urgent})
+	default:
+		t.settle(Unexpected)
+		t.conclude(t.outcomeBroken(), TIMEOUT)
+		if s.Gate.Occupied {
+			t.holdFor(ByFailure)
+		} else {
+			t.rest()
+		}
+		t.do(Alert{s.Transaction, AlertState, Urgent})
+	}
+}
