@@ -1,0 +1,401 @@
+// Package config reads a lane's configuration: one TOML file, raw strings in,
+// validated values out. Unknown keys are refused, every problem is reported at
+// once with its line, and no other package sees the raw form.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"passage/kiosk"
+	"passage/kiosk/lane"
+	"passage/kiosk/policy"
+)
+
+// maxSize bounds the file; ours has a few kilobytes.
+const maxSize = 1 << 20
+
+// Config is a valid configuration.
+type Config struct {
+	Kiosk    kiosk.Config
+	Reader   Reader
+	MRZ      Serial
+	Gate     Gate
+	Camera   string // URL
+	Vision   Vision
+	Register Register
+	Trust    string // directory of CSCA lists and CRLs
+	Listen   string // host:port of the pages
+	Store    Store
+	Officers []Officer
+	Site     Site
+}
+
+// Reader says which card reader is used.
+type Reader struct {
+	Type    string // "pcsc" or "vpcd"
+	Name    string // pcsc: a part of the reader's name
+	Address string // vpcd: host:port to listen on
+}
+
+// Serial is a serial line.
+type Serial struct {
+	TTY     string
+	Baud    int
+	Framing string
+}
+
+// Gate is the gate's line and the parameters it is to have.
+type Gate struct {
+	TTY     string
+	Baud    int
+	Format  string // "8E1" or "8N1"
+	Address int
+	// Parameters of ABC-LANE 1.0 §6 that the lane's timers rest on.
+	OpenMax, CloseMax, EntryHold, ExitHold time.Duration
+}
+
+// Vision is where the worker program and its models are.
+type Vision struct {
+	Program   string
+	Packs     string
+	Pack      string
+	Threshold float64 // cosine similarity; 0 takes the pack's own
+}
+
+// Register is the EES-style register.
+type Register struct {
+	URL, CA, Cert, Key string
+	Extract            string // path of the signed local extract; empty for none
+	ExtractKey         string
+}
+
+// Store is the lane's database.
+type Store struct {
+	Path string
+	Key  string // path of a 32-byte key file
+}
+
+// Officer may sign in on the lane's own page.
+type Officer struct {
+	ID, Name, Role string
+	PIN            string // pbkdf2-sha256$iterations$salt$hash
+}
+
+// Site is the neighbourhood of the lane.
+type Site struct {
+	Listen string // host:port for neighbours, mutual TLS; empty for none
+	Peers  []string
+}
+
+// raw is the file as it is written.
+type raw struct {
+	Lane struct {
+		ID, Site, Direction, Timezone string
+		ExitOnFailure                 bool `toml:"exit_on_failure"`
+	}
+	Reader struct{ Type, Name, Address string }
+	MRZ    struct {
+		TTY, Framing string
+		Baud         int
+	} `toml:"mrz"`
+	Gate struct {
+		TTY, Format string
+		Baud        int
+		Address     int
+		OpenMax     duration `toml:"open_max"`
+		CloseMax    duration `toml:"close_max"`
+		EntryHold   duration `toml:"entry_hold"`
+		ExitHold    duration `toml:"exit_hold"`
+	}
+	Camera struct{ URL string }
+	Vision struct {
+		Program, Packs, Pack string
+		Threshold            float64
+	}
+	Register struct {
+		URL, CA, Cert, Key, Extract string
+		ExtractKey                  string `toml:"extract_key"`
+	}
+	Trust struct{ Dir string }
+	Web   struct{ Listen string }
+	Store struct{ Path, Key string }
+	Site  struct {
+		Listen string
+		Peers  []string
+		Key    string
+	}
+	Policy struct {
+		Production    *bool
+		TD1           []string `toml:"td1_issuers"`
+		PKD           []string `toml:"pkd_members"`
+		EES           string   `toml:"ees_mode"`
+		EESOffline    string   `toml:"ees_offline"`
+		TCNEntry      string   `toml:"tcn_entry_authorisation"`
+		ETIAS         string   `toml:"etias_mode"`
+		StampRequired bool     `toml:"stamp_required"`
+	}
+	Timers  map[string]duration
+	Officer []struct{ ID, Name, Role, PIN string }
+}
+
+// duration reads "3s"; a bare number has no unit and is refused.
+type duration time.Duration
+
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as \"3s\" or \"250ms\"", b)
+	}
+	*d = duration(v)
+	return nil
+}
+
+// Load reads and validates the file at path.
+func Load(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("config: read %s: %w", path, err)
+	}
+	c, err := Parse(b)
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %s:\n%w", path, err)
+	}
+	return c, nil
+}
+
+// Parse validates a configuration. Its error names every problem.
+func Parse(b []byte) (Config, error) {
+	if len(b) > maxSize {
+		return Config{}, fmt.Errorf("larger than %d bytes", maxSize)
+	}
+	var r raw
+	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		var strict *toml.StrictMissingError
+		var syntax *toml.DecodeError
+		switch {
+		case errors.As(err, &strict):
+			return Config{}, fmt.Errorf("unknown keys:\n%s", strict.String())
+		case errors.As(err, &syntax):
+			row, col := syntax.Position()
+			return Config{}, fmt.Errorf("line %d, column %d:\n%s", row, col, syntax.String())
+		}
+		return Config{}, err
+	}
+	return r.valid()
+}
+
+// problems collects what is wrong, by key.
+type problems struct{ list []error }
+
+func (p *problems) add(key, format string, args ...any) {
+	p.list = append(p.list, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+}
+
+func (p *problems) need(key, value string) string {
+	if strings.TrimSpace(value) == "" {
+		p.add(key, "is missing")
+	}
+	return value
+}
+
+func (p *problems) one(key, value, fallback string, allowed ...string) string {
+	if value == "" {
+		value = fallback
+	}
+	if !slices.Contains(allowed, value) {
+		p.add(key, "%q is none of %s", value, strings.Join(allowed, ", "))
+	}
+	return value
+}
+
+func (p *problems) listen(key, value string) string {
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		p.add(key, "%q is not host:port", value)
+	}
+	return value
+}
+
+func (p *problems) within(key string, d duration, fallback, least, most time.Duration) time.Duration {
+	v := time.Duration(d)
+	if v == 0 {
+		v = fallback
+	}
+	if v < least || v > most {
+		p.add(key, "%v is not within %v to %v", v, least, most)
+	}
+	return v
+}
+
+func (r raw) valid() (Config, error) {
+	var p problems
+	var c Config
+
+	c.Kiosk.Lane = p.need("lane.id", r.Lane.ID)
+	c.Kiosk.Site = r.Lane.Site
+	c.Kiosk.ExitOnFailure = r.Lane.ExitOnFailure
+	dir := policy.Direction(p.one("lane.direction", r.Lane.Direction, "", "entry", "exit"))
+	if r.Lane.Timezone == "" {
+		r.Lane.Timezone = "UTC"
+	}
+	loc, err := time.LoadLocation(r.Lane.Timezone)
+	if err != nil {
+		p.add("lane.timezone", "%q is not known; use a name such as \"Europe/Paris\"", r.Lane.Timezone)
+	}
+	c.Kiosk.Location = loc
+
+	c.Reader = Reader{Type: p.one("reader.type", r.Reader.Type, "pcsc", "pcsc", "vpcd"), Name: r.Reader.Name, Address: r.Reader.Address}
+	if c.Reader.Type == "vpcd" {
+		p.listen("reader.address", r.Reader.Address)
+	}
+
+	c.MRZ = Serial{TTY: p.need("mrz.tty", r.MRZ.TTY), Baud: r.MRZ.Baud, Framing: p.one("mrz.framing", r.MRZ.Framing, "stx", "stx", "lines", "cr")}
+	if c.MRZ.Baud == 0 {
+		c.MRZ.Baud = 9600
+	}
+
+	second := time.Second
+	c.Gate = Gate{
+		TTY: p.need("gate.tty", r.Gate.TTY), Baud: r.Gate.Baud, Address: r.Gate.Address,
+		Format:   p.one("gate.format", r.Gate.Format, "8E1", "8E1", "8N1"),
+		OpenMax:  p.within("gate.open_max", r.Gate.OpenMax, 3*second, second/2, 10*second),
+		CloseMax: p.within("gate.close_max", r.Gate.CloseMax, 3*second, second/2, 10*second),
+		EntryHold: p.within("gate.entry_hold", r.Gate.EntryHold, 8*second, second/2,
+			30*second),
+		ExitHold: p.within("gate.exit_hold", r.Gate.ExitHold, 8*second, second/2, 30*second),
+	}
+	if c.Gate.Baud == 0 {
+		c.Gate.Baud = 19200
+	}
+	if !slices.Contains([]int{19200, 38400, 115200}, c.Gate.Baud) {
+		p.add("gate.baud", "%d is none of 19200, 38400, 115200", c.Gate.Baud)
+	}
+	if c.Gate.Address == 0 {
+		c.Gate.Address = 1
+	}
+	if c.Gate.Address < 1 || c.Gate.Address > 247 {
+		p.add("gate.address", "%d is not within 1 to 247", c.Gate.Address)
+	}
+
+	c.Camera = p.need("camera.url", r.Camera.URL)
+	if u, err := url.Parse(c.Camera); err != nil || u.Scheme == "" {
+		p.add("camera.url", "%q is not a URL", c.Camera)
+	}
+	c.Vision = Vision{Program: p.need("vision.program", r.Vision.Program), Packs: p.need("vision.packs", r.Vision.Packs), Pack: r.Vision.Pack, Threshold: r.Vision.Threshold}
+	if c.Vision.Pack == "" {
+		c.Vision.Pack = "default"
+	}
+	if t := c.Vision.Threshold; t < 0 || t >= 1 {
+		p.add("vision.threshold", "%g is not within 0 to 1", t)
+	}
+
+	c.Register = Register{
+		URL: p.need("register.url", r.Register.URL), CA: p.need("register.ca", r.Register.CA),
+		Cert: p.need("register.cert", r.Register.Cert), Key: p.need("register.key", r.Register.Key),
+		Extract: r.Register.Extract, ExtractKey: r.Register.ExtractKey,
+	}
+	if u, err := url.Parse(c.Register.URL); c.Register.URL != "" && (err != nil || u.Scheme != "https") {
+		p.add("register.url", "%q is not an https URL", c.Register.URL)
+	}
+	c.Trust = p.need("trust.dir", r.Trust.Dir)
+	c.Listen = p.listen("web.listen", r.Web.Listen)
+	c.Store = Store{Path: p.need("store.path", r.Store.Path), Key: p.need("store.key", r.Store.Key)}
+
+	c.Site = Site{Listen: r.Site.Listen, Peers: r.Site.Peers}
+	if c.Site.Listen != "" {
+		p.listen("site.listen", c.Site.Listen)
+	}
+	for i, peer := range c.Site.Peers {
+		if u, err := url.Parse(peer); err != nil || u.Scheme != "https" {
+			p.add(fmt.Sprintf("site.peers[%d]", i), "%q is not an https URL", peer)
+		}
+	}
+	if len(c.Site.Peers) > 0 || c.Site.Listen != "" {
+		if len(r.Site.Key) < 32 {
+			p.add("site.key", "needs at least 32 characters, shared by the lanes of the site")
+		}
+	}
+	c.Kiosk.SiteKey = []byte(r.Site.Key)
+
+	pol := policy.Default(dir)
+	if r.Policy.Production != nil {
+		pol.Production = *r.Policy.Production
+	}
+	if r.Policy.TD1 != nil {
+		pol.TD1 = r.Policy.TD1
+	}
+	pol.PKD = r.Policy.PKD
+	pol.EES = p.one("policy.ees_mode", r.Policy.EES, "full", "off", "alphanumeric", "full", "suspended")
+	pol.TCNEntry = p.one("policy.tcn_entry_authorisation", r.Policy.TCNEntry, "officer_confirm", "officer_confirm", "auto_supervised")
+	pol.ETIAS = p.one("policy.etias_mode", r.Policy.ETIAS, "off", "off", "transition", "grace", "on")
+	pol.StampRequired = r.Policy.StampRequired
+	if p.one("policy.ees_offline", r.Policy.EESOffline, "divert", "divert", "extract") == "extract" && r.Register.Extract == "" {
+		p.add("register.extract", "is missing, and policy.ees_offline is \"extract\"")
+	}
+	c.Kiosk.Policy = pol
+
+	c.Kiosk.Rules = r.rules(&p, c.Gate)
+
+	roles := []string{"guard", "shift_lead", "supervisor", "technician"}
+	seen := map[string]bool{}
+	for i, o := range r.Officer {
+		key := fmt.Sprintf("officer[%d]", i)
+		p.need(key+".id", o.ID)
+		if seen[o.ID] {
+			p.add(key+".id", "%q is used twice", o.ID)
+		}
+		seen[o.ID] = true
+		if !strings.HasPrefix(o.PIN, "pbkdf2-sha256$") {
+			p.add(key+".pin", "is not a PIN hash; make one with passage pin")
+		}
+		c.Officers = append(c.Officers, Officer{ID: o.ID, Name: o.Name, Role: p.one(key+".role", o.Role, "guard", roles...), PIN: o.PIN})
+	}
+	return c, errors.Join(p.list...)
+}
+
+// rules takes the lane's default times, the door budget of this gate, and the
+// times that the file changes.
+func (r raw) rules(p *problems, g Gate) lane.Rules {
+	rules := lane.DefaultRules()
+	rules.Door = lane.Budget(g.OpenMax, max(g.EntryHold, g.ExitHold), g.CloseMax)
+	fields := map[string]*time.Duration{
+		"doc_read": &rules.DocRead, "qualify": &rules.Qualify, "take_doc_prompt": &rules.TakeDocPrompt, "take_doc": &rules.TakeDoc,
+		"inside": &rules.Inside, "decide": &rules.Decide, "wait_db": &rules.WaitDB, "review_alarm": &rules.ReviewAlarm,
+		"review": &rules.Review, "intend": &rules.Intend, "check_empty": &rules.CheckEmpty, "commit": &rules.Commit,
+		"divert_out": &rules.DivertOut, "multi": &rules.Multi, "luggage_alarm": &rules.LuggageAlarm, "hold_alarm": &rules.HoldAlarm,
+		"trapped": &rules.Trapped,
+	}
+	for name, d := range r.Timers {
+		f, ok := fields[name]
+		if !ok {
+			p.add("timers."+name, "is not a timer of the lane")
+			continue
+		}
+		// Longer than the table is never safer for the person inside.
+		if v := time.Duration(d); v <= 0 || (name == "trapped" && v > *f) {
+			p.add("timers."+name, "%v is out of range", v)
+			continue
+		}
+		*f = time.Duration(d)
+	}
+	if err := rules.Validate(); err != nil {
+		p.list = append(p.list, err)
+	}
+	return rules
+}

@@ -1,0 +1,150 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"passage/kiosk"
+	"passage/kiosk/lane"
+)
+
+// Step is one replayed step.
+type Step struct {
+	Row     Row
+	Event   lane.Event
+	Before  lane.Phase
+	After   lane.State
+	Effects []lane.Effect
+}
+
+// Decode reads a row's event and effects.
+func (r Row) Decode() (lane.Event, []lane.Effect, error) {
+	e, err := lane.DecodeEvent(r.Event, r.Body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("journal: entry %d: %w", r.Seq, err)
+	}
+	var list []namedEffect
+	if err := json.Unmarshal(r.Effects, &list); err != nil {
+		return nil, nil, fmt.Errorf("journal: entry %d: effects: %w", r.Seq, err)
+	}
+	var effects []lane.Effect
+	for _, n := range list {
+		f, err := lane.DecodeEffect(n.Name, n.Body)
+		if err != nil {
+			return nil, nil, fmt.Errorf("journal: entry %d: %w", r.Seq, err)
+		}
+		effects = append(effects, f)
+	}
+	return e, effects, nil
+}
+
+// Replay runs the rules over the journal and calls see for each step. It stops
+// at the first step whose effects or state differ from what was journalled.
+func Replay(ctx context.Context, db *sql.DB, rules lane.Rules, see func(Step) error) error {
+	state := lane.Start()
+	var run, seq int64
+	for {
+		rows, err := Entries(ctx, db, "WHERE seq > ? ORDER BY seq LIMIT 1000", seq)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		for _, r := range rows {
+			seq = r.Seq
+			if r.Run != run {
+				run, state = r.Run, lane.Start()
+			}
+			e, want, err := r.Decode()
+			if err != nil {
+				return err
+			}
+			before := state.Phase
+			after, got := rules.Step(state, lane.Instant(r.Now), e)
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				return fmt.Errorf("journal: replay: entry %d (%s in %s): the rules now do %v, the journal has %v", r.Seq, r.Event, before, got, want)
+			}
+			digest, err := Digest(after)
+			if err != nil {
+				return err
+			}
+			if string(digest[:]) != string(r.State) {
+				return fmt.Errorf("journal: replay: entry %d (%s in %s): the state after it differs", r.Seq, r.Event, before)
+			}
+			state = after
+			if err := see(Step{r, e, before, after, got}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Crossing is one transaction as the journal keeps it.
+type Crossing struct {
+	Txn      lane.Transaction
+	UUID     string
+	Began    time.Time
+	Took     time.Duration
+	Class    string
+	Outcome  string
+	Reason   string
+	Timeline []kiosk.Span
+}
+
+// Crossings lists concluded transactions, newest first, at most limit.
+func Crossings(ctx context.Context, db *sql.DB, limit int) ([]Crossing, error) {
+	rows, err := db.QueryContext(ctx, `SELECT txn, uuid, began, coalesce(took,0), coalesce(class,''), coalesce(outcome,''), coalesce(reason,''), coalesce(timeline,'[]')
+		FROM crossing WHERE ended IS NOT NULL ORDER BY txn DESC LIMIT ?`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("journal: crossings: %w", err)
+	}
+	defer rows.Close()
+	var list []Crossing
+	for rows.Next() {
+		var c Crossing
+		var began, took int64
+		var spans []byte
+		if err := rows.Scan(&c.Txn, &c.UUID, &began, &took, &c.Class, &c.Outcome, &c.Reason, &spans); err != nil {
+			return nil, fmt.Errorf("journal: crossings: %w", err)
+		}
+		c.Began, c.Took = time.Unix(0, began), time.Duration(took)
+		if c.Timeline, err = DecodeSpans(spans); err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
+// span is a timeline step on disk, in microseconds.
+type span struct {
+	Name  string `json:"n"`
+	Start int64  `json:"s"`
+	End   int64  `json:"e"`
+}
+
+// EncodeSpans writes a timeline as JSON.
+func EncodeSpans(list []kiosk.Span) ([]byte, error) {
+	out := make([]span, len(list))
+	for i, s := range list {
+		out[i] = span{s.Name, s.Start.Microseconds(), s.End.Microseconds()}
+	}
+	return json.Marshal(out)
+}
+
+// DecodeSpans reads what EncodeSpans wrote.
+func DecodeSpans(b []byte) ([]kiosk.Span, error) {
+	var in []span
+	if err := json.Unmarshal(b, &in); err != nil {
+		return nil, fmt.Errorf("journal: timeline: %w", err)
+	}
+	out := make([]kiosk.Span, len(in))
+	for i, s := range in {
+		out[i] = kiosk.Span{Name: s.Name, Start: time.Duration(s.Start) * time.Microsecond, End: time.Duration(s.End) * time.Microsecond}
+	}
+	return out, nil
+}

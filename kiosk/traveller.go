@@ -1,0 +1,301 @@
+package kiosk
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"passage/kiosk/lane"
+	"passage/kiosk/policy"
+)
+
+// traveller is what the lane holds of the person it is serving: all of it in
+// memory, gone when the transaction is concluded.
+type traveller struct {
+	number lane.Transaction
+	uuid   string
+	began  time.Time
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	class    lane.TravellerClass
+	found    Inspection
+	portrait Portrait
+	file     string
+	stay     Stay
+	face     FaceResult
+	hint     Hint
+	answers  [lane.Checks]DBAnswer
+	reminded bool
+	refer    lane.Reason
+
+	spans []Span
+	phase lane.Phase
+	since time.Time
+}
+
+// Tag is the keyed hash by which neighbours recognise a document that is in
+// use: 32 hexadecimal digits of HMAC-SHA-256 over issuer and number.
+func Tag(key []byte, issuer, number string) string {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte(issuer))
+	m.Write([]byte{0})
+	m.Write([]byte(number))
+	return hex.EncodeToString(m.Sum(nil)[:16])
+}
+
+// placed notes when a document came to rest: the start of a crossing's time.
+func (s *Shell) placed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.placedAt = time.Now()
+}
+
+// begin opens a transaction: its UUID is minted at DOC_READ.
+func (s *Shell) begin(x lane.Transaction) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	p := &traveller{number: x, uuid: uuid.NewString(), began: s.placedAt, ctx: ctx, cancel: cancel, phase: lane.DocRead, since: time.Now()}
+	if p.began.IsZero() || time.Since(p.began) > time.Minute {
+		p.began = time.Now()
+	}
+	s.mu.Lock()
+	s.pax = p
+	clear(s.signed)
+	s.mu.Unlock()
+	s.dev.Store.Begin(x, p.uuid, p.began)
+}
+
+// spawn runs work for the current traveller beside the loop, until it is done
+// or the transaction is over.
+func (s *Shell) spawn(x lane.Transaction, work func(*traveller)) {
+	p := s.pax
+	if p == nil || p.number != x {
+		return
+	}
+	s.group.Go(func() error {
+		work(p)
+		return nil
+	})
+}
+
+// read reads the document and, from the moment its MRZ is known, consults the
+// registers beside it.
+func (s *Shell) read(p *traveller) {
+	x := p.number
+	var asking sync.WaitGroup
+	early := func(id Identity, d policy.Document) {
+		for _, c := range []lane.Check{lane.CheckSIS, lane.CheckSLTD, lane.CheckFPR, lane.CheckLost} {
+			asking.Go(func() {
+				s.answer(p, c, func(ctx context.Context) DBAnswer { return s.dev.Register.Consult(ctx, c, id, d) })
+			})
+		}
+	}
+	found, err := s.dev.Reader.Read(p.ctx, early)
+	finding := lane.Finding{}
+	switch {
+	case p.ctx.Err() != nil:
+		asking.Wait()
+		return
+	case errors.Is(err, ErrRemoved):
+		finding.Reason = lane.CHIP_READ
+	case err != nil:
+		s.log.Warn("document not read", "transaction", uint32(x), "error", err)
+		finding.Reason = lane.CHIP_READ
+	default:
+		finding = s.cfg.Policy.Examine(found.Document, s.today())
+	}
+	s.mu.Lock()
+	p.found, p.class = found, finding.Class
+	p.spans = append(p.spans, found.Spans...)
+	s.mu.Unlock()
+	if finding.Reason == lane.NONE {
+		// The portrait is foreign data: only now that it is authentic is it
+		// decoded, in a process that may die.
+		began := time.Since(p.began)
+		portrait, err := s.dev.Vision.Portrait(p.ctx, found.Portrait)
+		if err != nil {
+			if p.ctx.Err() == nil {
+				s.log.Warn("portrait not decoded", "transaction", uint32(x), "error", err)
+			}
+			finding.Reason = lane.CHIP_READ
+		}
+		s.mu.Lock()
+		p.portrait = portrait
+		p.spans = append(p.spans, Span{"portrait", began, time.Since(p.began)})
+		s.mu.Unlock()
+	}
+	s.events.put(lane.DocumentRead{Transaction: x, Finding: finding})
+	asking.Wait()
+}
+
+// answer asks one register and passes on what it said.
+func (s *Shell) answer(p *traveller, c lane.Check, ask func(context.Context) DBAnswer) {
+	began := time.Since(p.began)
+	a := ask(p.ctx)
+	if p.ctx.Err() != nil {
+		return
+	}
+	if a.Answer == lane.Pending {
+		a.Answer = lane.NotConsulted // an answer that is none
+	}
+	s.mu.Lock()
+	p.answers[c] = a
+	p.spans = append(p.spans, Span{"consult." + c.String(), began, time.Since(p.began)})
+	s.mu.Unlock()
+	s.events.put(lane.Answered{Transaction: p.number, Check: c, Answer: a.Answer})
+}
+
+// today is the civil day at the crossing point, as a UTC date.
+func (s *Shell) today() time.Time {
+	y, m, d := time.Now().In(s.cfg.Location).Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
+
+// qualify finds class, eligibility and register file, and whether another
+// lane has the same document.
+func (s *Shell) qualify(p *traveller) {
+	s.mu.Lock()
+	id, d := p.found.Identity, p.found.Document
+	s.mu.Unlock()
+	day := s.today()
+	var flags policy.Flags
+	var file string
+	var elsewhere bool
+	var both sync.WaitGroup
+	began := time.Since(p.began)
+	both.Go(func() { elsewhere = s.dev.Neighbours.Claim(p.ctx, Tag(s.cfg.SiteKey, d.Issuer, id.Number)) })
+	if s.cfg.Policy.Asks(d, day) {
+		both.Go(func() { flags, file = s.dev.Register.Search(p.ctx, id, d) })
+	}
+	both.Wait()
+	if p.ctx.Err() != nil {
+		return
+	}
+	finding := s.cfg.Policy.Qualify(d, flags, day)
+	if finding.Reason == lane.NONE && elsewhere {
+		finding.Reason, finding.Alert = lane.XGATE, true
+	}
+	if finding.Reason == lane.NONE && !s.dev.Register.Known(p.ctx) {
+		finding.Reason = lane.DB_OFF // known to be away: better outside than inside
+	}
+	s.mu.Lock()
+	p.class, p.file = finding.Class, file
+	p.spans = append(p.spans, Span{"qualify", began, time.Since(p.began)})
+	s.mu.Unlock()
+	s.events.put(lane.Qualified{Transaction: p.number, Finding: finding})
+	if finding.Reason == lane.NONE && finding.Demands.Has(lane.CheckStay) {
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			s.answer(p, lane.CheckStay, func(ctx context.Context) DBAnswer {
+				a, stay := s.dev.Register.Stay(ctx, file, s.cfg.Policy.Direction, day)
+				s.mu.Lock()
+				p.stay = stay
+				s.mu.Unlock()
+				return a
+			})
+		})
+		// The file was found by the search; its flags are the answer.
+		s.events.put(lane.Answered{Transaction: p.number, Check: lane.CheckFile, Answer: lane.Clear})
+		asking.Wait()
+	}
+}
+
+// capture compares live faces with the chip's portrait and, for the classes
+// that demand it, the chosen face with the register's reference.
+func (s *Shell) capture(p *traveller) {
+	s.mu.Lock()
+	portrait, file := p.portrait, p.file
+	demands := s.state.Vector.Demands
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(p.ctx, s.cfg.Rules.Inside)
+	defer cancel()
+	began := time.Since(p.began)
+	r, err := s.dev.Vision.Compare(ctx, portrait, func(h Hint) {
+		s.mu.Lock()
+		p.hint = h
+		s.mu.Unlock()
+		s.notify()
+	})
+	if p.ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		s.log.Warn("face not compared", "transaction", uint32(p.number), "error", err)
+		r.Face = lane.FaceUnavailable
+		if errors.Is(err, context.DeadlineExceeded) {
+			r.Face = lane.FaceQuality
+		}
+	}
+	s.log.Info("face compared", "transaction", uint32(p.number), "result", r.Face.String(), "score", r.Score, "threshold", r.Threshold, "attempts", r.Attempts)
+	s.mu.Lock()
+	p.face, p.hint = r, HintNone
+	p.spans = append(p.spans, Span{"face", began, time.Since(p.began)})
+	s.mu.Unlock()
+	s.events.put(lane.FaceCompared{Transaction: p.number, Face: r.Face})
+	if demands.Has(lane.CheckRefFace) && len(r.JPEG) > 0 {
+		s.answer(p, lane.CheckRefFace, func(ctx context.Context) DBAnswer { return s.dev.Register.VerifyFace(ctx, file, r.JPEG) })
+	}
+}
+
+// entered notes a change of phase on the traveller's timeline.
+func (s *Shell) entered(from, to lane.Phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.phaseAt = time.Now()
+	p := s.pax
+	if p == nil {
+		return
+	}
+	now := s.phaseAt
+	p.spans = append(p.spans, Span{"lane." + from.String(), p.since.Sub(p.began), now.Sub(p.began)})
+	p.phase, p.since = to, now
+}
+
+// span notes a step of the current traveller; times are since it began.
+func (s *Shell) span(name string, start, end time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pax != nil {
+		s.pax.spans = append(s.pax.spans, Span{name, start, end})
+	}
+}
+
+// sinceStart is the time since the current traveller's document was placed.
+func (s *Shell) sinceStart() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pax == nil {
+		return 0
+	}
+	return time.Since(s.pax.began)
+}
+
+// conclude ends a transaction. What the lane knew of the traveller goes; what
+// stays names nobody.
+func (s *Shell) conclude(f lane.Conclude) {
+	s.mu.Lock()
+	p := s.pax
+	if p == nil || p.number != f.Transaction {
+		s.mu.Unlock()
+		return
+	}
+	s.pax = nil
+	p.cancel()
+	now := time.Now()
+	p.spans = append(p.spans, Span{"lane." + p.phase.String(), p.since.Sub(p.began), now.Sub(p.began)})
+	e := Ended{At: now, Class: p.class, Outcome: f.Outcome, Reason: f.Reason, Took: now.Sub(p.began), Timeline: p.spans}
+	s.remember(p.uuid, e)
+	clear(p.found.Portrait)
+	clear(p.portrait.JPEG)
+	clear(p.face.JPEG)
+	clear(s.signed)
+	s.mu.Unlock()
+	s.dev.Store.Conclude(f.Transaction, e)
+	s.log.Info("concluded", "transaction", uint32(f.Transaction), "uuid", p.uuid, "outcome", f.Outcome.String(), "reason", f.Reason.String(), "took", e.Took)
+}
