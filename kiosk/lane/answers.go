@@ -61,8 +61,6 @@ type Vector struct {
 	Oldest  Instant // when the first answer came; 0 if none did
 }
 
-func (a Answer) passes() bool { return a == Clear || a == NotApplicable || a == LocalCopy }
-
 func (a Answer) adverse() bool {
 	switch a {
 	case HitAction, HitInquiry, Possible, FaceDiffers:
@@ -115,9 +113,13 @@ var effectOf = [answers]struct {
 }
 
 // judge evaluates the whole vector: the gravest way of all mandatory checks,
-// and the first check's reason among equals.
+// and the first check's reason among equals. A vector that demands nothing
+// decides nothing.
 func (v Vector) judge() (way, Reason) {
 	worst, reason := wayRelease, NONE
+	if v.Demands == 0 {
+		return wayDivert, DB_OFF
+	}
 	for c := range Checks {
 		if !v.Demands.Has(c) {
 			continue
@@ -137,7 +139,7 @@ func (v Vector) judge() (way, Reason) {
 
 // fresh says whether the oldest answer may still carry a release.
 func (v Vector) fresh(now Instant, r Rules) bool {
-	return v.Demands == 0 || (v.Oldest > 0 && now-v.Oldest <= Instant(r.Fresh))
+	return v.Demands != 0 && v.Oldest > 0 && now-v.Oldest <= Instant(r.Fresh)
 }
 
 // releasable says whether an officer's `release` in Review is within the

@@ -59,7 +59,7 @@ type Gate struct {
 	Occupied    bool // S2 or S3
 	Bag         bool // S6
 	Alarms      GateAlarms
-	// Walked: since the exit last began to open, S4 then S5 rose and S3 fell
+	// Both start anew when a leaf begins to open. Walked: since then, S4 then S5 rose and S3 fell
 	// (§9 crossing evidence). Crossed: the gate's CROSSED event came since.
 	Walked, Crossed bool
 }

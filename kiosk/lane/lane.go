@@ -167,7 +167,8 @@ type State struct {
 	Intended bool    // this transaction's intent is durable and not settled
 	Freeing  bool    // a person must go back out as soon as the gate can do it
 	Returned bool    // CheckEmpty comes from Returning, not from Clearing
-	Keep     bool    // an officer asked to hold while the exit was open
+	Keep     bool    // an officer asked to hold, or has looked at a crowd
+	Spent    bool    // an intent was asked for: this transaction gets no second
 	Moved    bool    // Luggage: the gate has been seen in MAINTENANCE
 	Refused  Command // the gate said "later" to this; ask again when it moves
 }
@@ -235,7 +236,13 @@ func (t *turn) ask(c Command) {
 
 // to enters a phase with a time limit; 0 for none.
 func (t *turn) to(p Phase, limit time.Duration) {
-	t.s.Phase, t.s.Deadline, t.s.Prompt, t.s.Refused = p, 0, 0, 0
+	t.s.Phase, t.s.Deadline, t.s.Prompt, t.s.Refused, t.s.Held = p, 0, 0, 0, NotHeld
+	if p != Sealing && p != Clearing && p != Returning {
+		t.s.Opened = false
+	}
+	if p != Clearing {
+		t.s.Keep = false
+	}
 	if limit > 0 {
 		t.s.Deadline = t.now + Instant(limit)
 	}
@@ -265,9 +272,15 @@ func (t *turn) observe() {
 			t.alarms(rises)
 		}
 		s.Gate = e.Gate
-		s.Opened = s.Opened || (s.Phase == Release && e.Gate.State == GateExitOpen)
+		switch s.Phase {
+		case Enter, DivertIn:
+			s.Opened = s.Opened || e.Gate.State == GateEntryOpen
+		case Release:
+			s.Opened = s.Opened || e.Gate.State == GateExitOpen
+		}
 		s.Moved = s.Moved || (s.Phase == Luggage && e.Gate.State == GateMaintenance)
-		if e.Gate.Occupied && s.Trapped == 0 {
+		leaving := s.Phase == DivertIn || s.Phase == Returning
+		if e.Gate.Occupied && s.Trapped == 0 && !leaving {
 			s.Trapped = t.now + Instant(t.r.Trapped)
 		} else if !e.Gate.Occupied {
 			s.Trapped = 0
@@ -391,7 +404,10 @@ func (t *turn) consistent() {
 		t.conclude(t.outcomeBroken(), TIMEOUT)
 		t.to(Fallback, 0)
 		t.do(Alert{s.Transaction, AlertFallback, Urgent})
-	default:
+	case GateEntryOpen, GateExitOpen, GateEvacuate, GateBoot, GateSafe, GateReady, GateOccupied, GateMaintenance:
+		if s.Phase == OutOfService && !s.Gate.Occupied {
+			return
+		}
 		t.settle(Unexpected)
 		t.conclude(t.outcomeBroken(), TIMEOUT)
 		if s.Gate.Occupied {

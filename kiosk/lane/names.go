@@ -109,20 +109,28 @@ func (v Priority) MarshalText() ([]byte, error)       { return []byte(v.String()
 func (v Reason) MarshalText() ([]byte, error)         { return []byte(v.String()), nil }
 func (v TravellerClass) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-func (v *Phase) UnmarshalText(b []byte) error     { return parse(v, "phase", string(b), phaseNames[:]) }
-func (v *GateState) UnmarshalText(b []byte) error { return parse(v, "gate state", string(b), gateNames[:]) }
-func (v *Leaf) UnmarshalText(b []byte) error      { return parse(v, "leaf state", string(b), leafNames[:]) }
-func (v *Check) UnmarshalText(b []byte) error     { return parse(v, "check", string(b), checkNames[:]) }
-func (v *Answer) UnmarshalText(b []byte) error    { return parse(v, "answer", string(b), answerNames[:]) }
-func (v *Face) UnmarshalText(b []byte) error      { return parse(v, "face result", string(b), faceNames[:]) }
-func (v *Decision) UnmarshalText(b []byte) error  { return parse(v, "decision", string(b), decisionNames[:]) }
+func (v *Phase) UnmarshalText(b []byte) error { return parse(v, "phase", string(b), phaseNames[:]) }
+func (v *GateState) UnmarshalText(b []byte) error {
+	return parse(v, "gate state", string(b), gateNames[:])
+}
+func (v *Leaf) UnmarshalText(b []byte) error   { return parse(v, "leaf state", string(b), leafNames[:]) }
+func (v *Check) UnmarshalText(b []byte) error  { return parse(v, "check", string(b), checkNames[:]) }
+func (v *Answer) UnmarshalText(b []byte) error { return parse(v, "answer", string(b), answerNames[:]) }
+func (v *Face) UnmarshalText(b []byte) error   { return parse(v, "face result", string(b), faceNames[:]) }
+func (v *Decision) UnmarshalText(b []byte) error {
+	return parse(v, "decision", string(b), decisionNames[:])
+}
 func (v *OfficerOrder) UnmarshalText(b []byte) error {
 	return parse(v, "order", string(b), orderNames[:])
 }
-func (v *Class) UnmarshalText(b []byte) error   { return parse(v, "class", string(b), classNames[:]) }
-func (v *Cause) UnmarshalText(b []byte) error   { return parse(v, "cause", string(b), causeNames[:]) }
-func (v *Command) UnmarshalText(b []byte) error { return parse(v, "command", string(b), commandNames[:]) }
-func (v *Outcome) UnmarshalText(b []byte) error { return parse(v, "outcome", string(b), outcomeNames[:]) }
+func (v *Class) UnmarshalText(b []byte) error { return parse(v, "class", string(b), classNames[:]) }
+func (v *Cause) UnmarshalText(b []byte) error { return parse(v, "cause", string(b), causeNames[:]) }
+func (v *Command) UnmarshalText(b []byte) error {
+	return parse(v, "command", string(b), commandNames[:])
+}
+func (v *Outcome) UnmarshalText(b []byte) error {
+	return parse(v, "outcome", string(b), outcomeNames[:])
+}
 func (v *CaseReason) UnmarshalText(b []byte) error {
 	return parse(v, "case reason", string(b), caseNames[:])
 }

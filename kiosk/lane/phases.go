@@ -27,14 +27,14 @@ func (t *turn) pace(c Command) {
 // rest leaves an ended crossing for the phase that suits what is in the lane.
 func (t *turn) rest() {
 	s := &t.s
-	s.Freeing, s.Returned, s.Keep, s.Moved, s.Opened, s.Held = false, false, false, false, false, NotHeld
+	s.Freeing, s.Returned, s.Moved = false, false, false
 	g := s.Gate
 	switch {
 	case g.State == GateFallback:
 		t.to(Fallback, 0)
 	case g.Occupied:
 		t.holdFor(ByFailure)
-	case !g.empty():
+	case !g.empty() && permits[Luggage]&(1<<g.State) != 0:
 		t.to(Luggage, 0)
 		t.promptAfter(t.r.LuggageAlarm)
 		t.do(Alert{s.Transaction, AlertLuggage, Urgent})
@@ -55,7 +55,7 @@ func (t *turn) conclude(o Outcome, r Reason) {
 	if s.Reason != NONE && o != OutcomeEvacuated {
 		r = s.Reason
 	}
-	s.Live, s.Reason, s.Vector, s.Retried = false, NONE, Vector{}, false
+	s.Live, s.Reason, s.Vector, s.Retried, s.Spent = false, NONE, Vector{}, false, false
 	t.do(Conclude{s.Transaction, o, r})
 }
 
@@ -85,14 +85,20 @@ func (t *turn) void() {
 }
 
 func (t *turn) holdFor(c Cause) {
-	t.s.Held = c
 	t.to(Hold, 0)
+	t.s.Held = c
+	if c == ByFailure {
+		t.undecide()
+	}
 	t.promptAfter(t.r.HoldAlarm)
 	t.ask(CloseAll)
 	if t.s.Gate.State == GateReady {
 		t.ask(SafeMode) // the gate returns a person from SAFE_CLOSED, not from READY
 	}
 }
+
+// undecide forgets the inputs of a decision that can no longer be made.
+func (t *turn) undecide() { t.s.Vector, t.s.Retried = Vector{}, false }
 
 // because keeps the first reason.
 func (t *turn) because(r Reason) {
@@ -115,12 +121,10 @@ func (t *turn) divertInside(r Reason) {
 	t.because(r)
 	switch s.Gate.State {
 	case GateSafe, GateOccupied:
-		s.Opened, s.Freeing = false, false
-		t.to(DivertIn, t.r.Door)
+		t.wayBack(false)
 		t.ask(OpenReturn)
 	case GateEntryOpen:
-		s.Opened, s.Freeing = true, false
-		t.to(DivertIn, t.r.Door)
+		t.wayBack(true)
 	default:
 		if s.Phase != Hold {
 			t.holdFor(ByFailure)
@@ -131,6 +135,15 @@ func (t *turn) divertInside(r Reason) {
 		}
 		s.Freeing = true
 	}
+}
+
+// wayBack enters DivertIn. The limit of invariant 3 rests while the way out is
+// being opened and starts anew should the leaf lock on the person.
+func (t *turn) wayBack(open bool) {
+	s := &t.s
+	t.undecide()
+	t.to(DivertIn, t.r.Door)
+	s.Opened, s.Freeing, s.Trapped = open, false, 0
 }
 
 func (t *turn) alarms(rises GateAlarms) {
@@ -201,9 +214,11 @@ func (t *turn) outOfService() {
 		t.ask(Maintenance)
 	case e.Order == OrderClearAlarms:
 		t.ask(ClearAlarms)
+	case g.State == GateBoot:
+	case g.State == GateEntryOpen, g.State == GateExitOpen:
+		t.pace(CloseAll) // open, and for nobody
 	case !g.empty():
 		t.rest()
-	case g.State == GateBoot:
 	case g.Alarms&(several|AlarmIntrusion) != 0:
 		t.pace(ClearCrowd) // they have gone
 	case g.Alarms&blocking != 0:
@@ -313,7 +328,6 @@ func (t *turn) takeDoc() {
 	switch {
 	case t.unready():
 	case !s.Document:
-		s.Opened = false
 		t.to(Enter, t.r.Door)
 		t.ask(OpenEntry)
 	case t.late():
@@ -328,7 +342,6 @@ func (t *turn) takeDoc() {
 func (t *turn) enter() {
 	s := &t.s
 	g := s.Gate
-	s.Opened = s.Opened || g.State == GateEntryOpen
 	e, refused := t.e.(GateRefused)
 	switch {
 	case g.State == GateReady && g.Occupied:
@@ -343,7 +356,7 @@ func (t *turn) enter() {
 		t.do(Alert{s.Transaction, AlertDoor, Urgent})
 		t.divertOutside(TIMEOUT)
 	case s.Refused == OpenEntry && isSeen(t.e):
-		if g.Exit == LeafLocked && g.Alarms&blocking == 0 && g.empty() {
+		if g.State == GateReady && g.Exit == LeafLocked && g.Alarms&blocking == 0 && g.empty() {
 			t.ask(OpenEntry)
 		}
 	case t.late() && !s.Opened:
@@ -453,7 +466,7 @@ func (t *turn) decided() {
 		t.divertInside(reason)
 	case way == wayReview:
 		t.refer(reason)
-	case !s.Vector.fresh(t.now, t.r):
+	case s.Spent || !s.Vector.fresh(t.now, t.r):
 		t.divertInside(TIMEOUT)
 	default:
 		t.intendNow()
@@ -462,6 +475,7 @@ func (t *turn) decided() {
 
 func (t *turn) intendNow() {
 	t.to(Intend, t.r.Intend)
+	t.s.Spent = true
 	t.do(WriteIntent{t.s.Transaction})
 }
 
@@ -473,10 +487,10 @@ func (t *turn) review() {
 	e, decided := t.e.(Decided)
 	switch {
 	case decided && e.Decision == DecideRelease:
-		if t.mine(e.Transaction) && releasable(s.Vector, e, t.now, t.r) {
+		if t.mine(e.Transaction) && !s.Spent && releasable(s.Vector, e, t.now, t.r) {
 			t.intendNow()
 		}
-	case decided && e.Decision == DecideRetryFace && t.mine(e.Transaction) && !s.Retried:
+	case decided && e.Decision == DecideRetryFace && t.mine(e.Transaction) && !s.Retried && !s.Spent:
 		s.Retried, s.Vector.Face, s.Reason = true, FaceUnknown, NONE
 		t.to(Inside, t.r.Inside)
 		t.do(Capture{s.Transaction})
@@ -497,7 +511,7 @@ func (t *turn) intend() {
 	e, failed := t.e.(StorageFailed)
 	switch {
 	case s.Intended && s.Gate.State == GateOccupied && s.Gate.Entry == LeafLocked:
-		s.Opened = false
+		t.undecide() // the decision is on disk; should the person turn back it is void
 		t.to(Release, t.r.Door)
 		t.ask(OpenExit)
 	case s.Intended:
@@ -534,18 +548,16 @@ func (t *turn) release() {
 		}
 	case refused && refusal.Class == ClassLater && !s.Keep:
 		s.Refused = OpenExit
-	case refused && s.Keep:
-		t.turnedBack(ByOfficer)
 	case refused:
 		t.do(Alert{s.Transaction, AlertDoor, Urgent})
-		t.turnedBack(ByFailure)
+		t.turnedBack()
 	case s.Refused == OpenExit && isSeen(t.e):
-		if g.Entry == LeafLocked && g.Alarms&blocking == 0 {
+		if g.State == GateOccupied && g.Entry == LeafLocked && g.Alarms&blocking == 0 {
 			t.ask(OpenExit)
 		}
 	case t.late() && g.State == GateOccupied && g.Exit == LeafLocked:
 		t.do(Alert{s.Transaction, AlertDoor, Urgent})
-		t.turnedBack(ByFailure)
+		t.turnedBack()
 	case t.late():
 		t.ask(CloseAll)
 		t.to(Clearing, t.r.Door)
@@ -553,18 +565,17 @@ func (t *turn) release() {
 }
 
 // turnedBack voids the decision of a person who is still inside behind a
-// locked exit.
-func (t *turn) turnedBack(c Cause) {
-	t.void()
+// locked exit. A void decision is not made twice: the way is back out.
+func (t *turn) turnedBack() {
 	s := &t.s
-	s.Keep = false
-	if c == ByOfficer {
-		t.because(OFFICER)
+	t.void()
+	s.Reason = TURNED
+	if s.Keep {
+		s.Reason = OFFICER
 	} else {
-		s.Reason = TURNED
 		t.do(Alert{s.Transaction, AlertTurned, Urgent})
 	}
-	t.holdFor(c)
+	t.holdFor(ByFailure)
 }
 
 func (t *turn) wrongWay() {
@@ -584,11 +595,7 @@ func (t *turn) cleared() {
 		t.conclude(OutcomeOutOfService, MULTI)
 		t.holdFor(ByFailure)
 	case g.State == GateOccupied || g.Occupied:
-		if s.Keep {
-			t.turnedBack(ByOfficer)
-		} else {
-			t.turnedBack(ByFailure)
-		}
+		t.turnedBack()
 	case g.Walked:
 		s.Returned = false
 		t.to(CheckEmpty, t.r.CheckEmpty)
@@ -706,7 +713,6 @@ func (t *turn) divertOut() {
 func (t *turn) divertIn() {
 	s := &t.s
 	g := s.Gate
-	s.Opened = s.Opened || g.State == GateEntryOpen
 	e, refused := t.e.(GateRefused)
 	o, _ := t.e.(Ordered)
 	switch {
@@ -721,13 +727,13 @@ func (t *turn) divertIn() {
 	case s.Opened && g.Bag && o.Order == OrderCloseLeaf:
 		t.ask(CloseAll) // an officer closes on a bag; LEFT_LUGGAGE follows
 	case t.late() && s.Opened && g.Bag:
-		t.to(DivertIn, t.r.Door) // a bag keeps a return open
+		t.wayBack(true) // a bag keeps a return open
 		t.do(Alert{s.Transaction, AlertLuggage, Urgent})
 	case t.late() && s.Opened:
 		t.ask(CloseAll)
 		t.to(Returning, t.r.Door)
 	case t.late():
-		t.to(DivertIn, t.r.Door)
+		t.wayBack(false)
 		t.do(Alert{s.Transaction, AlertDoor, Urgent})
 		t.ask(OpenReturn)
 	}
@@ -738,7 +744,7 @@ func (t *turn) backOut() {
 	s := &t.s
 	switch g := s.Gate; {
 	case g.State == GateOccupied || g.Occupied:
-		t.renew()
+		s.Trapped = t.now + Instant(t.r.Trapped)
 		t.holdFor(ByFailure)
 	case g.State == GateReady || g.State == GateSafe:
 		s.Returned = true
@@ -753,6 +759,7 @@ func (t *turn) returning() {
 	case s.Gate.State != GateEntryOpen:
 		t.backOut()
 	case t.late():
+		s.Trapped = t.now + Instant(t.r.Trapped)
 		t.do(Alert{s.Transaction, AlertDoor, Urgent})
 		t.holdFor(ByFailure)
 	}
@@ -767,10 +774,8 @@ func (t *turn) multi() {
 	switch {
 	case o.Order == OrderClearAlarms && s.Gate.Alarms&several != 0:
 		t.ask(ClearAlarms)
-		s.Freeing = false
 		s.Keep = true // an officer has looked: review once the gate agrees
 	case o.Order == OrderClearAlarms, s.Keep && s.Gate.Alarms&several == 0:
-		s.Keep = false
 		if s.Vector.Face == FaceSeveral {
 			s.Vector.Face = FaceUnknown // one person is to be compared anew
 		}

@@ -1,0 +1,257 @@
+package lane
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// invariants are what the search asks of every step. Each has the number it
+// has in the safety case (docs/architecture.md).
+var invariants = []string{
+	"1 the lane orders a leaf open only while the other one is locked",
+	"2 evacuation dominates every phase at once",
+	"3 nobody stays between locked leaves beyond the limit without an officer's word",
+	"4 the exit opens only for a durable intent of the traveller inside",
+	"5 an intent is written only for a complete, fresh and favourable decision, or an officer's release within the override table",
+	"6 a record is written only for a person who left by the exit",
+	"7 the lane is idle only when it is empty",
+	"8 every durable intent ends in exactly one record, void or case",
+	"9 a void is written only for a person who did not leave by the exit",
+	"10 after a restart, link loss, fallback or fault with a person inside the lane never releases",
+	"11 phase and gate state are a permitted pair after every poll",
+	"12 the entry opens only for an eligible traveller who has taken the document, into an empty mantrap",
+	"13 a new traveller is taken only while an officer is present and the lane is fit",
+	"14 every diverted traveller sees the same screen",
+	"15 one officer alone cannot order an evacuation from afar",
+}
+
+// check returns the invariant that a step breaks, or "".
+func (x *explorer) check(w world, before State, now Instant, e Event, effects []Effect) string {
+	s := w.S
+	t := s.Transaction
+	for _, f := range effects {
+		switch f := f.(type) {
+		case Order:
+			switch f.Command {
+			case OpenEntry:
+				if before.Gate.Exit != LeafLocked && s.Gate.Exit != LeafLocked {
+					return invariants[0]
+				}
+				if !w.Eligible[t] || s.Document || s.Gate.Occupied || s.Gate.Bag || !s.Live {
+					return invariants[11]
+				}
+			case OpenReturn:
+				if s.Gate.Exit != LeafLocked {
+					return invariants[0]
+				}
+			case OpenExit:
+				if s.Gate.Entry != LeafLocked {
+					return invariants[0]
+				}
+				if w.Intent[t] != durable || w.Settled[t] != none || !s.Live {
+					return invariants[3]
+				}
+				if w.Broken {
+					return invariants[9]
+				}
+			case EvacuateGate:
+				if o, ok := e.(Ordered); !ok || (o.Signatures < 2 && !o.OnSite) {
+					return invariants[14]
+				}
+			}
+		case WriteIntent:
+			if !x.favourable(before, s, now, e) {
+				return invariants[4]
+			}
+		case Record:
+			if !w.Gone[f.Transaction] {
+				return invariants[5]
+			}
+		case Void:
+			if w.Gone[f.Transaction] && w.Settled[f.Transaction] == none && w.Intent[f.Transaction] == durable {
+				return invariants[8]
+			}
+		case Read:
+			if !s.Lease || s.Unfit != 0 || s.Closed {
+				return invariants[12]
+			}
+		}
+	}
+	if s.Gate.Link && s.Gate.State == GateEvacuate && s.Phase != Evacuate {
+		return invariants[1]
+	}
+	if s.Phase == Idle && (s.Gate.Occupied || s.Gate.Bag || !s.Gate.Link) {
+		return invariants[6]
+	}
+	if _, polled := e.(GateSeen); polled && s.Gate.Link && !permitted(&s) {
+		// the rule for any other pair
+		if s.Phase != Hold && s.Phase != OutOfService || s.Gate.Occupied != (s.Phase == Hold) {
+			return invariants[10]
+		}
+	}
+	if int(w.Captive) > int((x.rules.Trapped+x.rules.Door)/time.Second) {
+		return invariants[2]
+	}
+	switch s.Phase {
+	case DivertOut, DivertIn, Returning:
+		if s.Screen() != ScreenOfficer {
+			return invariants[13]
+		}
+	}
+	return ""
+}
+
+// favourable is invariant 5, written without the core's own tables.
+func (x *explorer) favourable(before, s State, now Instant, e Event) bool {
+	v := s.Vector
+	if !s.Live || s.Gate.State != GateOccupied || v.Oldest == 0 || now-v.Oldest > Instant(120*time.Second) {
+		return false
+	}
+	alone, two := true, true // may the machine, may two officers
+	one := true
+	if v.Face != FaceMatch || v.Confirm {
+		alone = false
+	}
+	if v.Face == FaceAttack {
+		one = false
+	}
+	if v.Face != FaceMatch && v.Face != FaceNonMatch && v.Face != FaceQuality && v.Face != FaceAttack {
+		two = false
+	}
+	for c := range Checks {
+		if !v.Demands.Has(c) {
+			continue
+		}
+		switch a := v.Answers[c]; {
+		case a == Clear, a == NotApplicable, a == LocalCopy:
+		case a == Pending, a == FaceDiffers, a == FaceNoUse, a == HitAction && (c == CheckSLTD || c == CheckLost):
+			alone, one, two = false, false, false
+		case a == HitAction, a == Possible, a == HitInquiry:
+			alone, one = false, false
+		default:
+			alone = false
+		}
+	}
+	d, officer := e.(Decided)
+	if !officer {
+		return alone
+	}
+	if before.Phase != Review || d.Decision != DecideRelease || d.Transaction != s.Transaction {
+		return false
+	}
+	return two && (one || d.Signatures >= 2) && d.Signatures >= 1
+}
+
+// unsettled is invariant 8: outside the phases in which a crossing is under
+// way, no durable intent is left without its end.
+func (w world) unsettled() string {
+	for n := Transaction(1); n <= travellers; n++ {
+		if w.Intent[n] != durable || w.Settled[n] != none || w.Writing[n] {
+			continue
+		}
+		if n != w.S.Transaction {
+			return invariants[7]
+		}
+		switch w.S.Phase {
+		case Intend, Release, Clearing, CheckEmpty, Commit:
+		default:
+			return invariants[7]
+		}
+	}
+	return ""
+}
+
+// search visits every world that can be reached and returns how many there
+// are, or the shortest way to a broken invariant.
+func search(x *explorer, from world, most int) (worlds, moves int, trace []string) {
+	type node struct {
+		w      world
+		parent int32
+	}
+	nodes := []node{{from, -1}}
+	seen := map[world]struct{}{from: {}}
+	for i := 0; i < len(nodes) && i < most; i++ {
+		for _, m := range x.next(nodes[i].w) {
+			moves++
+			if m.bad != "" {
+				trace = []string{m.name + " → " + m.w.S.Phase.String(), "BROKEN: " + m.bad}
+				for n := int32(i); nodes[n].parent >= 0; n = nodes[n].parent {
+					trace = append([]string{x.label(nodes[nodes[n].parent].w, nodes[n].w)}, trace...)
+				}
+				return len(nodes), moves, trace
+			}
+			if _, ok := seen[m.w]; !ok {
+				seen[m.w] = struct{}{}
+				nodes = append(nodes, node{m.w, int32(i)})
+			}
+		}
+	}
+	return len(nodes), moves, nil
+}
+
+// label finds the move that led from one world to the next.
+func (x *explorer) label(from, to world) string {
+	for _, m := range x.next(from) {
+		if m.w == to {
+			return fmt.Sprintf("%s → %v (gate %v)", m.name, to.S.Phase, to.G.State)
+		}
+	}
+	return "?"
+}
+
+// budgets are the searches: each lets one or two rare things happen, so that
+// together they cover every pair without multiplying all of them.
+var budgets = []struct {
+	name string
+	b    budget
+	long bool
+}{
+	{"nothing rare", budget{}, false},
+	{"officer goes and comes back", budget{Lease: 2}, true},
+	{"restart", budget{Restart: 1}, true},
+	{"lost command", budget{Drop: 1}, true},
+	{"watchdog", budget{Trip: 1}, true},
+	{"fire", budget{Fire: 1}, true},
+	{"fault", budget{Fault: 1}, true},
+	{"link cut and watchdog", budget{Cut: 1, Trip: 1}, true},
+	{"gate reboot", budget{Reboot: 1}, true},
+	{"watchdog, then restart", budget{Trip: 1, Restart: 1}, true},
+}
+
+const most = 4_000_000
+
+// coarse are rules in which all times are multiples of 30 s, in the order of
+// the real ones: the search needs which deadline comes first, not by how much.
+func coarse() Rules {
+	const s = 30 * time.Second
+	return Rules{
+		DocRead: s, Qualify: s, TakeDocPrompt: s, TakeDoc: 2 * s, Door: s, Inside: s, Decide: s, WaitDB: s, ReviewAlarm: s,
+		Review: 2 * s, Intend: s, CheckEmpty: s, Commit: s, DivertOut: s, Multi: s, LuggageAlarm: s, HoldAlarm: 2 * s,
+		Trapped: 4 * s, Fresh: 4 * s,
+	}
+}
+
+func TestSearch(t *testing.T) {
+	total := 0
+	for _, b := range budgets {
+		if b.long && testing.Short() {
+			continue
+		}
+		w := start()
+		w.Budget = b.b
+		w.Budget.Lease++ // an officer comes
+		began := time.Now()
+		worlds, moves, trace := search(newExplorer(coarse()), w, most)
+		if trace != nil {
+			t.Fatalf("%s: after %d worlds:\n  %s", b.name, worlds, strings.Join(trace, "\n  "))
+		}
+		if worlds >= most {
+			t.Fatalf("%s: more than %d worlds: the search did not end", b.name, most)
+		}
+		total += worlds
+		t.Logf("%-26s %9d worlds %10d moves %6.1f s", b.name, worlds, moves, time.Since(began).Seconds())
+	}
+	t.Logf("searched %d states, %d invariants hold", total, len(invariants))
+}
