@@ -601,9 +601,7 @@ func (t *turn) cleared() {
 		t.to(CheckEmpty, t.r.CheckEmpty)
 		t.emptied()
 	default:
-		t.settle(NoEvidence)
-		t.conclude(OutcomeOutOfService, TURNED)
-		t.rest()
+		t.mystery(NoEvidence)
 	}
 }
 
@@ -646,6 +644,16 @@ func (t *turn) broken(why CaseReason) {
 	t.to(Fallback, 0)
 }
 
+// mystery ends a release of which nobody can say how it ended: an officer looks
+// into the lane before it opens again.
+func (t *turn) mystery(why CaseReason) {
+	t.settle(why)
+	t.conclude(OutcomeOutOfService, TURNED)
+	t.s.Closed = true
+	t.do(Alert{t.s.Transaction, AlertTurned, Urgent})
+	t.rest()
+}
+
 func (t *turn) checkEmpty() { t.emptied() }
 
 func (t *turn) emptied() {
@@ -665,9 +673,7 @@ func (t *turn) emptied() {
 		t.to(Commit, t.r.Commit)
 		t.do(Record{s.Transaction})
 	case t.late():
-		t.settle(Disagree)
-		t.conclude(OutcomeOutOfService, TURNED)
-		t.rest()
+		t.mystery(Disagree)
 	}
 }
 

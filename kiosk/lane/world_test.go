@@ -372,6 +372,12 @@ func (x *explorer) gateMoves(w world) {
 					o.G.Walked = true
 					o.G.Alarms |= AlarmWrongWay
 				})
+				do("out, and another slips in", func(o *world) { o.Gone[w.Pax] = true; o.bodies(stranger); o.G.Walked = true })
+				do("sensors lose the person", func(o *world) { o.G.Occupied = false })
+				if w.Budget.Trip == 0 {
+					// In FALLBACK the gate has no CROSSED event to contradict it.
+					do("sensors see a ghost walk out", func(o *world) { o.G.Occupied, o.G.Walked = false, true })
+				}
 				do("out unseen", func(o *world) { o.Gone[w.Pax] = true; o.bodies(0) })
 			}
 			do("exit closing", func(o *world) { o.G.Exit = LeafClosing })
@@ -387,7 +393,7 @@ func (x *explorer) gateMoves(w world) {
 			})
 		}
 	case GateReady:
-		if g.Walked && !g.Crossed {
+		if g.Walked && !g.Crossed && w.Pax == 0 {
 			do("crossed event", func(o *world) { o.G.Crossed = true })
 		}
 	case GateFallback:
@@ -474,7 +480,7 @@ func (x *explorer) answers(w world) {
 			a []Answer
 		}{
 			{CheckSIS, []Answer{Clear, HitAction, NotConsulted, Possible}},
-			{CheckSLTD, []Answer{Clear, HitAction}},
+			{CheckSLTD, []Answer{Clear, HitAction, NotConsulted}},
 			{CheckRefFace, []Answer{Clear, FaceDiffers}},
 		} {
 			if !w.S.Vector.Demands.Has(a.c) || w.S.Vector.Answers[a.c] != Pending {
@@ -603,7 +609,7 @@ func (x *explorer) time(w world) {
 	if next == 0 {
 		next = base // nothing is due; a tick still comes
 	}
-	if w.Pax != 0 && w.G.Link && w.G.Entry == LeafLocked && w.G.Exit == LeafLocked {
+	if w.Pax != 0 && w.G.Occupied && w.G.Link && w.G.Entry == LeafLocked && w.G.Exit == LeafLocked {
 		w.Captive = uint8(min(250, int(w.Captive)+int((next-base)/Instant(time.Second))))
 	} else {
 		w.Captive = 0

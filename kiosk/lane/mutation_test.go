@@ -1,0 +1,86 @@
+package lane
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mutations are single edits of the core that a tired person could make. The
+// search must catch each: a search that finds nothing proves nothing until it
+// is known to find something.
+var mutations = []struct {
+	name, file, old, new string
+	search               string // the search that has to catch it
+}{
+	{"accept any intended", "lane.go", "if t.s.Phase == Intend && t.mine(e.Transaction) {", "if t.s.Phase == Intend {", "nothing rare"},
+	{"open the exit before the intent is durable", "phases.go", "\tt.do(WriteIntent{t.s.Transaction})\n", "\tt.do(WriteIntent{t.s.Transaction})\n\tt.ask(OpenExit)\n", "nothing rare"},
+	{"a missing answer is clear", "answers.go", "Pending:       {wayWait, DB_OFF},", "Pending:       {wayRelease, NONE},", "nothing rare"},
+	{"not consulted is clear", "answers.go", "NotConsulted:  {wayDivert, DB_OFF},", "NotConsulted:  {wayRelease, NONE},", "nothing rare"},
+	{"one officer overrides a hit", "answers.go", "\t\t\tneed = 2\n\t\tcase HitInquiry", "\t\tcase HitInquiry", "nothing rare"},
+	{"a stolen document may be overridden", "answers.go", "if c == CheckSLTD || c == CheckLost {", "if c == CheckLost {", "nothing rare"},
+	{"forget the officer's confirmation", "answers.go", "if worst == wayRelease && v.Confirm {", "if worst == wayDivert && v.Confirm {", "nothing rare"},
+	{"record without evidence", "phases.go", "case g.Walked && (g.Crossed || g.State == GateFallback):", "case !g.Occupied:", "nothing rare"},
+	{"idle although a bag is left", "phases.go", "case !g.empty() && permits[Luggage]&(1<<g.State) != 0:", "case g.Bag && g.Occupied:", "nothing rare"},
+	{"forget the trapped limit", "lane.go", "if s.Trapped > 0 && t.now >= s.Trapped {", "if s.Trapped > 0 && t.now >= s.Trapped && s.Phase != Hold {", "nothing rare"},
+	{"a late intent is not voided", "lane.go", "\t\tt.do(Void{e.Transaction})\n", "\t\t_ = Void{e.Transaction}\n", "nothing rare"},
+	{"no case after a power cut", "lane.go", "t.do(OpenCase{e.OpenIntent, PowerCut})", "_ = OpenCase{e.OpenIntent, PowerCut}", "restart"},
+	{"no case in the gate's fallback", "phases.go", "func (t *turn) broken(why CaseReason) {\n\tt.settle(why)\n", "func (t *turn) broken(why CaseReason) {\n\tt.s.Intended = false\n", "watchdog"},
+	{"stay in the phase while the gate evacuates", "lane.go", "s.Gate.State == GateEvacuate && s.Phase != Evacuate {", "s.Gate.State == GateEvacuate && s.Phase == Idle {", "fire"},
+	{"take travellers without an officer", "phases.go", "return s.Lease && !s.Closed && s.Unfit == 0", "return !s.Closed && s.Unfit == 0", "nothing rare"},
+	{"one officer evacuates from afar", "lane.go", "if e.Signatures >= 2 || e.OnSite {", "if e.Signatures >= 1 || e.OnSite {", "fire"},
+	{"open the entry with the document still there", "phases.go", "\tcase !s.Document:\n\t\tt.to(Enter, t.r.Door)", "\tcase s.Document:\n\t\tt.to(Enter, t.r.Door)", "nothing rare"},
+	{"void a person who may have gone", "phases.go", "\tcase (g.State == GateOccupied || g.Occupied) && (g.Walked || g.Crossed):", "\tcase g.Alarms == 255:", "nothing rare"},
+	{"a second intent in one transaction", "phases.go", "if t.mine(e.Transaction) && !s.Spent && releasable", "if t.mine(e.Transaction) && releasable", "nothing rare"},
+}
+
+func TestMutationsAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the package once a mutation")
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	caught := 0
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
+			path := filepath.Join(here, m.file)
+			source, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(string(source), m.old) != 1 {
+				t.Fatalf("%s has %q %d times, want once", m.file, m.old, strings.Count(string(source), m.old))
+			}
+			dir := t.TempDir()
+			mutant := filepath.Join(dir, m.file)
+			if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutant}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			list := filepath.Join(dir, "overlay.json")
+			if err := os.WriteFile(list, overlay, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c := exec.CommandContext(t.Context(), "go", "test", "-overlay", list, "-run", "^TestSearch$", "-count=1", ".")
+			c.Env = append(os.Environ(), "LANE_SEARCH="+m.search)
+			out, err := c.CombinedOutput()
+			if err == nil {
+				t.Fatalf("the search does not notice")
+			}
+			if !strings.Contains(string(out), "BROKEN: ") {
+				t.Fatalf("the mutant fails otherwise:\n%s", out)
+			}
+			caught++
+			t.Log(strings.TrimSpace(string(out[strings.LastIndex(string(out), "BROKEN: "):][:min(len(out)-strings.LastIndex(string(out), "BROKEN: "), 120)])))
+		})
+	}
+	t.Logf("%d of %d mutations caught", caught, len(mutations))
+}
