@@ -1,0 +1,580 @@
+// Package gate drives a gate that speaks ABC-LANE 1.0 over Modbus RTU.
+//
+// Gate.Run is the one goroutine that owns the line. In each slot of 50 ms it
+// polls, sends a heartbeat if the lane is alive, fetches events, and carries
+// out at most one command, which that very poll authorises: a stale poll never
+// authorises motion. What happened is told through callbacks.
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/grid-x/modbus"
+)
+
+const (
+	pollEvery      = 50 * time.Millisecond
+	lostPollEvery  = 200 * time.Millisecond
+	heartbeatEvery = 200 * time.Millisecond // ≤ 250 ms (§6)
+	bootWithin     = 20 * time.Second
+	finalWithin    = 40 * time.Second // of a motion; 2 × the longest limit, and more
+	staleFor       = 3 * time.Second  // an order waits for a fresh poll
+	eventsAtOnce   = 5                // fits a slot at 19,200 (§12)
+)
+
+// The classes say what the caller does next, not what went wrong (§11 R3).
+var (
+	ErrLater   = errors.New("ask again when the gate has moved")
+	ErrOfficer = errors.New("call an officer")
+	ErrService = errors.New("take the lane out of service")
+)
+
+// Command is one command with its arguments (§7).
+type Command struct {
+	Code       Code
+	Arg0, Arg1 uint16
+}
+
+// Lights are the coils 0 to 7: arrows, crosses, status lamps, buzzer.
+type Lights uint8
+
+const (
+	EntryArrow Lights = 1 << iota
+	EntryCross
+	ExitArrow
+	ExitCross
+	Green
+	Red
+	Amber
+	Buzzer
+)
+
+// Params are the parameters that the kiosk sets at start-up (§6).
+type Params struct {
+	OpenMax, CloseMax, EntryHold, ExitHold time.Duration
+	FallbackMode                           uint16
+}
+
+// Config is how a gate is driven. All callbacks are called from Run's
+// goroutine and must not block.
+type Config struct {
+	Address byte // 1–247
+	Baud    int
+	Params  Params
+	// ExitOnFailure accepts FALLBACK_MODE bit 0: the exit is freed on failure.
+	ExitOnFailure bool
+	Alive         func() bool
+	OnSnapshot    func(Snapshot, *Evidence)
+	OnLost        func(error)
+}
+
+// Gate is a gate on a serial line.
+type Gate struct {
+	cfg  Config
+	regs *registers
+
+	mu     sync.Mutex
+	queue  []*order
+	lights *Lights // wished, not yet written
+
+	last     Snapshot
+	good     bool // last is of this run of the gate
+	evidence Evidence
+	nextSeq  uint16 // of the event ring
+	beat     uint16
+	beaten   time.Time
+	running  []*order // accepted, result not final
+	params   bool     // as configured
+}
+
+// order is a command on its way.
+type order struct {
+	Command
+	ctx    context.Context
+	done   chan error
+	seq    uint16
+	given  time.Time
+	sent   time.Time
+	result Result
+}
+
+// moves says whether a command may start a motion that could hurt or let in:
+// those need a fresh poll (R3).
+func (c Command) moves() bool {
+	switch c.Code {
+	case OpenEntry, OpenExit, OpenReturn, MaintMove:
+		return true
+	case SetMode:
+		return c.Arg0 == 1
+	}
+	return false
+}
+
+// New returns a gate on line. Run works it.
+func New(line Line, cfg Config) *Gate {
+	return &Gate{cfg: cfg, regs: newRegisters(line, cfg.Address, cfg.Baud)}
+}
+
+// Order queues a command without blocking. Its final result arrives on the
+// channel: nil for OK, else an error that wraps one class or ctx's error.
+// Commands are executed in the order of the calls, one a slot.
+func (g *Gate) Order(ctx context.Context, c Command) <-chan error {
+	o := &order{Command: c, ctx: ctx, done: make(chan error, 1), given: time.Now()}
+	g.mu.Lock()
+	g.queue = append(g.queue, o)
+	g.mu.Unlock()
+	return o.done
+}
+
+// SetLights has the coils written in one of the next slots; only the newest
+// wish counts.
+func (g *Gate) SetLights(l Lights) {
+	g.mu.Lock()
+	g.lights = &l
+	g.mu.Unlock()
+}
+
+// Run works the gate until ctx ends. It returns an error only for a gate that
+// can never be used: another product, another protocol version, a forbidden
+// FALLBACK_MODE, a line that cannot be read.
+func (g *Gate) Run(ctx context.Context) error {
+	for {
+		err := g.session(ctx)
+		g.fail(err)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if fatal := (*fatalError)(nil); errors.As(err, &fatal) {
+			return fmt.Errorf("gate: run: %w", err)
+		}
+		g.cfg.OnLost(err)
+		if err := g.found(ctx); err != nil {
+			return nil
+		}
+	}
+}
+
+// fatalError is a gate that this driver must not work with.
+type fatalError struct{ error }
+
+// fail ends every order that waits: after a loss none of them is repeated.
+func (g *Gate) fail(err error) {
+	g.mu.Lock()
+	orders := append(g.queue, g.running...)
+	g.queue, g.running = nil, nil
+	g.mu.Unlock()
+	for _, o := range orders {
+		o.done <- fmt.Errorf("gate: %v: %w: %w", o.Code, ErrService, err)
+	}
+}
+
+// found polls a lost gate until two polls in a row are good.
+func (g *Gate) found(ctx context.Context) error {
+	for good := 0; good < 2; {
+		if err := sleep(ctx, lostPollEvery); err != nil {
+			return err
+		}
+		if _, err := g.poll(); err == nil {
+			good++
+		} else {
+			good = 0
+		}
+		// Orders given while the link is down are void.
+		g.fail(ErrLink)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// session starts the gate up and works it until the link is lost or the gate
+// restarts (§10).
+func (g *Gate) session(ctx context.Context) error {
+	g.good = false
+	if err := g.identify(); err != nil {
+		return err
+	}
+	s, err := g.booted(ctx)
+	if err != nil {
+		return err
+	}
+	g.last, g.good = s, true
+	g.nextSeq = s.EventTail
+	g.evidence = Evidence{}
+	if err := g.setParams(ctx, s); err != nil {
+		return err
+	}
+	for g.nextSeq != s.EventHead+1 {
+		if _, err := g.events(s); err != nil {
+			return err
+		}
+		if s, err = g.poll(); err != nil {
+			return err
+		}
+	}
+	g.beat = s.Heartbeat
+	for range 3 { // three refreshes arm the watchdog, also after a trip
+		if err := g.heartbeat(); err != nil {
+			return err
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	for ctx.Err() == nil {
+		if err := g.slot(ctx); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// identify reads the product code: FC43/14, or FC17 where a gate lacks it.
+func (g *Gate) identify() error {
+	data, err := g.regs.raw(43, []byte{14, 1, 0})
+	var refused *modbus.Error
+	switch {
+	case errors.As(err, &refused):
+		if data, err = g.regs.raw(17, nil); err != nil {
+			return fmt.Errorf("identify: %w", err)
+		}
+		if len(data) < 3 || string(data[3:min(len(data), 11)]) != "ABC-LANE" {
+			return &fatalError{errors.New("this is not an ABC-LANE gate: its server id says something else")}
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("identify: %w", err)
+	}
+	if product := object(data, 1); product != "ABC-LANE" {
+		return &fatalError{fmt.Errorf("this is not an ABC-LANE gate: product code %.20q", product)}
+	}
+	return nil
+}
+
+// object finds an object of a device identification.
+func object(data []byte, id byte) string {
+	if len(data) < 6 {
+		return ""
+	}
+	for rest := data[6:]; len(rest) >= 2; {
+		n := int(rest[1])
+		if len(rest) < 2+n {
+			return ""
+		}
+		if rest[0] == id {
+			return string(rest[2 : 2+n])
+		}
+		rest = rest[2+n:]
+	}
+	return ""
+}
+
+// booted polls until the gate has left BOOT.
+func (g *Gate) booted(ctx context.Context) (Snapshot, error) {
+	for end := time.Now().Add(bootWithin); ; {
+		s, err := g.poll()
+		if err != nil {
+			return s, err
+		}
+		if s.Version>>8 != 1 {
+			return s, &fatalError{fmt.Errorf("the gate speaks protocol %d.%d, this driver 1.x", s.Version>>8, s.Version&0xff)}
+		}
+		if s.State != Boot {
+			return s, nil
+		}
+		if time.Now().After(end) {
+			return s, fmt.Errorf("the gate is still booting after %v", bootWithin)
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return s, err
+		}
+	}
+}
+
+// setParams writes what differs, where the state allows it; else it stays to
+// be done.
+func (g *Gate) setParams(ctx context.Context, s Snapshot) error {
+	v, err := g.regs.holding(0x0100, 16)
+	if err != nil {
+		return fmt.Errorf("parameters: %w", err)
+	}
+	p := g.cfg.Params
+	g.params = true
+	for _, want := range []struct {
+		index uint16
+		value uint16
+	}{
+		{0x0, uint16(p.OpenMax.Milliseconds())},
+		{0x1, uint16(p.CloseMax.Milliseconds())},
+		{0x2, uint16(p.EntryHold.Milliseconds())},
+		{0x3, uint16(p.ExitHold.Milliseconds())},
+		{0xA, p.FallbackMode},
+	} {
+		if v[want.index] == want.value {
+			continue
+		}
+		if s.State != SafeClosed && s.State != Maintenance {
+			g.params = false
+			continue
+		}
+		if err := busy(ctx, func() error { return g.regs.write(0x0100+want.index, want.value) }); err != nil {
+			return fmt.Errorf("parameter 0x%04X: %w", 0x0100+want.index, err)
+		}
+		v[want.index] = want.value
+	}
+	if v[0xA]&1 != 0 && !g.cfg.ExitOnFailure {
+		return &fatalError{errors.New("the gate frees its exit on failure (FALLBACK_MODE bit 0): a cut cable would open the border; set exit_on_failure only if that is wanted")}
+	}
+	return nil
+}
+
+func (g *Gate) poll() (Snapshot, error) {
+	// R1: dated at the request's start, after time-outs at the oldest request
+	// that went unanswered since the last good reply: the first attempt's.
+	at := time.Now()
+	v, err := g.regs.input(0, inputs)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("poll: %w", err)
+	}
+	return decode(v, at)
+}
+
+// errRestarted says that the gate's state is of another run (R4).
+var errRestarted = errors.New("the gate has restarted")
+
+// slot is one turn: poll, heartbeat, events, one command.
+func (g *Gate) slot(ctx context.Context) error {
+	began := time.Now()
+	s, err := g.poll()
+	if errors.Is(err, ErrBadPoll) {
+		return sleep(ctx, pollEvery) // as a bad reply: no motion on it
+	}
+	if err != nil {
+		return err
+	}
+	if s.Boots == g.last.Boots && s.Uptime == g.last.Uptime {
+		return sleep(ctx, pollEvery) // not newer: it authorises nothing (R2)
+	}
+	if !s.follows(g.last) {
+		return fmt.Errorf("%w: boot %d after %d, uptime %d ms after %d ms", errRestarted, s.Boots, g.last.Boots, s.Uptime, g.last.Uptime)
+	}
+	g.last = s
+	if time.Since(g.beaten) >= heartbeatEvery && g.cfg.Alive() {
+		if err := g.heartbeat(); err != nil {
+			return err
+		}
+	}
+	var events []Event
+	if s.EventHead+1 != g.nextSeq {
+		if events, err = g.events(s); err != nil {
+			return err
+		}
+	}
+	g.evidence.See(s, events)
+	g.results(s, events)
+	g.cfg.OnSnapshot(s, &g.evidence)
+	if !g.params && s.State == SafeClosed {
+		if err := g.setParams(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := g.obey(s); err != nil {
+		return err
+	}
+	if err := g.light(s); err != nil {
+		return err
+	}
+	return sleep(ctx, pollEvery-time.Since(began))
+}
+
+// heartbeat counts up, skipping 0 (§6).
+func (g *Gate) heartbeat() error {
+	if g.beat++; g.beat == 0 {
+		g.beat = 1
+	}
+	if _, err := g.regs.WriteSingleRegister(0x0010, g.beat); err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	g.beaten = time.Now()
+	return nil
+}
+
+// events fetches one window of the ring and acknowledges it (§8).
+func (g *Gate) events(s Snapshot) ([]Event, error) {
+	if lost := s.EventTail - g.nextSeq; lost >= 1 && lost < 1<<15 {
+		g.nextSeq = s.EventTail
+	}
+	n := min(int(s.EventHead-g.nextSeq)+1, eventsAtOnce)
+	slot := int(g.nextSeq % ringSize)
+	n = min(n, ringSize-slot)
+	if n <= 0 {
+		return nil, nil
+	}
+	v, err := g.regs.input(ringAt+uint16(slotSize*slot), uint16(slotSize*n))
+	if err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
+	list, _ := decodeEvents(v, g.nextSeq) // an overwritten slot: the next poll tells
+	if len(list) == 0 {
+		return nil, nil
+	}
+	g.nextSeq = list[len(list)-1].Seq + 1
+	var refused *modbus.Error
+	if _, err := g.regs.WriteSingleRegister(0x0011, g.nextSeq-1); err != nil && !errors.As(err, &refused) {
+		return nil, fmt.Errorf("acknowledge events: %w", err)
+	}
+	return list, nil
+}
+
+// results ends orders whose final result a poll or an event tells.
+func (g *Gate) results(s Snapshot, events []Event) {
+	still := g.running[:0]
+	for _, o := range g.running {
+		if s.SeqDone == o.seq && s.ResultOf == o.Code {
+			o.result = s.Result
+		}
+		for _, e := range events {
+			if r := Result(e.Arg >> 8); e.Code == EventCommand && byte(e.Arg) == byte(o.seq) && r != InProgress {
+				o.result = r
+			}
+		}
+		switch {
+		case o.result != None && o.result != InProgress:
+			o.done <- o.final(s)
+		case o.ctx.Err() != nil:
+			o.done <- fmt.Errorf("gate: %v: %w", o.Code, o.ctx.Err())
+		case time.Since(o.sent) > finalWithin:
+			o.done <- fmt.Errorf("gate: %v: %w: no final result within %v", o.Code, ErrOfficer, finalWithin)
+		case o.result == None && time.Since(o.sent) > time.Second && s.SeqDone != o.seq:
+			// The reply said yes and the polls say it never ran: void.
+			o.done <- fmt.Errorf("gate: %v: %w: the gate did not execute it", o.Code, ErrService)
+		default:
+			still = append(still, o)
+		}
+	}
+	g.running = still
+}
+
+func (o *order) final(s Snapshot) error {
+	if o.result == OK {
+		return nil
+	}
+	return fmt.Errorf("gate: %v: %w: %v in state %v", o.Code, class(o.result), o.result, s.State)
+}
+
+// class is rule R3's table.
+func class(r Result) error {
+	switch {
+	case r == Alarmed, r == Occupancy, r == Busy:
+		return ErrLater
+	case r == FaultedBy, r == Locked, r >= TimedOut:
+		return ErrOfficer
+	}
+	return ErrService
+}
+
+// obey sends the oldest queued order, if this poll authorises it.
+func (g *Gate) obey(s Snapshot) error {
+	g.mu.Lock()
+	if len(g.queue) == 0 {
+		g.mu.Unlock()
+		return nil
+	}
+	o := g.queue[0]
+	if o.moves() && time.Since(s.At) > Fresh && time.Since(o.given) < staleFor {
+		g.mu.Unlock()
+		return nil // a stale poll never authorises motion: the next one may
+	}
+	g.queue = g.queue[1:]
+	g.mu.Unlock()
+	if o.ctx.Err() != nil {
+		o.done <- fmt.Errorf("gate: %v: %w", o.Code, o.ctx.Err())
+		return nil
+	}
+	if why := authorised(o.Command, s, time.Now()); why != nil {
+		o.done <- fmt.Errorf("gate: %v: %w", o.Code, why)
+		return nil
+	}
+	if o.seq = s.SeqDone + 1; o.seq == 0 {
+		o.seq = 1
+	}
+	err := g.regs.write(0x0000, uint16(o.Code), o.Arg0, o.Arg1, o.seq)
+	var refused *modbus.Error
+	switch {
+	case errors.As(err, &refused) && refused.ExceptionCode == modbus.ExceptionCodeServerDeviceFailure:
+		o.done <- fmt.Errorf("gate: %v: %w: %w", o.Code, ErrLater, err)
+		return nil
+	case errors.As(err, &refused):
+		o.done <- fmt.Errorf("gate: %v: %w: %w", o.Code, ErrService, err)
+		return nil
+	}
+	o.sent = time.Now()
+	g.running = append(g.running, o)
+	if err != nil {
+		return fmt.Errorf("command %v: %w", o.Code, err)
+	}
+	return nil
+}
+
+// authorised applies the kiosk's own interlock (R3, R6, R7) to the poll that
+// has just been made: motion needs a fresh poll that meets §7's conditions
+// itself. Closing, evacuating and the safe mode need none.
+func authorised(c Command, s Snapshot, now time.Time) error {
+	ready := c.Code == SetMode && c.Arg0 == 1
+	switch {
+	case !c.moves():
+		return nil
+	case now.Sub(s.At) > Fresh:
+		return fmt.Errorf("%w: the poll is %v old", ErrLater, now.Sub(s.At))
+	case s.NeitherClosed() && s.State != Boot && s.State != Evacuate && s.State != Faulted:
+		return fmt.Errorf("%w: both leaves stand open", ErrOfficer)
+	case (c.Code == OpenEntry || c.Code == OpenReturn) && s.Exit != ClosedLocked:
+		return fmt.Errorf("%w: the exit is %v", ErrLater, s.Exit)
+	case c.Code == OpenExit && s.Entry != ClosedLocked:
+		return fmt.Errorf("%w: the entry is %v", ErrLater, s.Entry)
+	case c.Code == OpenEntry && s.State != Ready, c.Code == OpenExit && s.State != Occupied,
+		c.Code == OpenReturn && s.State != SafeClosed && s.State != Occupied, ready && s.State != SafeClosed && s.State != Ready:
+		return fmt.Errorf("%w: the gate is %v", ErrLater, s.State)
+	case s.Watchdog != 1:
+		return fmt.Errorf("%w: the watchdog is not running", ErrLater)
+	case c.Code != OpenReturn && c.Code != MaintMove && s.Alarms&BlockingAlarms != 0:
+		return fmt.Errorf("%w: %v", ErrLater, s.Alarms&BlockingAlarms)
+	case c.Code == OpenEntry && s.Zones&(ZoneA|ZoneB|Luggage) != 0, ready && s.Occupied():
+		return fmt.Errorf("%w: the mantrap is not empty", ErrLater)
+	case c.Code == OpenExit && (s.Persons == 0 || s.Persons == 255):
+		return fmt.Errorf("%w: the gate counts %d persons", ErrLater, s.Persons)
+	}
+	return nil
+}
+
+// light writes the wished lights, where the state allows it.
+func (g *Gate) light(s Snapshot) error {
+	g.mu.Lock()
+	l := g.lights
+	if l == nil || s.State == Boot || s.State == Fallback || s.State == Evacuate || s.State == Faulted {
+		g.mu.Unlock()
+		return nil
+	}
+	g.lights = nil
+	g.mu.Unlock()
+	_, err := g.regs.WriteMultipleCoils(0, 8, []byte{byte(*l)})
+	var refused *modbus.Error
+	if err != nil && !errors.As(err, &refused) {
+		return fmt.Errorf("lights: %w", err)
+	}
+	return nil
+}
+
+// LinkErrors returns how many attempts had to be repeated since the start.
+func (g *Gate) LinkErrors() int { return g.regs.wire.errors }

@@ -1,0 +1,402 @@
+package gate_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"passage/drivers/gate"
+	simgate "passage/hwsim/gate"
+)
+
+var port = flag.String("port", "", "serial device of a real gate: it will move")
+
+// cable joins the driver to a simulated gate in virtual time.
+type cable struct {
+	sim     *simgate.Gate
+	began   time.Time
+	timeout time.Duration
+	mu      sync.Mutex
+	reply   []byte
+	at      time.Time // when the reply's first byte arrives
+	spoil   func(request, reply []byte) ([]byte, time.Duration)
+	sent    [][]byte
+}
+
+func newCable(t *testing.T) *cable {
+	c := &cable{sim: simgate.New(simgate.Config{}), began: time.Now()}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for tick := time.NewTicker(10 * time.Millisecond); ; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C:
+				c.sim.Advance(time.Since(c.began))
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return c
+}
+
+func (c *cable) SetReadTimeout(d time.Duration) error { c.timeout = d; return nil }
+
+func (c *cable) ResetInputBuffer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reply = nil
+	return nil
+}
+
+func (c *cable) Write(b []byte) (int, error) {
+	c.sim.Advance(time.Since(c.began))
+	reply, late := c.sim.Handle(b), time.Duration(0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent = append(c.sent, b)
+	if c.spoil != nil {
+		reply, late = c.spoil(b, reply)
+	}
+	c.reply, c.at = append([]byte(nil), reply...), time.Now().Add(5*time.Millisecond+late)
+	return len(b), nil
+}
+
+func (c *cable) Read(b []byte) (int, error) {
+	end := time.Now().Add(c.timeout)
+	for {
+		c.mu.Lock()
+		here := len(c.reply) > 0
+		wait := time.Until(c.at)
+		if here && wait <= 0 {
+			n := copy(b, c.reply)
+			c.reply = c.reply[n:]
+			c.mu.Unlock()
+			return n, nil
+		}
+		c.mu.Unlock()
+		left := time.Until(end)
+		if left <= 0 {
+			return 0, nil
+		}
+		if !here || wait > left {
+			wait = left
+		}
+		time.Sleep(wait)
+	}
+}
+
+// lane is a driver at work, with what it reported.
+type lane struct {
+	*testing.T
+	gate  *gate.Gate
+	polls chan gate.Snapshot
+	lost  chan error
+	ev    *gate.Evidence
+	alive bool
+	mu    sync.Mutex
+}
+
+func work(t *testing.T, line gate.Line, cfg gate.Config) *lane {
+	l := &lane{T: t, polls: make(chan gate.Snapshot, 1), lost: make(chan error, 16), alive: true}
+	cfg.Address, cfg.Baud = 1, 19200
+	cfg.Params = gate.Params{OpenMax: 3 * time.Second, CloseMax: 3 * time.Second, EntryHold: 8 * time.Second, ExitHold: 7 * time.Second}
+	cfg.Alive = func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.alive }
+	cfg.OnSnapshot = func(s gate.Snapshot, e *gate.Evidence) {
+		c := *e
+		l.mu.Lock()
+		l.ev = &c
+		l.mu.Unlock()
+		select {
+		case <-l.polls:
+		default:
+		}
+		l.polls <- s
+	}
+	cfg.OnLost = func(err error) { l.lost <- err }
+	l.gate = gate.New(line, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := l.gate.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return l
+}
+
+// until waits for a poll in a state.
+func (l *lane) until(want gate.State) gate.Snapshot {
+	l.Helper()
+	for end := time.After(40 * time.Second); ; {
+		select {
+		case s := <-l.polls:
+			if s.State == want {
+				return s
+			}
+		case <-end:
+			l.Fatalf("the gate never became %v", want)
+		}
+	}
+}
+
+func (l *lane) order(c gate.Code, a0, a1 uint16) error {
+	return <-l.gate.Order(l.Context(), gate.Command{Code: c, Arg0: a0, Arg1: a1})
+}
+
+func (l *lane) must(c gate.Code, a0, a1 uint16) {
+	l.Helper()
+	if err := l.order(c, a0, a1); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// testGate is one crossing on any gate; walk moves the person, if one can.
+func testGate(l *lane, walk func(to string)) {
+	l.until(gate.SafeClosed)
+	l.must(gate.SetMode, 1, 0)
+	s := l.until(gate.Ready)
+	if s.Watchdog != 1 {
+		l.Errorf("watchdog %d", s.Watchdog)
+	}
+	l.gate.SetLights(gate.EntryArrow | gate.ExitCross | gate.Green)
+	l.must(gate.OpenEntry, 1, 0)
+	if err := l.order(gate.OpenExit, 0, 0); err == nil {
+		l.Fatal("the exit opened while the entry stood open")
+	}
+	walk("marks")
+	if s := l.until(gate.Occupied); !s.Occupied() || s.Persons != 1 {
+		l.Errorf("occupied %v, %d persons", s.Occupied(), s.Persons)
+	}
+	l.must(gate.OpenExit, 0, 0)
+	walk("beyond")
+	l.until(gate.Ready)
+	for range 10 { // the CROSSED event comes with a later window
+		l.until(gate.Ready)
+		l.mu.Lock()
+		walked, crossed := l.ev.Walked(), l.ev.Crossed()
+		l.mu.Unlock()
+		if walked && crossed {
+			return
+		}
+	}
+	l.Errorf("no evidence of the crossing: walked %v, crossed %v", l.ev.Walked(), l.ev.Crossed())
+}
+
+func TestGate(t *testing.T) {
+	t.Run("sim", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCable(t)
+			c.sim.AddPerson("p", simgate.Approach)
+			testGate(work(t, c, gate.Config{}), walkIn(c.sim))
+		})
+	})
+	t.Run("pty", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("takes the real time of a crossing")
+		}
+		sim := simgate.New(simgate.Config{})
+		sim.AddPerson("p", simgate.Approach)
+		path := filepath.Join(t.TempDir(), "gate")
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- sim.Serve(ctx, path) }()
+		p := openWhenThere(t, path)
+		t.Cleanup(func() {
+			p.Close()
+			cancel()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
+		testGate(work(t, p, gate.Config{}), walkIn(sim))
+	})
+	t.Run("device", func(t *testing.T) {
+		if *port == "" {
+			t.Skip("needs hardware: -port=/dev/ttyUSB0, and somebody who walks")
+		}
+		p, err := gate.OpenPort(*port, 19200, "8E1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		testGate(work(t, p, gate.Config{}), func(to string) { t.Log("please walk to", to) })
+	})
+}
+
+func walkIn(sim *simgate.Gate) func(string) {
+	return func(to string) {
+		sim.Walk("p", map[string]float64{"marks": simgate.Marks, "beyond": simgate.Beyond}[to], 1)
+	}
+}
+
+// openWhenThere opens a pty as soon as its link appears.
+func openWhenThere(t *testing.T, path string) *gate.Port {
+	t.Helper()
+	var err error
+	for range 200 {
+		var p *gate.Port
+		if p, err = gate.OpenPort(path, 19200, "8E1"); err == nil {
+			return p
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Fatal(err)
+	return nil
+}
+
+// Every fault of the link in §14: no command is lost, none runs twice, no door
+// moves on a stale poll, and the driver finds back by itself.
+func TestLinkFaults(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		every int // every n-th frame is spoiled
+		spoil func(request, reply []byte) ([]byte, time.Duration)
+	}{
+		{"reply dropped", 5, func(_, _ []byte) ([]byte, time.Duration) { return nil, 0 }},
+		{"reply 150 ms late", 7, func(_, r []byte) ([]byte, time.Duration) { return r, 150 * time.Millisecond }},
+		{"reply 400 ms late", 7, func(_, r []byte) ([]byte, time.Duration) { return r, 400 * time.Millisecond }},
+		{"corrupt reply", 4, func(_, r []byte) ([]byte, time.Duration) {
+			if len(r) > 3 {
+				r[3] ^= 0x40
+			}
+			return r, 0
+		}},
+		{"wrong slave", 4, func(_, r []byte) ([]byte, time.Duration) {
+			if len(r) > 0 {
+				r[0] = 9
+			}
+			return r, 0
+		}},
+		{"noise before the reply", 6, func(_, r []byte) ([]byte, time.Duration) { return append([]byte{0, 0xFF, 7}, r...), 0 }},
+		{"partial reply", 6, func(_, r []byte) ([]byte, time.Duration) { return r[:len(r)/2], 0 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				line := newCable(t)
+				line.sim.AddPerson("p", simgate.Approach)
+				n := 0
+				line.spoil = func(request, reply []byte) ([]byte, time.Duration) {
+					if n++; n%c.every == 0 {
+						return c.spoil(request, reply)
+					}
+					return reply, 0
+				}
+				l := work(t, line, gate.Config{})
+				t.Cleanup(func() {
+					if t.Failed() {
+						t.Log(line.sim.Truth())
+					}
+				})
+				testGate(l, walkIn(line.sim))
+				if l.gate.LinkErrors() == 0 {
+					t.Error("nothing was repeated: the fault did not happen")
+				}
+				opened := 0
+				for _, r := range line.sim.Truth() {
+					if r.What == "opened_exit" {
+						opened++
+					}
+				}
+				if opened != 1 {
+					t.Errorf("the exit opened %d times", opened)
+				}
+			})
+		})
+	}
+}
+
+func TestLinkLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := newCable(t)
+		l := work(t, line, gate.Config{})
+		l.until(gate.SafeClosed)
+		l.must(gate.SetMode, 1, 0)
+		line.mu.Lock()
+		line.spoil = func(_, _ []byte) ([]byte, time.Duration) { return nil, 0 }
+		line.mu.Unlock()
+		if err := <-l.lost; !errors.Is(err, gate.ErrLink) {
+			t.Fatalf("lost with %v", err)
+		}
+		if err := l.order(gate.OpenEntry, 1, 0); !errors.Is(err, gate.ErrService) {
+			t.Errorf("an order over a dead line: %v", err)
+		}
+		l.until2(line, gate.Fallback)
+		line.mu.Lock()
+		line.spoil = nil
+		line.mu.Unlock()
+		if s := l.until(gate.Fallback); s.Watchdog != 1 {
+			t.Errorf("watchdog %d after the link is back", s.Watchdog)
+		}
+		l.must(gate.SetMode, 0, 0)
+		l.until(gate.SafeClosed)
+	})
+}
+
+// until2 waits for the gate itself, beyond the wire.
+func (l *lane) until2(c *cable, want gate.State) {
+	for range 400 {
+		if s, _ := c.sim.State(); s == want.String() {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	l.Fatalf("the gate itself never became %v", want)
+}
+
+// A frozen lane core ends the heartbeats: the watchdog trips within its
+// time-out and half a second (conformance step 27).
+func TestFrozenCore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := newCable(t)
+		l := work(t, line, gate.Config{})
+		l.until(gate.SafeClosed)
+		l.must(gate.SetMode, 1, 0)
+		l.mu.Lock()
+		l.alive = false
+		l.mu.Unlock()
+		frozen := time.Now()
+		l.until(gate.Fallback)
+		if d := time.Since(frozen); d > 1500*time.Millisecond {
+			t.Errorf("the watchdog tripped after %v", d)
+		}
+	})
+}
+
+func TestRestartIsALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := newCable(t)
+		l := work(t, line, gate.Config{})
+		l.until(gate.SafeClosed)
+		l.must(gate.SetMode, 1, 0)
+		line.sim.Power(false)
+		<-l.lost
+		line.sim.Power(true)
+		if s := l.until(gate.SafeClosed); s.Boots != 2 || s.Watchdog != 1 {
+			t.Errorf("boot %d, watchdog %d", s.Boots, s.Watchdog)
+		}
+	})
+}
+
+func TestRefusesAGateThatOpensTheBorder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := newCable(t)
+		g := gate.New(line, gate.Config{
+			Address: 1, Baud: 19200, Params: gate.Params{FallbackMode: 1, OpenMax: 3 * time.Second, CloseMax: 3 * time.Second, EntryHold: 8 * time.Second, ExitHold: 8 * time.Second},
+			Alive: func() bool { return true }, OnSnapshot: func(gate.Snapshot, *gate.Evidence) {}, OnLost: func(error) {},
+		})
+		if err := g.Run(t.Context()); err == nil {
+			t.Error("FALLBACK_MODE bit 0 was accepted without exit_on_failure")
+		}
+	})
+}

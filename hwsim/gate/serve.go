@@ -1,0 +1,243 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// Serve runs the gate in real time on a pseudo-terminal that path links to,
+// paced to the configured baud rate, until ctx ends.
+func (g *Gate) Serve(ctx context.Context, path string) error {
+	master, slave, err := openPTY(path)
+	if err != nil {
+		return fmt.Errorf("gate: serve: %w", err)
+	}
+	defer slave.Close()
+	defer os.Remove(path)
+	stop := context.AfterFunc(ctx, func() { master.Close() })
+	defer stop()
+	began := time.Now()
+	g.mu.Lock()
+	offset := g.now
+	g.mu.Unlock()
+	clock := func() time.Duration { return offset + time.Since(began) }
+	ticking := make(chan struct{})
+	go func() {
+		defer close(ticking)
+		t := time.NewTicker(tick)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				g.Advance(clock())
+			}
+		}
+	}()
+	err = g.frames(master, clock)
+	master.Close()
+	<-ticking
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("gate: serve: %w", err)
+}
+
+// openPTY makes a raw pseudo-terminal and links path to its far end. The slave
+// stays open here, so that clients may come and go.
+func openPTY(path string) (master, slave *os.File, err error) {
+	master, slave, err = pty.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	fail := func(err error) (*os.File, *os.File, error) {
+		return nil, nil, errors.Join(err, master.Close(), slave.Close())
+	}
+	t, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil {
+		return fail(err)
+	}
+	t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
+	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8 | unix.CREAD | unix.CLOCAL
+	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, t); err != nil {
+		return fail(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fail(err)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink == 0 {
+		return fail(fmt.Errorf("%s exists and is not a link", path))
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fail(err)
+	}
+	if err := os.Symlink(slave.Name(), path); err != nil {
+		return fail(err)
+	}
+	// The runtime's poller lets Close end a blocked Read; Fd would undo that.
+	fd, err := unix.Dup(int(master.Fd()))
+	if err != nil {
+		return fail(err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return fail(err)
+	}
+	name := master.Name()
+	if err := master.Close(); err != nil {
+		return fail(err)
+	}
+	return os.NewFile(uintptr(fd), name), slave, nil
+}
+
+// frames reads requests by their expected length and writes replies at the
+// line's pace.
+func (g *Gate) frames(line io.ReadWriter, clock func() time.Duration) error {
+	bytes := make(chan []byte)
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			b := make([]byte, 256)
+			n, err := line.Read(b)
+			if err != nil {
+				failed <- err
+				return
+			}
+			bytes <- b[:n]
+		}
+	}()
+	var frame []byte
+	gap := time.NewTimer(time.Hour)
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case <-gap.C:
+			if len(frame) > 0 {
+				g.discard()
+				frame = nil
+			}
+		case b := <-bytes:
+			frame = append(frame, b...)
+			if n := requestLength(frame); n > 0 && len(frame) >= n {
+				request := frame[:n]
+				frame = nil
+				if err := g.answer(line, request, clock); err != nil {
+					return err
+				}
+			} else if len(frame) > 256 {
+				g.discard()
+				frame = nil
+			}
+			gap.Reset(20 * time.Millisecond)
+		}
+	}
+}
+
+func (g *Gate) discard() {
+	g.mu.Lock()
+	g.linkErr++
+	g.mu.Unlock()
+}
+
+// requestLength is how long the request will be that begins with b; 0 if it
+// cannot be told yet. A function that is not listed has 8 bytes, as the most.
+func requestLength(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case 15, 16:
+		if len(b) < 7 {
+			return 0
+		}
+		return 9 + int(b[6])
+	case 17, 7, 11, 12:
+		return 4
+	case 43:
+		return 7
+	}
+	return 8
+}
+
+// answer handles a request, spoils it as injected, and writes the reply as
+// slowly as the line is.
+func (g *Gate) answer(line io.Writer, request []byte, clock func() time.Duration) error {
+	g.mu.Lock()
+	g.advance(clock())
+	char := g.charTime()
+	var reply []byte
+	switch {
+	case g.spoiled("drop_request"):
+	case g.spoiled("corrupt_request"):
+		g.linkErr++
+	default:
+		reply = g.handle(request)
+	}
+	delay := g.turnAround() + time.Duration(len(request))*char
+	if g.spoiled("late_reply") {
+		delay += 150 * time.Millisecond
+	}
+	if len(reply) > 0 {
+		switch {
+		case g.spoiled("drop_reply"):
+			reply = nil
+		case g.spoiled("corrupt_reply"):
+			reply[len(reply)-1] ^= 0x55
+		case g.spoiled("partial"):
+			reply = reply[:len(reply)/2]
+		case g.spoiled("wrong_slave"):
+			reply[0]++
+		case g.spoiled("noise"):
+			reply = append([]byte{0x00, 0xFF, 0x13}, reply...)
+		}
+	}
+	g.mu.Unlock()
+	if len(reply) == 0 {
+		return nil
+	}
+	time.Sleep(delay + time.Duration(len(reply))*char)
+	_, err := line.Write(reply)
+	return err
+}
+
+// spoiled uses up one of an injected fault's frames.
+func (g *Gate) spoiled(name string) bool {
+	n, on := g.faultsIn[name]
+	if !on {
+		return false
+	}
+	if n == 1 {
+		delete(g.faultsIn, name)
+	} else if n > 1 {
+		g.faultsIn[name] = n - 1
+	}
+	return true
+}
+
+// charTime is one character of 11 bits (10 for 8N1) at the line's rate.
+func (g *Gate) charTime() time.Duration {
+	bits := 11
+	if g.param[pFormat] == 1 {
+		bits = 10
+	}
+	return time.Duration(bits) * time.Second / time.Duration([]int{19200, 19200, 38400, 115200}[g.param[pBaud]])
+}
+
+// turnAround is t3.5 and the configured delay.
+func (g *Gate) turnAround() time.Duration {
+	t := 1750 * time.Microsecond
+	if g.param[pBaud] == 1 {
+		t = 2005 * time.Microsecond
+	}
+	return t + time.Millisecond + time.Duration(g.param[pRespDelay])*time.Millisecond
+}
