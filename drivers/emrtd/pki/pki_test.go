@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"passage/drivers/emrtd/lds"
 )
 
 // shared finds the test data that lies beside the checkout.
@@ -87,7 +89,11 @@ func TestExpected(t *testing.T) {
 			continue
 		}
 		want := !strings.Contains(l, "NEG") && !strings.Contains(l, "REJECT")
-		o, err := ParseSOD(read(t, path))
+		b := read(t, path)
+		if b[0] == 0x30 {
+			b = lds.Make(lds.SOD.Tag, b) // some mocks lack the file's own tag
+		}
+		o, err := ParseSOD(b)
 		if err == nil {
 			_, err = o.Signed.Verify(nil)
 		}

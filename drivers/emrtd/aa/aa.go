@@ -1,0 +1,122 @@
+// Package aa verifies Active Authentication: the chip signs a challenge with a
+// key that cannot be copied. ICAO Doc 9303-11 §6.1.
+package aa
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"passage/drivers/emrtd/pki"
+)
+
+// ErrSignature says that the chip does not have the key of its DG15.
+var ErrSignature = errors.New("aa: the chip's signature is wrong")
+
+var (
+	oidAA    = asn1.ObjectIdentifier{2, 23, 136, 1, 1, 5}
+	ecHashes = map[int]crypto.Hash{1: crypto.SHA1, 2: crypto.SHA224, 3: crypto.SHA256, 4: crypto.SHA384, 5: crypto.SHA512}
+)
+
+// Hash finds the hash for ECDSA among the SecurityInfos of DG14: the OID of
+// the plain signature format (BSI TR-03111 §5.2.1.2). Without one the digest
+// has the key's length.
+func Hash(infos [][]byte, key *pki.PublicKey) crypto.Hash {
+	for _, raw := range infos {
+		var v struct {
+			OID       asn1.ObjectIdentifier
+			Version   int
+			Algorithm asn1.ObjectIdentifier
+		}
+		if _, err := asn1.Unmarshal(raw, &v); err == nil && v.OID.Equal(oidAA) && len(v.Algorithm) > 0 {
+			if h, ok := ecHashes[v.Algorithm[len(v.Algorithm)-1]]; ok {
+				return h
+			}
+		}
+	}
+	switch bits := keyBits(key); {
+	case bits <= 224:
+		return crypto.SHA224
+	case bits <= 256:
+		return crypto.SHA256
+	case bits <= 384:
+		return crypto.SHA384
+	}
+	return crypto.SHA512
+}
+
+func keyBits(k *pki.PublicKey) int {
+	if k.RSA != nil {
+		return k.RSA.N.BitLen()
+	}
+	return k.Curve.N.BitLen()
+}
+
+// Verify checks the answer to INTERNAL AUTHENTICATE over the reader's 8-byte
+// challenge.
+func Verify(key *pki.PublicKey, hash crypto.Hash, challenge, signature []byte) error {
+	if key.RSA != nil {
+		return verifyRSA(key.RSA, challenge, signature)
+	}
+	n := (key.Curve.N.BitLen() + 7) / 8
+	if len(signature) != 2*n {
+		return fmt.Errorf("%w: %d bytes, want r and s of %d", ErrSignature, len(signature), n)
+	}
+	h := hash.New()
+	h.Write(challenge)
+	r, s := new(big.Int).SetBytes(signature[:n]), new(big.Int).SetBytes(signature[n:])
+	if !key.Curve.Verify(key.Point, h.Sum(nil), r, s) {
+		return ErrSignature
+	}
+	return nil
+}
+
+// trailers of ISO/IEC 9796-2 digital signature scheme 1.
+var trailers = map[byte]crypto.Hash{0x33: crypto.SHA1, 0x34: crypto.SHA256, 0x35: crypto.SHA512, 0x36: crypto.SHA384, 0x38: crypto.SHA224}
+
+// verifyRSA recovers the message part and compares the digest of it and the
+// challenge (ISO/IEC 9796-2 scheme 1, partial recovery).
+func verifyRSA(key *rsa.PublicKey, challenge, signature []byte) error {
+	s := new(big.Int).SetBytes(signature)
+	if s.Cmp(key.N) >= 0 {
+		return ErrSignature
+	}
+	f := new(big.Int).Exp(s, big.NewInt(int64(key.E)), key.N)
+	if new(big.Int).And(f, big.NewInt(15)).Int64() != 12 {
+		f.Sub(key.N, f)
+	}
+	m := f.FillBytes(make([]byte, (key.N.BitLen()+7)/8))
+	hash, tail := crypto.SHA1, 1
+	switch {
+	case len(m) < 64:
+		return ErrSignature
+	case m[len(m)-1] == 0xBC:
+	case m[len(m)-1] == 0xCC:
+		var ok bool
+		if hash, ok = trailers[m[len(m)-2]]; !ok {
+			return ErrSignature
+		}
+		tail = 2
+	default:
+		return ErrSignature
+	}
+	// Header 6A: partial recovery, the message fills the block.
+	for len(m) > 0 && m[0] == 0 {
+		m = m[1:]
+	}
+	if len(m) < hash.Size()+tail+1 || m[0] != 0x6A {
+		return ErrSignature
+	}
+	m1 := m[1 : len(m)-tail-hash.Size()]
+	want := m[len(m)-tail-hash.Size() : len(m)-tail]
+	h := hash.New()
+	h.Write(m1)
+	h.Write(challenge)
+	if string(h.Sum(nil)) != string(want) {
+		return ErrSignature
+	}
+	return nil
+}

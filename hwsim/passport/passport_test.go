@@ -1,0 +1,266 @@
+package passport_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"passage/drivers/apdu"
+	"passage/drivers/emrtd"
+	"passage/drivers/emrtd/kdf"
+	"passage/drivers/emrtd/mrz"
+	"passage/drivers/emrtd/pki"
+	"passage/hwsim/passport"
+	"passage/hwsim/passport/testpki"
+)
+
+var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// office is one state's passport office and the store that trusts it.
+type office struct {
+	a *testpki.Authority
+	s *testpki.Signer
+}
+
+func newOffice(t testing.TB, country string) office {
+	t.Helper()
+	a, err := testpki.NewAuthority(country, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := a.NewSigner(now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return office{a, s}
+}
+
+// trust writes the office's files and loads them as a lane would.
+func (o office) trust(t testing.TB) *pki.Store {
+	t.Helper()
+	dir := t.TempDir()
+	if err := testpki.Write(dir, o.a); err != nil {
+		t.Fatal(err)
+	}
+	store, err := pki.LoadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// picture is as much of a JPEG as a reader looks at, of a usual size.
+func picture(n int) []byte {
+	return append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, bytes.Repeat([]byte{0x42}, n-4)...)
+}
+
+func profile() passport.Profile {
+	return passport.Profile{
+		MRZ:    mrz.MRZ{Size: mrz.TD3, Code: "P", Issuer: "D", Nationality: "D", Surname: "MUSTERMANN", GivenNames: "ERIKA", Number: "C01X00T47", Birth: "640812", Sex: "F", Expiry: "311031"},
+		Access: passport.PACE, Portrait: picture(20_000), Width: 413, Height: 531,
+	}
+}
+
+func key(t testing.TB, c *passport.Card) mrz.MRZ {
+	t.Helper()
+	m, err := mrz.Parse(c.MRZ()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestReadEveryAccess(t *testing.T) {
+	o := newOffice(t, "DE")
+	store := o.trust(t)
+	for _, access := range []passport.Access{passport.NoAccess, passport.BAC, passport.PACE, passport.PACEOnly} {
+		for _, id := range []int{8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18} {
+			for _, c := range []kdf.Cipher{kdf.TDES, kdf.AES128, kdf.AES192, kdf.AES256} {
+				if access < passport.PACE && (id != 13 || c != kdf.AES128) {
+					continue
+				}
+				t.Run(fmt.Sprintf("%d/%d/%v", access, id, c), func(t *testing.T) {
+					p := profile()
+					p.Access, p.Parameter, p.Cipher = access, id, c
+					card, err := passport.New(p, o.s)
+					if err != nil {
+						t.Fatal(err)
+					}
+					early := false
+					doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: store, Now: now, Early: func(mrz.MRZ) { early = true }})
+					if err != nil {
+						t.Fatalf("%v\n%+v", err, doc.Checks)
+					}
+					if doc.Verdict != emrtd.ChipGenuine || doc.MRZ.Surname != "MUSTERMANN" || !bytes.Equal(doc.Portrait.Stream, p.Portrait) || !early {
+						t.Errorf("%s\n%+v", doc.Verdict, doc.Checks)
+					}
+					if s := card.Stats(); s.APDUs != doc.APDUs || s.APDUs > 16 {
+						t.Errorf("%d APDUs, the card counts %d: more than the plan's 16", doc.APDUs, s.APDUs)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A chip that takes short lengths only is still read, in more exchanges.
+func TestShortLengths(t *testing.T) {
+	o := newOffice(t, "DE")
+	for _, le := range []int{223, 192, 160, 128} {
+		p := profile()
+		p.MaxLe = le
+		card, err := passport.New(p, o.s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: o.trust(t), Now: now})
+		if err != nil || doc.Verdict != emrtd.ChipGenuine {
+			t.Fatalf("Le %d: %v", le, err)
+		}
+		if most := 22_000/le + 30; doc.APDUs > most {
+			t.Errorf("Le %d: %d APDUs, more than %d", le, doc.APDUs, most)
+		}
+	}
+}
+
+// Large portraits need offsets beyond 32,767.
+func TestLargePortrait(t *testing.T) {
+	o := newOffice(t, "DE")
+	p := profile()
+	p.Portrait = picture(200_000)
+	card, err := passport.New(p, o.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: o.trust(t), Now: now})
+	if err != nil || doc.Verdict != emrtd.ChipGenuine || len(doc.Portrait.Stream) != 200_000 {
+		t.Fatalf("%v, %s", err, doc.Verdict)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	o := newOffice(t, "DE")
+	other := newOffice(t, "DE")
+	french := newOffice(t, "FR")
+	revoked := func(reason int) office {
+		o := newOffice(t, "DE")
+		o.a.Revoke(o.s, reason)
+		return o
+	}
+	expired := newOffice(t, "DE")
+	var err error
+	if expired.s, err = expired.a.NewSigner(now.AddDate(-5, 0, 0), now.AddDate(0, 0, -1)); err != nil {
+		t.Fatal(err)
+	}
+	hard, soft := revoked(3), revoked(1)
+	for _, c := range []struct {
+		name   string
+		office office
+		trust  office
+		fault  string
+		change func(*passport.Profile)
+		want   emrtd.Verdict
+	}{
+		{name: "genuine", office: o, trust: o, want: emrtd.ChipGenuine},
+		{name: "no key in the chip", office: o, trust: o, change: func(p *passport.Profile) { p.NoAA = true }, want: emrtd.CopyPossible},
+		{name: "clone", office: o, trust: o, fault: "clone", want: emrtd.Clone},
+		{name: "altered portrait", office: o, trust: o, fault: "tampered_dg2", want: emrtd.Altered},
+		{name: "unknown issuer", office: french, trust: o, change: func(p *passport.Profile) { p.MRZ.Issuer = "FRA" }, want: emrtd.IssuerUnknown},
+		{name: "rogue issuer of the same name", office: other, trust: o, want: emrtd.Forged},
+		{name: "signer of another state", office: french, trust: french, want: emrtd.Forged},
+		{name: "revoked", office: hard, trust: hard, want: emrtd.Revoked},
+		{name: "revoked, key compromise", office: soft, trust: soft, want: emrtd.RevokedSoft},
+		{name: "signer expired", office: expired, trust: expired, want: emrtd.Expired},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := profile()
+			if c.fault != "" {
+				p.Faults = map[string]int{c.fault: 1}
+			}
+			if c.change != nil {
+				c.change(&p)
+			}
+			card, err := passport.New(p, c.office.s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: c.trust.trust(t), Now: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if doc.Verdict != c.want {
+				t.Errorf("%s, want %s\n%+v", doc.Verdict, c.want, doc.Checks)
+			}
+		})
+	}
+}
+
+func TestOtherMRZ(t *testing.T) {
+	o := newOffice(t, "DE")
+	card, err := passport.New(profile(), o.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := profile()
+	p.MRZ.GivenNames = "EVA" // the key is the same, the printed name is not
+	printed, err := mrz.Make(p.MRZ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := emrtd.Read(t.Context(), card, printed, emrtd.Options{Trust: o.trust(t), Now: now})
+	if err != nil || doc.Verdict != emrtd.Mismatch {
+		t.Errorf("%v, %s", err, doc.Verdict)
+	}
+	p.MRZ.Number = "C01X00T48"
+	if printed, err = mrz.Make(p.MRZ); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := emrtd.Read(t.Context(), card, printed, emrtd.Options{Trust: o.trust(t), Now: now}); !errors.Is(err, emrtd.ErrPassword) {
+		t.Errorf("a wrong number: %v", err)
+	}
+	if card.Stats().WrongPasswords != 1 {
+		t.Errorf("%d attempts with a wrong password: PACE must not give way to BAC after one", card.Stats().WrongPasswords)
+	}
+}
+
+// A card that is taken away, or an answer that is spoilt, at any command: the
+// reading ends with a class, or it recovers. It is never believed.
+func TestFaultsAtEveryCommand(t *testing.T) {
+	o := newOffice(t, "DE")
+	store := o.trust(t)
+	for _, fault := range []string{"removed_at", "bad_mac_at", "naked_at", "garbage_at"} {
+		for n := 1; n <= 14; n++ {
+			p := profile()
+			p.Faults = map[string]int{fault: n}
+			card, err := passport.New(p, o.s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: store, Now: now})
+			switch {
+			case fault == "removed_at" && card.Stats().APDUs >= n && !errors.Is(err, apdu.ErrRemoved):
+				t.Errorf("%s %d: %v", fault, n, err)
+			case err == nil && doc.Verdict != emrtd.ChipGenuine && doc.Verdict != emrtd.Clone:
+				t.Errorf("%s %d: %s", fault, n, doc.Verdict)
+			case err == nil && !bytes.Equal(doc.Portrait.Stream, p.Portrait):
+				t.Errorf("%s %d: another portrait", fault, n)
+			}
+		}
+	}
+}
+
+func TestBombIsPassedOnUndecoded(t *testing.T) {
+	o := newOffice(t, "DE")
+	p := profile()
+	p.Faults = map[string]int{"bomb": 1}
+	card, err := passport.New(p, o.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: o.trust(t), Now: now})
+	if err != nil || doc.Verdict != emrtd.ChipGenuine || len(doc.Portrait.Stream) > 200 {
+		t.Errorf("%v, %s, %d bytes", err, doc.Verdict, len(doc.Portrait.Stream))
+	}
+}
