@@ -1,0 +1,36 @@
+// The traveller's screen: one instruction at a time, in the document's
+// language or the one chosen by touch.
+const texts = await (await fetch('/traveller/texts')).json();
+const $ = id => document.getElementById(id);
+let total = 0, screen = '';
+
+function show(t) {
+  const m = texts[t.lang] ?? texts.en;
+  document.documentElement.lang = t.lang;
+  document.documentElement.dir = t.lang === 'ar' ? 'rtl' : 'ltr';
+  document.body.dataset.screen = t.screen;
+  for (const p of document.querySelectorAll('.pic')) p.classList.toggle('on', p.dataset.for === t.screen);
+  $('text').textContent = m[t.screen];
+  const hint = { closer: m.S6a, back: m.S6b, look: m.S5, one: m.S7 }[t.hint] ?? '';
+  $('hint').textContent = t.document_left ? m.take : (hint === m[t.screen] ? '' : hint);
+  $('langname').textContent = m.name;
+  $('helptext').textContent = m.help;
+  if (t.screen !== screen) total = t.seconds_left ?? 0;
+  screen = t.screen;
+  $('bar').classList.toggle('on', !!t.seconds_left);
+  if (t.seconds_left) $('bar').firstElementChild.style.setProperty('width', 100 * t.seconds_left / Math.max(total, 1) + '%');
+}
+
+for (const [code, m] of Object.entries(texts)) {
+  const b = document.createElement('button');
+  b.type = 'button'; b.lang = code; b.textContent = m.name;
+  b.onclick = () => { fetch('/traveller/language', { method: 'POST', body: JSON.stringify({ lang: code }) }); $('menu').close(); };
+  $('langs').append(b);
+}
+$('language').onclick = () => $('menu').showModal();
+$('help').onclick = () => fetch('/traveller/help', { method: 'POST' });
+
+const events = new EventSource('/traveller/events');
+events.onmessage = e => show(JSON.parse(e.data));
+// Without the lane the screen must not go on telling people to step in.
+events.onerror = () => show({ screen: 'S12', lang: document.documentElement.lang || 'en' });

@@ -1,0 +1,56 @@
+package web
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+//go:embed messages static
+var files embed.FS
+
+// Languages are the product's minimum, in the order of the menu.
+var Languages = []string{"en", "fr", "de", "es", "it", "pt", "nl", "pl", "ro", "uk", "ru", "ar", "zh", "ja", "ko"}
+
+// keys are what every message file must have: the screens, the hints, the
+// buttons.
+var keys = []string{"name", "S1", "S2", "S3", "S4", "S5", "S6a", "S6b", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "take", "help", "language"}
+
+// texts reads all message files. A missing or an unknown key is an error: a
+// traveller never sees a hole.
+func texts() (map[string]map[string]string, error) {
+	all := map[string]map[string]string{}
+	for _, lang := range Languages {
+		b, err := fs.ReadFile(files, path.Join("messages", lang+".toml"))
+		if err != nil {
+			return nil, fmt.Errorf("web: texts: %w", err)
+		}
+		m := map[string]string{}
+		if err := toml.Unmarshal(b, &m); err != nil {
+			return nil, fmt.Errorf("web: texts: %s: %w", lang, err)
+		}
+		for _, k := range keys {
+			if strings.TrimSpace(m[k]) == "" {
+				return nil, fmt.Errorf("web: texts: %s has no text for %s", lang, k)
+			}
+		}
+		if len(m) != len(keys) {
+			return nil, fmt.Errorf("web: texts: %s has %d texts, want %d", lang, len(m), len(keys))
+		}
+		all[lang] = m
+	}
+	return all, nil
+}
+
+// byState is the language of a document's issuing state; English else.
+var byState = map[string]string{
+	"D": "de", "AUT": "de", "CHE": "de", "LIE": "de", "FRA": "fr", "BEL": "fr", "LUX": "fr", "MCO": "fr", "ESP": "es", "MEX": "es",
+	"ARG": "es", "CHL": "es", "PER": "es", "COL": "es", "AND": "es", "ITA": "it", "SMR": "it", "VAT": "it", "PRT": "pt", "BRA": "pt",
+	"NLD": "nl", "POL": "pl", "ROU": "ro", "MDA": "ro", "UKR": "uk", "RUS": "ru", "BLR": "ru", "CHN": "zh", "TWN": "zh", "HKG": "zh",
+	"JPN": "ja", "KOR": "ko", "MAR": "ar", "DZA": "ar", "TUN": "ar", "EGY": "ar", "SAU": "ar", "ARE": "ar", "JOR": "ar", "LBN": "ar",
+	"IRQ": "ar", "KWT": "ar", "QAT": "ar",
+}

@@ -1,0 +1,189 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"passage/kiosk"
+	"passage/kiosk/lane"
+)
+
+// View is what the lane page is told. Case and Recent's reasons are for
+// signed-in officers.
+type View struct {
+	Lane      string         `json:"lane"`
+	Site      string         `json:"site"`
+	Direction string         `json:"direction"`
+	State     string         `json:"state"`
+	Since     int64          `json:"since"` // Unix ms
+	Gate      GateView       `json:"gate"`
+	Unfit     []string       `json:"unfit"`
+	Officers  []string       `json:"officers"`
+	Banners   []string       `json:"banners"`
+	Counts    map[string]int `json:"counts"`
+	Me        string         `json:"me,omitempty"`
+	Case      *Case          `json:"case,omitempty"`
+	Alerts    []AlertView    `json:"alerts,omitempty"`
+	Recent    []RecentView   `json:"recent,omitempty"`
+}
+
+// GateView is the gate as last polled.
+type GateView struct {
+	Link     bool     `json:"link"`
+	State    string   `json:"state"`
+	Entry    int      `json:"entry"` // percent open
+	Exit     int      `json:"exit"`
+	Occupied bool     `json:"occupied"`
+	Bag      bool     `json:"bag"`
+	Persons  int      `json:"persons"`
+	Alarms   []string `json:"alarms"`
+	Faults   []string `json:"faults"`
+}
+
+// Case is the crossing under way.
+type Case struct {
+	Transaction string      `json:"transaction"`
+	Class       string      `json:"class"`
+	Issuer      string      `json:"issuer"`
+	Name        string      `json:"name"`
+	Verdict     string      `json:"verdict"`
+	Access      string      `json:"access"`
+	Reason      string      `json:"reason"`
+	Checks      []CheckView `json:"checks"`
+	Answers     []CheckView `json:"answers"`
+	Face        *FaceView   `json:"face,omitempty"`
+	Stay        *kiosk.Stay `json:"stay,omitempty"`
+	Review      bool        `json:"review"`
+	Release     int         `json:"release"` // officers needed; 0 if not allowed
+	Signed      []string    `json:"signed,omitempty"`
+	Chip        bool        `json:"chip"`
+	Live        bool        `json:"live"`
+}
+
+// CheckView is one check or answer.
+type CheckView struct {
+	Name   string `json:"name"`
+	Code   string `json:"code"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// FaceView is a comparison's result.
+type FaceView struct {
+	Result   string  `json:"result"`
+	Shown    int     `json:"shown"`
+	Score    float64 `json:"score"`
+	Limit    float64 `json:"threshold"`
+	Attempts int     `json:"attempts"`
+	PAD      string  `json:"pad"`
+}
+
+// AlertView is a call for an officer.
+type AlertView struct {
+	ID       int    `json:"id"`
+	At       int64  `json:"at"`
+	Kind     string `json:"kind"`
+	Priority string `json:"priority"`
+	By       string `json:"by,omitempty"`
+}
+
+// RecentView is an ended crossing.
+type RecentView struct {
+	UUID    string  `json:"uuid"`
+	At      int64   `json:"at"`
+	Class   string  `json:"class"`
+	Outcome string  `json:"outcome"`
+	Reason  string  `json:"reason,omitempty"`
+	Seconds float64 `json:"seconds"`
+	Spans   []Span  `json:"spans,omitempty"`
+}
+
+// Span is a step of a crossing in ms since the document was placed.
+type Span struct {
+	Name  string `json:"name"`
+	Start int64  `json:"start"`
+	End   int64  `json:"end"`
+}
+
+func spans(list []kiosk.Span) []Span {
+	out := make([]Span, len(list))
+	for i, s := range list {
+		out[i] = Span{s.Name, s.Start.Milliseconds(), s.End.Milliseconds()}
+	}
+	return out
+}
+
+func (s *server) laneEvents(w http.ResponseWriter, r *http.Request) {
+	s.stream(w, r, func() any { return view(s.lane.View(), s.current(r)) })
+}
+
+func view(v kiosk.View, x *session) View {
+	g := v.State.Gate
+	out := View{
+		Lane: v.Config.Lane, Site: v.Config.Site, Direction: string(v.Config.Policy.Direction), State: v.State.Phase.String(),
+		Since: v.Since.UnixMilli(), Unfit: reasons(v), Counts: v.Counts, Officers: slices.Sorted(maps.Keys(v.Officers)),
+		Gate: GateView{
+			g.Link, g.State.String(), v.Gate.EntryPercent, v.Gate.ExitPercent, g.Occupied, g.Bag, v.Gate.Persons, v.Gate.Alarms, v.Gate.Faults,
+		},
+	}
+	slices.Sort(out.Unfit)
+	if v.Config.ExitOnFailure {
+		out.Banners = append(out.Banners, "exit_on_failure is on: a cut cable opens the border")
+	}
+	if v.State.Closed {
+		out.Banners = append(out.Banners, "closed by an officer, or until one has looked: order open")
+	}
+	if x == nil {
+		return out
+	}
+	out.Me = x.name
+	for _, a := range v.Alerts {
+		out.Alerts = append(out.Alerts, AlertView{a.ID, a.At.UnixMilli(), a.Kind.String(), a.Priority.String(), a.By})
+	}
+	for _, c := range v.Recent {
+		out.Recent = append(out.Recent, RecentView{c.UUID, c.At.UnixMilli(), c.Class.String(), c.Outcome.String(), c.Reason.String(), c.Took.Seconds(), spans(c.Timeline)})
+	}
+	slices.Reverse(out.Recent)
+	if c := v.Crossing; c != nil {
+		out.Case = officersCase(v, c)
+	}
+	return out
+}
+
+func officersCase(v kiosk.View, c *kiosk.Crossing) *Case {
+	k := &Case{
+		Transaction: c.UUID, Class: c.Class.String(), Issuer: c.Issuer, Name: name(c.Identity), Verdict: c.Verdict, Access: c.Access,
+		Reason: v.State.Reason.String(), Review: v.State.Phase == lane.Review, Release: int(v.Signatures), Signed: v.Signed,
+		Live: c.Face.JPEG != nil, Chip: c.Verdict != "",
+	}
+	for _, x := range c.Checks {
+		k.Checks = append(k.Checks, CheckView{x.Name, string(x.Code), x.Reason})
+	}
+	for n := range lane.Checks {
+		if a := c.Answers[n]; a.Answer != lane.Pending {
+			reason := ""
+			if a.Age > 0 {
+				reason = fmt.Sprintf("local copy, %v old", a.Age.Round(time.Minute))
+			}
+			k.Answers = append(k.Answers, CheckView{n.String(), a.Answer.String(), reason})
+		}
+	}
+	if c.Face.Attempts > 0 || c.Face.Face != lane.FaceUnknown {
+		k.Face = &FaceView{c.Face.Face.String(), c.Face.Shown, c.Face.Score, c.Face.Threshold, c.Face.Attempts, cmp.Or(c.Face.PAD, "not evaluated")}
+	}
+	if c.Stay.Status != "" {
+		stay := c.Stay
+		k.Stay = &stay
+	}
+	return k
+}
+
+func name(i kiosk.Identity) string {
+	if i.GivenNames == "" {
+		return i.Surname
+	}
+	return i.GivenNames + " " + i.Surname
+}

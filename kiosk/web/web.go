@@ -1,0 +1,429 @@
+// Package web serves one lane's two pages: the traveller's screen and the
+// guard's lane page. What the traveller's page is told has no field for a
+// reason, a score or a hit, so that none can leak.
+package web
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"passage/kiosk"
+	"passage/kiosk/lane"
+)
+
+// Lane is what the pages need of a lane.
+type Lane interface {
+	View() kiosk.View
+	Watch(ctx context.Context) <-chan struct{}
+	Decide(ctx context.Context, o kiosk.Officer, transaction string, d lane.Decision, reason, text, reference string) error
+	Order(ctx context.Context, o kiosk.Officer, order lane.OfficerOrder) error
+	Renew(ctx context.Context) error
+	Present(officer string, here bool)
+	Acknowledge(id int, officer string) error
+	SettleCase(ctx context.Context, officer, transaction, finding string) error
+	Face(transaction, which string) ([]byte, bool)
+	Help()
+}
+
+// Officer may sign in. PIN is pbkdf2-sha256$iterations$salt$hash in
+// hexadecimal, as HashPIN makes it.
+type Officer struct{ ID, Name, Role, PIN string }
+
+const (
+	iterations = 200_000
+	idle       = 10 * time.Minute
+	tries      = 5
+	pause      = 30 * time.Second
+	maxBody    = 8 << 10
+	cookie     = "passage_officer"
+)
+
+// HashPIN makes a PIN's hash for the configuration.
+func HashPIN(pin string) (string, error) {
+	salt := make([]byte, 16)
+	rand.Read(salt)
+	h, err := pbkdf2.Key(sha256.New, pin, salt, iterations, 32)
+	if err != nil {
+		return "", fmt.Errorf("web: hash: %w", err)
+	}
+	return fmt.Sprintf("pbkdf2-sha256$%d$%x$%x", iterations, salt, h), nil
+}
+
+func checkPIN(hash, pin string) bool {
+	f := strings.Split(hash, "$")
+	if len(f) != 4 {
+		return false
+	}
+	n, err := strconv.Atoi(f[1])
+	salt, err2 := hex.DecodeString(f[2])
+	want, err3 := hex.DecodeString(f[3])
+	if errors.Join(err, err2, err3) != nil || n < 1 || n > 10_000_000 || len(want) != 32 {
+		return false
+	}
+	got, err := pbkdf2.Key(sha256.New, pin, salt, n, 32)
+	return err == nil && subtle.ConstantTimeCompare(got, want) == 1
+}
+
+// server is the pages' state.
+type server struct {
+	lane     Lane
+	officers map[string]Officer
+	texts    map[string]map[string]string
+
+	mu       sync.Mutex
+	sessions map[string]*session
+	failed   map[string][]time.Time
+	lang     string // chosen by touch for the traveller of now
+	langFor  string // their transaction
+}
+
+type session struct {
+	officer kiosk.Officer
+	name    string
+	seen    time.Time
+}
+
+// New returns the pages of a lane.
+func New(l Lane, officers []Officer) (http.Handler, error) {
+	t, err := texts()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{lane: l, officers: map[string]Officer{}, texts: t, sessions: map[string]*session{}, failed: map[string][]time.Time{}}
+	for _, o := range officers {
+		s.officers[o.ID] = o
+	}
+	static, err := fs.Sub(files, "static")
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
+	page := func(name string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, static, name) }
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/lane", http.StatusSeeOther) })
+	mux.HandleFunc("GET /traveller", page("traveller.html"))
+	mux.HandleFunc("GET /lane", page("lane.html"))
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /traveller/texts", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.texts) })
+	mux.HandleFunc("GET /traveller/events", func(w http.ResponseWriter, r *http.Request) { s.stream(w, r, func() any { return s.traveller() }) })
+	mux.HandleFunc("POST /traveller/help", func(w http.ResponseWriter, _ *http.Request) { l.Help(); w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /traveller/language", s.language)
+	mux.HandleFunc("GET /lane/events", s.laneEvents)
+	mux.HandleFunc("POST /lane/api/sign-in", s.signIn)
+	mux.HandleFunc("POST /lane/api/sign-out", s.officer(s.signOut))
+	mux.HandleFunc("POST /lane/api/presence", s.officer(func(w http.ResponseWriter, _ *http.Request, o *session) {
+		l.Present(o.officer.ID, true)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	mux.HandleFunc("POST /lane/api/decide", s.officer(s.decide))
+	mux.HandleFunc("POST /lane/api/order", s.officer(s.order))
+	mux.HandleFunc("GET /lane/face/{transaction}/{which}", s.officer(s.face))
+	return guard(http.NewCrossOriginProtection().Handler(mux)), nil
+}
+
+// guard sets the headers that keep the pages to themselves.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone otherwise
+}
+
+func problem(w http.ResponseWriter, status int, title string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": title, "status": status}) // the client has gone otherwise
+}
+
+func read(w http.ResponseWriter, r *http.Request, v any) bool {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		problem(w, http.StatusBadRequest, "the request cannot be read")
+		return false
+	}
+	return true
+}
+
+// stream sends what make returns now and after every change, until the client
+// goes.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, make func() any) {
+	c := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "text/event-stream")
+	changes := s.lane.Watch(r.Context())
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := ""
+	for n := 0; ; n++ {
+		b, err := json.Marshal(make())
+		if err != nil {
+			return
+		}
+		if now := string(b); now != last {
+			last = now
+			_, err = fmt.Fprintf(w, "data: %s\n\n", b)
+		} else if n%10 == 0 {
+			_, err = io.WriteString(w, ": here\n\n")
+		}
+		if err != nil || c.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-changes:
+		case <-tick.C:
+		}
+	}
+}
+
+// Traveller is all that the traveller's screen is told.
+type Traveller struct {
+	Screen    string `json:"screen"` // S1 to S13
+	Lang      string `json:"lang"`
+	Hint      string `json:"hint,omitempty"` // closer, back, look, one
+	Left      bool   `json:"document_left,omitempty"`
+	Seconds   int    `json:"seconds_left,omitempty"`
+	Direction string `json:"direction"`
+}
+
+func (s *server) traveller() Traveller {
+	v := s.lane.View()
+	t := Traveller{Screen: fmt.Sprintf("S%d", v.State.Screen()), Lang: "en", Direction: string(v.Config.Policy.Direction)}
+	id := ""
+	if v.Crossing != nil {
+		id = v.Crossing.UUID
+		if l, ok := byState[v.Crossing.Issuer]; ok {
+			t.Lang = l
+		}
+		t.Hint, t.Left = string(v.Crossing.Hint), v.Crossing.Reminded && v.State.Phase == lane.TakeDoc
+	}
+	s.mu.Lock()
+	if s.lang != "" && s.langFor == id {
+		t.Lang = s.lang
+	}
+	s.mu.Unlock()
+	switch v.State.Phase {
+	case lane.TakeDoc, lane.Inside, lane.Release:
+		if left := time.Duration(v.State.Deadline - v.Now); v.State.Deadline > 0 && left > 0 {
+			t.Seconds = int(left.Round(time.Second) / time.Second)
+		}
+	}
+	return t
+}
+
+func (s *server) language(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Lang string `json:"lang"`
+	}
+	if !read(w, r, &q) {
+		return
+	}
+	if _, ok := s.texts[q.Lang]; !ok {
+		problem(w, http.StatusBadRequest, "no such language")
+		return
+	}
+	id := ""
+	if c := s.lane.View().Crossing; c != nil {
+		id = c.UUID
+	}
+	s.mu.Lock()
+	s.lang, s.langFor = q.Lang, id
+	s.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *server) health(w http.ResponseWriter, _ *http.Request) {
+	v := s.lane.View()
+	status := http.StatusOK
+	if v.State.Phase == lane.Fault {
+		status = http.StatusServiceUnavailable
+	}
+	reply(w, status, map[string]any{"lane": v.Config.Lane, "state": v.State.Phase.String(), "unfit": reasons(v)})
+}
+
+func reasons(v kiosk.View) []string {
+	var list []string
+	for _, w := range v.Unfit {
+		list = append(list, w)
+	}
+	return list
+}
+
+// current returns the session of a request, if it is alive.
+func (s *server) current(r *http.Request) *session {
+	c, err := r.Cookie(cookie)
+	if err != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.sessions[c.Value]
+	if x == nil || time.Since(x.seen) > idle {
+		delete(s.sessions, c.Value)
+		return nil
+	}
+	x.seen = time.Now()
+	return x
+}
+
+func (s *server) officer(next func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		x := s.current(r)
+		if x == nil {
+			problem(w, http.StatusUnauthorized, "sign in first")
+			return
+		}
+		next(w, r, x)
+	}
+}
+
+func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Officer string `json:"officer"`
+		PIN     string `json:"pin"`
+	}
+	if !read(w, r, &q) {
+		return
+	}
+	o, known := s.officers[q.Officer]
+	s.mu.Lock()
+	recent := s.failed[q.Officer][:0]
+	for _, t := range s.failed[q.Officer] {
+		if time.Since(t) < pause {
+			recent = append(recent, t)
+		}
+	}
+	if known {
+		s.failed[q.Officer] = recent
+	}
+	blocked := len(recent) >= tries
+	s.mu.Unlock()
+	if blocked {
+		problem(w, http.StatusTooManyRequests, "too many attempts: wait half a minute")
+		return
+	}
+	if !known || !checkPIN(o.PIN, q.PIN) {
+		if known {
+			s.mu.Lock()
+			s.failed[q.Officer] = append(s.failed[q.Officer], time.Now())
+			s.mu.Unlock()
+		}
+		problem(w, http.StatusForbidden, "officer and PIN do not fit")
+		return
+	}
+	key := rand.Text() + rand.Text()
+	s.mu.Lock()
+	s.sessions[key] = &session{officer: kiosk.Officer{ID: o.ID, Role: o.Role, OnSite: true}, name: o.Name, seen: time.Now()}
+	s.mu.Unlock()
+	s.lane.Present(o.ID, true)
+	http.SetCookie(w, &http.Cookie{Name: cookie, Value: key, Path: "/lane", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
+	reply(w, http.StatusOK, map[string]string{"officer": o.ID, "name": o.Name, "role": o.Role})
+}
+
+func (s *server) signOut(w http.ResponseWriter, r *http.Request, x *session) {
+	if c, err := r.Cookie(cookie); err == nil {
+		s.mu.Lock()
+		delete(s.sessions, c.Value)
+		s.mu.Unlock()
+	}
+	s.lane.Present(x.officer.ID, false)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// answer turns an officer's error into a status.
+func answer(w http.ResponseWriter, err error) {
+	switch {
+	case err == nil:
+		reply(w, http.StatusOK, map[string]string{"result": "accepted"})
+	case errors.Is(err, kiosk.ErrSecond):
+		reply(w, http.StatusAccepted, map[string]string{"result": "waiting for a second officer"})
+	case errors.Is(err, kiosk.ErrReason):
+		problem(w, http.StatusBadRequest, err.Error())
+	case errors.Is(err, kiosk.ErrNotAllowed):
+		problem(w, http.StatusForbidden, err.Error())
+	default:
+		problem(w, http.StatusConflict, err.Error())
+	}
+}
+
+func (s *server) decide(w http.ResponseWriter, r *http.Request, x *session) {
+	var q struct {
+		Transaction string        `json:"transaction"`
+		Decision    lane.Decision `json:"decision"`
+		Reason      string        `json:"reason"`
+		Text        string        `json:"text"`
+		Reference   string        `json:"reference"`
+	}
+	if read(w, r, &q) {
+		answer(w, s.lane.Decide(r.Context(), x.officer, q.Transaction, q.Decision, q.Reason, q.Text, q.Reference))
+	}
+}
+
+func (s *server) order(w http.ResponseWriter, r *http.Request, x *session) {
+	var q struct {
+		Order string `json:"order"`
+		ID    string `json:"id"`
+		Text  string `json:"text"`
+	}
+	if !read(w, r, &q) {
+		return
+	}
+	switch q.Order {
+	case "renew":
+		answer(w, s.lane.Renew(r.Context()))
+	case "acknowledge":
+		n, err := strconv.Atoi(q.ID)
+		if err != nil {
+			problem(w, http.StatusBadRequest, "no alert has this number")
+			return
+		}
+		answer(w, s.lane.Acknowledge(n, x.officer.ID))
+	case "settle_case":
+		answer(w, s.lane.SettleCase(r.Context(), x.officer.ID, q.ID, q.Text))
+	default:
+		var o lane.OfficerOrder
+		if o.UnmarshalText([]byte(q.Order)) != nil || o == lane.NoOrder {
+			problem(w, http.StatusBadRequest, "no such order")
+			return
+		}
+		answer(w, s.lane.Order(r.Context(), x.officer, o))
+	}
+}
+
+func (s *server) face(w http.ResponseWriter, r *http.Request, _ *session) {
+	b, ok := s.lane.Face(r.PathValue("transaction"), r.PathValue("which"))
+	if !ok {
+		problem(w, http.StatusNotFound, "no such picture now")
+		return
+	}
+	w.Header().Set("Content-Type", "image/jpeg")
+	_, _ = w.Write(b) // the client has gone otherwise
+}

@@ -1,0 +1,196 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"passage/kiosk"
+	"passage/kiosk/lane"
+)
+
+// fake is a lane that notes what it is told.
+type fake struct {
+	view kiosk.View
+	said []string
+	err  error
+}
+
+func (f *fake) View() kiosk.View                                         { return f.view }
+func (f *fake) Watch(context.Context) <-chan struct{}                    { return nil }
+func (f *fake) Renew(context.Context) error                              { f.said = append(f.said, "renew"); return f.err }
+func (f *fake) Present(o string, here bool)                              {}
+func (f *fake) Acknowledge(int, string) error                            { return f.err }
+func (f *fake) Face(string, string) ([]byte, bool)                       { return []byte{0xFF, 0xD8}, true }
+func (f *fake) Help()                                                    { f.said = append(f.said, "help") }
+func (f *fake) SettleCase(context.Context, string, string, string) error { return f.err }
+func (f *fake) Decide(_ context.Context, o kiosk.Officer, _ string, d lane.Decision, _, _, _ string) error {
+	f.said = append(f.said, o.ID+" "+d.String())
+	return f.err
+}
+func (f *fake) Order(_ context.Context, o kiosk.Officer, x lane.OfficerOrder) error {
+	f.said = append(f.said, o.ID+" "+x.String())
+	return f.err
+}
+
+func newPages(t *testing.T) (*fake, http.Handler) {
+	t.Helper()
+	h, err := HashPIN("4711")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{}
+	p, err := New(f, []Officer{{"anna", "Anna", "guard", h}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, p
+}
+
+func call(p http.Handler, method, path, body string, cookies ...*http.Cookie) *http.Response {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func TestAnOfficerSignsInAndDecides(t *testing.T) {
+	f, p := newPages(t)
+	for _, path := range []string{"decide", "order", "presence", "sign-out"} {
+		if r := call(p, "POST", "/lane/api/"+path, "{}"); r.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s without signing in: %d", path, r.StatusCode)
+		}
+	}
+	if r := call(p, "GET", "/lane/face/x/chip", ""); r.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a face without signing in: %d", r.StatusCode)
+	}
+	for range tries {
+		if r := call(p, "POST", "/lane/api/sign-in", `{"officer":"anna","pin":"0000"}`); r.StatusCode != http.StatusForbidden {
+			t.Errorf("a wrong PIN: %d", r.StatusCode)
+		}
+	}
+	if r := call(p, "POST", "/lane/api/sign-in", `{"officer":"anna","pin":"4711"}`); r.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("after %d wrong ones: %d", tries, r.StatusCode)
+	}
+	f, p = newPages(t)
+	r := call(p, "POST", "/lane/api/sign-in", `{"officer":"anna","pin":"4711"}`)
+	if r.StatusCode != http.StatusOK || len(r.Cookies()) != 1 || !r.Cookies()[0].HttpOnly || r.Cookies()[0].SameSite != http.SameSiteStrictMode {
+		t.Fatalf("signing in: %d %v", r.StatusCode, r.Cookies())
+	}
+	c := r.Cookies()[0]
+	for _, x := range []struct {
+		path, body string
+		err        error
+		want       int
+		said       string
+	}{
+		{"decide", `{"transaction":"u","decision":"release","reason":"face"}`, nil, 200, "anna release"},
+		{"decide", `{"transaction":"u","decision":"release","reason":"face"}`, kiosk.ErrSecond, 202, "anna release"},
+		{"decide", `{"transaction":"u","decision":"divert","reason":"face"}`, kiosk.ErrStale, 409, "anna divert"},
+		{"decide", `{"transaction":"u","decision":"release","reason":"x"}`, kiosk.ErrNotAllowed, 403, "anna release"},
+		{"decide", `{"transaction":"u","decision":"arrest"}`, nil, 400, ""},
+		{"decide", `{"colour":"red"}`, nil, 400, ""},
+		{"order", `{"order":"clear_alarms"}`, nil, 200, "anna clear_alarms"},
+		{"order", `{"order":"explode"}`, nil, 400, ""},
+	} {
+		f.said, f.err = nil, x.err
+		r := call(p, "POST", "/lane/api/"+x.path, x.body, c)
+		if r.StatusCode != x.want || strings.Join(f.said, ",") != x.said {
+			t.Errorf("%s %s: %d, lane heard %v; want %d, %q", x.path, x.body, r.StatusCode, f.said, x.want, x.said)
+		}
+	}
+	if r := call(p, "POST", "/lane/api/sign-out", "{}", c); r.StatusCode != http.StatusNoContent {
+		t.Errorf("signing out: %d", r.StatusCode)
+	}
+	if r := call(p, "POST", "/lane/api/presence", "{}", c); r.StatusCode != http.StatusUnauthorized {
+		t.Errorf("after signing out: %d", r.StatusCode)
+	}
+}
+
+func TestAnotherSiteCannotAct(t *testing.T) {
+	f, p := newPages(t)
+	r := httptest.NewRequest("POST", "/traveller/help", nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.Header.Set("Origin", "https://elsewhere.example")
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden || len(f.said) != 0 {
+		t.Errorf("status %d, the lane heard %v", w.Code, f.said)
+	}
+}
+
+// The traveller's screen is the same for every reason to divert, and its type
+// has no field that could tell one.
+func TestTravellerIsToldNothing(t *testing.T) {
+	f, _ := newPages(t)
+	s := &server{lane: f}
+	var first []byte
+	for r := lane.AGE; r <= lane.FIRE; r++ {
+		for _, p := range []lane.Phase{lane.DivertOut, lane.DivertIn} {
+			f.view.State = lane.State{Phase: p, Reason: r, Held: lane.ByDecide}
+			f.view.State.Vector.Answers[lane.CheckSIS] = lane.HitAction
+			b, err := json.Marshal(s.traveller())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = b
+			}
+			if string(b) != string(first) {
+				t.Errorf("%v %v shows %s, another %s", p, r, b, first)
+			}
+		}
+	}
+	typ := reflect.TypeFor[Traveller]()
+	if typ.NumField() != 6 {
+		t.Errorf("the traveller's screen is told %d things: does each belong there?", typ.NumField())
+	}
+}
+
+func TestNotSignedInSeesNoCase(t *testing.T) {
+	v := kiosk.View{Crossing: &kiosk.Crossing{UUID: "u", Identity: kiosk.Identity{Surname: "KANARIENVOGEL"}}, Alerts: []kiosk.Alert{{ID: 1}}}
+	b, err := json.Marshal(view(v, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(b), "KANARIE") || strings.Contains(string(b), `"alerts"`) {
+		t.Errorf("a stranger sees %s", b)
+	}
+}
+
+func TestTexts(t *testing.T) {
+	all, err := texts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lang, m := range all {
+		for k, v := range m {
+			if n := len(strings.Fields(v)); n > 8 {
+				t.Errorf("%s %s has %d words: %q", lang, k, n, v)
+			}
+			if lang != "en" && k != "help" && k != "name" && v == all["en"][k] {
+				t.Errorf("%s %s is the English text", lang, k)
+			}
+		}
+	}
+}
+
+func FuzzDecide(f *testing.F) {
+	f.Add(`{"transaction":"u","decision":"release","reason":"face"}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		lane := &fake{}
+		s := &server{lane: lane}
+		w := httptest.NewRecorder()
+		s.decide(w, httptest.NewRequest("POST", "/", strings.NewReader(body)), &session{})
+		if w.Code != http.StatusOK && len(lane.said) > 0 {
+			t.Errorf("%q: status %d, and the lane heard %v", body, w.Code, lane.said)
+		}
+	})
+}
