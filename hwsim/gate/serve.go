@@ -2,21 +2,18 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/creack/pty"
-	"golang.org/x/sys/unix"
+	"passage/hwsim/tty"
 )
 
 // Serve runs the gate in real time on a pseudo-terminal that path links to,
 // paced to the configured baud rate, until ctx ends.
 func (g *Gate) Serve(ctx context.Context, path string) error {
-	master, slave, err := openPTY(path)
+	master, slave, err := tty.Open(path)
 	if err != nil {
 		return fmt.Errorf("gate: serve: %w", err)
 	}
@@ -50,53 +47,6 @@ func (g *Gate) Serve(ctx context.Context, path string) error {
 		return nil
 	}
 	return fmt.Errorf("gate: serve: %w", err)
-}
-
-// openPTY makes a raw pseudo-terminal and links path to its far end. The slave
-// stays open here, so that clients may come and go.
-func openPTY(path string) (master, slave *os.File, err error) {
-	master, slave, err = pty.Open()
-	if err != nil {
-		return nil, nil, err
-	}
-	fail := func(err error) (*os.File, *os.File, error) {
-		return nil, nil, errors.Join(err, master.Close(), slave.Close())
-	}
-	t, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
-	if err != nil {
-		return fail(err)
-	}
-	t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
-	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8 | unix.CREAD | unix.CLOCAL
-	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
-	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, t); err != nil {
-		return fail(err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fail(err)
-	}
-	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink == 0 {
-		return fail(fmt.Errorf("%s exists and is not a link", path))
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fail(err)
-	}
-	if err := os.Symlink(slave.Name(), path); err != nil {
-		return fail(err)
-	}
-	// The runtime's poller lets Close end a blocked Read; Fd would undo that.
-	fd, err := unix.Dup(int(master.Fd()))
-	if err != nil {
-		return fail(err)
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return fail(err)
-	}
-	name := master.Name()
-	if err := master.Close(); err != nil {
-		return fail(err)
-	}
-	return os.NewFile(uintptr(fd), name), slave, nil
 }
 
 // frames reads requests by their expected length and writes replies at the

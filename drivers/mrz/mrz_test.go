@@ -1,0 +1,63 @@
+package mrz
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+const (
+	one = "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<"
+	two = "L898902C36UTO7408122F1204159ZE184226B<<<<<10"
+)
+
+func TestFramings(t *testing.T) {
+	for _, c := range []struct {
+		f    Framing
+		text string
+	}{
+		{STX, "\x02" + one + "\r" + two + "\x03"},
+		{STX, "garb\x02age" + "\x02" + one + "\r" + two + "\x03"},
+		{Lines, one + "\r\n" + two + "\r\n"},
+		{Lines, "noise\r\n" + one + "\n" + two + "\n"},
+		{CR, one + "\r" + two + "\r\r"},
+	} {
+		m, err := New(iotest{strings.NewReader(c.text)}, c.f).Read(t.Context())
+		if err != nil || m.Number != "L898902C3" {
+			t.Errorf("%s %q: %v", c.f, c.text, err)
+		}
+	}
+}
+
+// iotest gives one byte at a time, as a slow line does.
+type iotest struct{ io.Reader }
+
+func (r iotest) Read(b []byte) (int, error) { return r.Reader.Read(b[:1]) }
+
+func TestUnreadable(t *testing.T) {
+	r := New(strings.NewReader("\x02"+one+"\r"+strings.Replace(two, "6UTO", "7UTO", 1)+"\x03"+"\x02"+one+"\r"+two+"\x03"), STX)
+	if _, err := r.Read(t.Context()); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("a wrong check digit: %v", err)
+	}
+	if _, err := r.Read(t.Context()); err != nil {
+		t.Errorf("the good one behind it: %v", err)
+	}
+	long := New(strings.NewReader(strings.Repeat("A", 10_000)), STX)
+	if _, err := long.Read(t.Context()); !errors.Is(err, io.EOF) || len(long.buf) > 4*most {
+		t.Errorf("endless garbage: %v, %d bytes kept", err, len(long.buf))
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add("\x02"+one+"\r"+two+"\x03", "stx")
+	f.Add(one+"\r\n"+two+"\r\n", "lines")
+	f.Fuzz(func(t *testing.T, s, framing string) {
+		r := New(strings.NewReader(s), Framing(framing))
+		for range 10 {
+			if m, err := r.Read(t.Context()); err == nil && m.Information() == "" {
+				t.Error("an empty zone")
+			}
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"passage/drivers/gate"
+	"passage/kiosk"
+	"passage/kiosk/config"
+	"passage/kiosk/lane"
+)
+
+// gateAdapter drives the gate for the lane: the driver's polls become the
+// lane's view, the lane's commands the protocol's.
+type gateAdapter struct {
+	conf          config.Gate
+	exitOnFailure bool
+	log           *slog.Logger
+
+	mu   sync.Mutex
+	gate *gate.Gate
+}
+
+const reopen = time.Second
+
+// Run opens the line, again and again while it is away.
+func (a *gateAdapter) Run(ctx context.Context, alive func() bool, report func(kiosk.GateReport)) error {
+	for ctx.Err() == nil {
+		port, err := gate.OpenPort(a.conf.TTY, a.conf.Baud, a.conf.Format)
+		if err != nil {
+			a.log.Warn("gate line", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(reopen):
+			}
+			continue
+		}
+		g := gate.New(port, gate.Config{
+			Address: byte(a.conf.Address), Baud: a.conf.Baud, ExitOnFailure: a.exitOnFailure, Alive: alive,
+			Params: gate.Params{OpenMax: a.conf.OpenMax, CloseMax: a.conf.CloseMax, EntryHold: a.conf.EntryHold, ExitHold: a.conf.ExitHold},
+			OnSnapshot: func(s gate.Snapshot, e *gate.Evidence) {
+				report(kiosk.GateReport{Seen: seen(s, e), Detail: kiosk.GateDetail{
+					Persons: int(s.Persons), Alarms: s.Alarms.Names(), Faults: s.Faults.Names(), EntryPercent: int(s.EntryPos), ExitPercent: int(s.ExitPos),
+				}})
+			},
+			OnLost: func(err error) {
+				a.log.Warn("gate lost", "error", err)
+				report(kiosk.GateReport{Lost: true})
+			},
+		})
+		a.mu.Lock()
+		a.gate = g
+		a.mu.Unlock()
+		err = g.Run(ctx)
+		if cerr := port.Close(); err == nil {
+			err = cerr
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func leaf(l gate.Leaf) lane.Leaf {
+	switch l {
+	case gate.LeafUnknown:
+		return lane.LeafUnknown
+	case gate.ClosedLocked:
+		return lane.LeafLocked
+	case gate.ClosedUnlocked:
+		return lane.LeafUnlocked
+	case gate.Closing:
+		return lane.LeafClosing
+	}
+	return lane.LeafOpen
+}
+
+// seen is a poll as the lane core looks at it.
+func seen(s gate.Snapshot, e *gate.Evidence) lane.Gate {
+	g := lane.Gate{
+		Link: true, State: lane.GateState(s.State), Entry: leaf(s.Entry), Exit: leaf(s.Exit), Occupied: s.Occupied(),
+		Bag: s.Zones&gate.Luggage != 0, Walked: e.Walked(), Crossed: e.Crossed(),
+	}
+	for _, a := range []struct {
+		bits gate.Alarms
+		to   lane.GateAlarms
+	}{
+		{gate.Tailgate, lane.AlarmTailgate},
+		{gate.MultiPerson, lane.AlarmMulti},
+		{gate.LeftLuggage, lane.AlarmLuggage},
+		{gate.ForcedEntry | gate.ForcedExit, lane.AlarmForced},
+		{gate.WrongWay, lane.AlarmWrongWay},
+		{gate.Intrusion, lane.AlarmIntrusion},
+		{gate.Dwell, lane.AlarmDwell},
+		{gate.Tamper, lane.AlarmTamper},
+	} {
+		if s.Alarms&a.bits != 0 {
+			g.Alarms |= a.to
+		}
+	}
+	return g
+}
+
+// commands is the lane's words in ABC-LANE §7.
+var commands = map[lane.Command]gate.Command{
+	lane.OpenEntry:      {Code: gate.OpenEntry, Arg0: 1},
+	lane.OpenExit:       {Code: gate.OpenExit},
+	lane.OpenReturn:     {Code: gate.OpenReturn},
+	lane.CloseAll:       {Code: gate.CloseAll},
+	lane.SafeMode:       {Code: gate.SetMode},
+	lane.ReadyMode:      {Code: gate.SetMode, Arg0: 1},
+	lane.Maintenance:    {Code: gate.SetMode, Arg0: 2, Arg1: 0x4D54},
+	lane.ClearAlarms:    {Code: gate.ClearAlarm, Arg0: 0xFFFF},
+	lane.ClearCrowd:     {Code: gate.ClearAlarm, Arg0: uint16(gate.Tailgate | gate.MultiPerson | gate.Intrusion | gate.Dwell)},
+	lane.ClearFaults:    {Code: gate.ClearFault, Arg0: 0xFFFF},
+	lane.EvacuateGate:   {Code: gate.EvacuateCommand, Arg0: 1},
+	lane.EndEvacuate:    {Code: gate.EvacuateCommand},
+	lane.MoveEntryOpen:  {Code: gate.MaintMove, Arg0: 0, Arg1: 1},
+	lane.MoveEntryClose: {Code: gate.MaintMove, Arg0: 0, Arg1: 0},
+	lane.MoveExitOpen:   {Code: gate.MaintMove, Arg0: 1, Arg1: 1},
+	lane.MoveExitClose:  {Code: gate.MaintMove, Arg0: 1, Arg1: 0},
+}
+
+var errNoGate = errors.New("the gate's line is not open")
+
+// Order queues a command and translates its final result.
+func (a *gateAdapter) Order(ctx context.Context, c lane.Command) <-chan error {
+	out := make(chan error, 1)
+	a.mu.Lock()
+	g := a.gate
+	a.mu.Unlock()
+	if g == nil {
+		out <- &kiosk.Refusal{Class: lane.ClassService, Err: errNoGate}
+		return out
+	}
+	in := g.Order(ctx, commands[c])
+	go func() {
+		err := <-in
+		switch {
+		case err == nil:
+			out <- nil
+		case errors.Is(err, gate.ErrLater):
+			out <- &kiosk.Refusal{Class: lane.ClassLater, Err: err}
+		case errors.Is(err, gate.ErrOfficer):
+			out <- &kiosk.Refusal{Class: lane.ClassOfficer, Err: err}
+		default:
+			out <- &kiosk.Refusal{Class: lane.ClassService, Err: err}
+		}
+	}()
+	return out
+}
+
+// Lights sets the lamps.
+func (a *gateAdapter) Lights(_ context.Context, l kiosk.Lights) error {
+	a.mu.Lock()
+	g := a.gate
+	a.mu.Unlock()
+	if g == nil {
+		return errNoGate
+	}
+	v := gate.EntryCross
+	if l.EntryArrow {
+		v = gate.EntryArrow
+	}
+	if l.ExitArrow {
+		v |= gate.ExitArrow
+	} else {
+		v |= gate.ExitCross
+	}
+	v |= map[kiosk.Lamp]gate.Lights{kiosk.Red: gate.Red, kiosk.Amber: gate.Amber, kiosk.Green: gate.Green}[l.Status]
+	g.SetLights(v)
+	return nil
+}

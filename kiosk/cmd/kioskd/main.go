@@ -1,0 +1,187 @@
+// Kioskd works one lane.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sync/errgroup"
+
+	"passage/drivers/emrtd/pki"
+	"passage/eesclient"
+	"passage/eesclient/outbox"
+	"passage/kiosk"
+	"passage/kiosk/config"
+	"passage/kiosk/journal"
+	"passage/kiosk/lane"
+	"passage/kiosk/web"
+	"passage/matcher"
+	"passage/sqlite"
+)
+
+type cli struct {
+	Config      string `required:"" type:"existingfile" help:"The lane's configuration, one TOML file."`
+	CheckConfig bool   `help:"Check the configuration, say what is wrong, and end."`
+	Verbose     bool   `help:"Log every step of the lane."`
+}
+
+func main() {
+	var c cli
+	kong.Parse(&c, kong.Name("kioskd"), kong.Description(`Works one automated border-control lane: reads the document, opens the gate,
+compares the face, asks the registers, lets the traveller through or calls an officer.
+
+It needs a configuration file; examples/lane.toml explains every option. SIGTERM stops it
+within five seconds: an empty lane is closed and locked; with a person inside an officer is
+called and the gate frees its entry.`))
+	if err := run(c); err != nil {
+		fmt.Fprintln(os.Stderr, "kioskd:", err)
+		os.Exit(1)
+	}
+}
+
+func run(c cli) error {
+	conf, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	if c.CheckConfig {
+		fmt.Printf("%s: good: lane %s, %s\n", c.Config, conf.Kiosk.Lane, conf.Kiosk.Policy.Direction)
+		return nil
+	}
+	level := slog.LevelInfo
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("lane", conf.Kiosk.Lane)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+
+	key, err := os.ReadFile(conf.Store.Key)
+	if err != nil {
+		return fmt.Errorf("store key: %w", err)
+	}
+	db, err := sqlite.Open(ctx, conf.Store.Path)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	box, err := outbox.New(ctx, db.Writer, key)
+	if err != nil {
+		return err
+	}
+	records := &records{box: box, crossingPoint: conf.Kiosk.Lane}
+	store, was, err := journal.Open(ctx, db.Writer, key, records)
+	if err != nil {
+		return err
+	}
+	client, err := eesclient.New(conf.Register.URL, eesclient.Files{CA: conf.Register.CA, Cert: conf.Register.Cert, Key: conf.Register.Key})
+	if err != nil {
+		return err
+	}
+	trust, err := pki.LoadDir(conf.Trust)
+	if err != nil {
+		return err
+	}
+	for _, err := range trust.Refused {
+		log.Warn("trust file refused", "error", err)
+	}
+	log.Info("trust store loaded", "authorities", trust.Len(), "revocation_lists", trust.CRLs())
+	doc, err := newReader(conf, trust, log)
+	if err != nil {
+		return err
+	}
+	defer doc.Close()
+	program := matcher.Program{Path: conf.Vision.Program}
+	eyes := newVision(conf, program)
+	reg := newRegister(client)
+	site, err := newNeighbours(conf)
+	if err != nil {
+		return err
+	}
+	shell := kiosk.New(conf.Kiosk, kiosk.Devices{
+		Gate: &gateAdapter{conf: conf.Gate, exitOnFailure: conf.Kiosk.ExitOnFailure, log: log}, Reader: doc, Vision: eyes, Register: reg, Neighbours: site, Store: store,
+	}, log)
+	var officers []web.Officer
+	for _, o := range conf.Officers {
+		officers = append(officers, web.Officer(o))
+	}
+	pages, err := web.New(shell, officers)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", conf.Listen)
+	if err != nil {
+		return fmt.Errorf("pages: %w", err)
+	}
+	log.Info("pages", "traveller", "http://"+listener.Addr().String()+"/traveller", "lane", "http://"+listener.Addr().String()+"/lane")
+
+	// The lane stops first; what it needs to settle up stops after it.
+	behind, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group, work := errgroup.WithContext(behind)
+	group.Go(func() error { return store.Run(work) })
+	group.Go(func() error {
+		return box.Drain(work, client, func(key string) { log.Warn("the register has another record", "key", key) })
+	})
+	group.Go(func() error { return reg.watch(work) })
+	group.Go(func() error { return site.serve(work) })
+	group.Go(func() error { return serve(work, listener, pages) })
+	group.Go(func() error {
+		defer end()
+		return shell.Run(ctx, was)
+	})
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("pages: %w", err)
+	}
+	return nil
+}
+
+// records turns a crossing's facts into the register's record.
+type records struct {
+	box           *outbox.Outbox
+	crossingPoint string
+}
+
+var _ journal.Outbox = (*records)(nil)
+
+func marshal(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	return b, nil
+}
+
+var _ kiosk.Store = (*journal.Journal)(nil)
+
+// answerNames is the answers' words in a record.
+func answerNames(a [lane.Checks]lane.Answer) map[string]string {
+	m := map[string]string{}
+	for c, v := range a {
+		if v != lane.Pending {
+			m[lane.Check(c).String()] = v.String()
+		}
+	}
+	return m
+}

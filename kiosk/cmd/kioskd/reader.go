@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"passage/drivers/apdu"
+	"passage/drivers/emrtd"
+	zone "passage/drivers/emrtd/mrz"
+	"passage/drivers/emrtd/pki"
+	"passage/drivers/mrz"
+	"passage/drivers/pcsc"
+	"passage/drivers/vpcd"
+	"passage/kiosk"
+	"passage/kiosk/config"
+	"passage/kiosk/policy"
+)
+
+// reader is the document reader: a serial MRZ reader and a card reader whose
+// readings belong to one document.
+type reader struct {
+	cards interface {
+		Watch(context.Context, func(bool)) error
+		Connect(context.Context) (apdu.Card, error)
+	}
+	trust *pki.Store
+	conf  config.Serial
+	log   *slog.Logger
+	loc   *time.Location
+
+	mu    sync.Mutex
+	zones chan zoneRead
+	line  io.Closer
+}
+
+// zoneRead is one zone, or why it could not be read.
+type zoneRead struct {
+	m   zone.MRZ
+	err error
+	at  time.Time
+}
+
+const (
+	zoneWithin = 5 * time.Second // domain §6: MRZ reading below 5 s
+	zoneAge    = 3 * time.Second // a zone may come shortly before the chip does
+)
+
+func newReader(c config.Config, trust *pki.Store, log *slog.Logger) (*reader, error) {
+	r := &reader{trust: trust, conf: c.MRZ, log: log, loc: c.Kiosk.Location, zones: make(chan zoneRead, 1)}
+	if c.Reader.Type == "vpcd" {
+		if c.Kiosk.Policy.Production && c.Kiosk.Site != "Simulation" {
+			return nil, errors.New("reader.type \"vpcd\" is a remote card and for simulations: set lane.site = \"Simulation\" or policy.production = false")
+		}
+		v, err := vpcd.Listen(c.Reader.Address)
+		if err != nil {
+			return nil, err
+		}
+		r.cards = v
+	} else {
+		r.cards = &pcsc.Reader{Name: c.Reader.Name}
+	}
+	return r, nil
+}
+
+// Close releases the serial line.
+func (r *reader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.line == nil {
+		return nil
+	}
+	return r.line.Close()
+}
+
+// Watch follows the card and reads zones beside it.
+func (r *reader) Watch(ctx context.Context, present func(bool)) error {
+	var beside sync.WaitGroup
+	beside.Go(func() { r.readZones(ctx) })
+	defer beside.Wait()
+	return r.cards.Watch(ctx, present)
+}
+
+// readZones keeps the newest zone; a line that breaks is opened again.
+func (r *reader) readZones(ctx context.Context) {
+	for ctx.Err() == nil {
+		line, closer, err := mrz.Open(r.conf.TTY, r.conf.Baud, mrz.Framing(r.conf.Framing))
+		if err == nil {
+			r.mu.Lock()
+			r.line = closer
+			r.mu.Unlock()
+			for err == nil || errors.Is(err, mrz.ErrUnreadable) {
+				var m zone.MRZ
+				if m, err = line.Read(ctx); err == nil || errors.Is(err, mrz.ErrUnreadable) {
+					select {
+					case <-r.zones:
+					default:
+					}
+					r.zones <- zoneRead{m, err, time.Now()}
+				}
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		r.log.Warn("MRZ reader", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// zone waits for the zone of the document that lies there now.
+func (r *reader) zone(ctx context.Context) (zone.MRZ, error) {
+	ctx, cancel := context.WithTimeout(ctx, zoneWithin)
+	defer cancel()
+	for {
+		select {
+		case <-ctx.Done():
+			return zone.MRZ{}, fmt.Errorf("no MRZ within %v", zoneWithin)
+		case z := <-r.zones:
+			if time.Since(z.at) > zoneAge {
+				continue // of an earlier document
+			}
+			return z.m, z.err
+		}
+	}
+}
+
+// Read reads zone and chip.
+func (r *reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Document)) (kiosk.Inspection, error) {
+	began := time.Now()
+	var out kiosk.Inspection
+	m, err := r.zone(ctx)
+	if err != nil {
+		return out, fmt.Errorf("mrz: %w", err)
+	}
+	mrzTook := time.Since(began)
+	out.Spans = append(out.Spans, kiosk.Span{Name: "mrz", Start: 0, End: mrzTook})
+	day := time.Now().In(r.loc)
+	id, doc := identity(m), document(m, day)
+	early(id, doc)
+	card, err := r.cards.Connect(ctx)
+	if err != nil {
+		return out, removed(err)
+	}
+	defer func() {
+		if err := card.Close(); err != nil && ctx.Err() == nil {
+			r.log.Debug("card", "error", err)
+		}
+	}()
+	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: r.trust, Now: time.Now()})
+	if err != nil {
+		return out, removed(err)
+	}
+	out.Identity, out.Document, out.Portrait = id, doc, found.Portrait.Stream
+	out.Document.Verdict = policy.Verdict(found.Verdict)
+	out.Access, out.APDUs, out.Bytes = found.Access, found.APDUs, found.Bytes
+	for _, c := range found.Checks {
+		out.Checks = append(out.Checks, kiosk.CheckResult{Name: c.Name, Code: policy.Code(c.Code), Reason: c.Reason})
+	}
+	for _, s := range found.Steps {
+		out.Spans = append(out.Spans, kiosk.Span{Name: "chip." + s.Name, Start: mrzTook + s.Start, End: mrzTook + s.End})
+	}
+	return out, nil
+}
+
+func removed(err error) error {
+	if errors.Is(err, apdu.ErrRemoved) {
+		return fmt.Errorf("%w: %w", kiosk.ErrRemoved, err)
+	}
+	return err
+}
+
+func identity(m zone.MRZ) kiosk.Identity {
+	return kiosk.Identity{Surname: m.Surname, GivenNames: m.GivenNames, Sex: m.Sex, Number: m.Number}
+}
+
+func document(m zone.MRZ, today time.Time) policy.Document {
+	d := policy.Document{Code: strings.TrimSpace(m.Code), Size: policy.Size(m.Size), Issuer: m.Issuer, Nationality: m.Nationality}
+	if t, ok := zone.Date(m.Birth, today, true); ok {
+		d.Birth = t
+	}
+	if t, ok := zone.Date(m.Expiry, today, false); ok {
+		d.Expiry = t
+	}
+	return d
+}

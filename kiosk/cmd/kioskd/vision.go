@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"passage/kiosk"
+	"passage/kiosk/config"
+	"passage/kiosk/lane"
+	"passage/matcher"
+)
+
+// vision joins camera, matcher and decoder to what the lane needs.
+type vision struct {
+	program matcher.Program
+	capture matcher.Capture
+	match   matcher.Matcher
+	policy  matcher.Policy
+
+	mu     sync.Mutex
+	wanted chan matcher.Frame // a comparison under way takes frames here
+	camera string
+	worker string
+}
+
+func newVision(c config.Config, p matcher.Program) *vision {
+	v := &vision{program: p, capture: matcher.Capture{Program: p, URL: c.Camera}, policy: matcher.DefaultPolicy(), camera: "camera: not seen yet", worker: "matcher: starting"}
+	v.match = matcher.Matcher{Program: p, Pack: filepath.Join(c.Vision.Packs, c.Vision.Pack)}
+	if c.Vision.Threshold > 0 {
+		v.policy.Threshold = c.Vision.Threshold
+	}
+	return v
+}
+
+// Run supervises both workers.
+func (v *vision) Run(ctx context.Context, health func(camera, matcher string)) error {
+	tell := func(set func()) {
+		v.mu.Lock()
+		was := [2]string{v.camera, v.worker}
+		set()
+		now := [2]string{v.camera, v.worker}
+		v.mu.Unlock()
+		if was != now {
+			health(now[0], now[1])
+		}
+	}
+	health(v.camera, v.worker)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return v.capture.Run(ctx, v.frame, func(s string) { tell(func() { v.camera = s }) })
+	})
+	group.Go(func() error {
+		return v.match.Run(ctx, func(s string) { tell(func() { v.worker = s }) })
+	})
+	return group.Wait()
+}
+
+// frame hands the newest frame to a comparison that wants one.
+func (v *vision) frame(f matcher.Frame) {
+	v.mu.Lock()
+	c := v.wanted
+	v.mu.Unlock()
+	if c == nil {
+		return
+	}
+	select {
+	case <-c:
+	default:
+	}
+	c <- f
+}
+
+// Portrait decodes a chip's code stream in a throw-away process and describes
+// its face.
+func (v *vision) Portrait(ctx context.Context, stream []byte) (kiosk.Portrait, error) {
+	f, err := v.program.Decode(ctx, stream)
+	if err != nil {
+		return kiosk.Portrait{}, err
+	}
+	a, err := v.match.Analyse(ctx, f)
+	if err != nil {
+		return kiosk.Portrait{}, err
+	}
+	if a.Descriptor == nil {
+		return kiosk.Portrait{}, errors.New("no face in the chip's portrait")
+	}
+	j, err := encode(f)
+	return kiosk.Portrait{JPEG: j, Template: a.Descriptor}, err
+}
+
+// encode writes a frame as JPEG for people and the register.
+func encode(f matcher.Frame) ([]byte, error) {
+	img := image.NewRGBA(image.Rect(0, 0, f.Width, f.Height))
+	for i, n := 0, f.Width*f.Height; i < n; i++ {
+		img.Pix[4*i], img.Pix[4*i+1], img.Pix[4*i+2], img.Pix[4*i+3] = f.Pixels[3*i+2], f.Pixels[3*i+1], f.Pixels[3*i], 255
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 88}); err != nil {
+		return nil, fmt.Errorf("jpeg: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Compare takes live frames until the policy has decided. A camera that shows
+// nothing (black, covered, frozen) is not the traveller's fault.
+func (v *vision) Compare(ctx context.Context, p kiosk.Portrait, hint func(kiosk.Hint)) (kiosk.FaceResult, error) {
+	out := kiosk.FaceResult{Threshold: v.policy.Threshold, PAD: "not evaluated"}
+	reference, ok := p.Template.([]float32)
+	if !ok {
+		return out, errors.New("no reference")
+	}
+	frames := make(chan matcher.Frame, 1)
+	v.mu.Lock()
+	v.wanted = frames
+	v.mu.Unlock()
+	defer func() {
+		v.mu.Lock()
+		if v.wanted == frames {
+			v.wanted = nil
+		}
+		v.mu.Unlock()
+	}()
+	broken := errors.New("the camera shows nothing")
+	analyse := func(ctx context.Context, f matcher.Frame) (matcher.Analysis, error) {
+		v.mu.Lock()
+		camera := v.camera
+		v.mu.Unlock()
+		if camera != "" {
+			return matcher.Analysis{}, broken
+		}
+		return v.match.Analyse(ctx, f)
+	}
+	r, err := v.policy.Compare(ctx, reference, frames, analyse, func(a matcher.Advice) { hint(kiosk.Hint(a)) })
+	if err != nil {
+		return out, err
+	}
+	out.Score, out.Attempts, out.Shown = r.Score, r.Attempts, matcher.Shown(r.Score, v.policy.Threshold)
+	out.Face = map[matcher.Outcome]lane.Face{
+		matcher.Match: lane.FaceMatch, matcher.NonMatch: lane.FaceNonMatch, matcher.Quality: lane.FaceQuality, matcher.Several: lane.FaceSeveral,
+	}[r.Outcome]
+	if r.Frame.Pixels != nil {
+		out.JPEG, err = encode(r.Frame)
+	}
+	return out, err
+}
