@@ -16,7 +16,13 @@ import (
 // length; one byte is a control message.
 func (c *Card) Serve(ctx context.Context, addr string) error {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	return c.ServeBy(ctx, func() (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) })
+}
+
+// ServeBy is Serve over a connection that dial makes, such as one in another
+// network namespace.
+func (c *Card) ServeBy(ctx context.Context, dial func() (net.Conn, error)) error {
+	conn, err := dial()
 	if err != nil {
 		return fmt.Errorf("passport: serve: %w", err)
 	}

@@ -1,0 +1,469 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"passage/hwsim/lanesim"
+	"passage/hwsim/passport"
+	"passage/hwsim/passport/testpki"
+	"passage/hwsim/persona"
+	"passage/hwsim/register"
+	"passage/hwsim/register/testca"
+	"passage/kiosk/web"
+	"passage/sqlite"
+)
+
+type demoCmd struct {
+	Once  bool     `help:"Send every traveller once, print a table, and exit 0 only if all went as expected."`
+	Only  []string `help:"Only these travellers, such as P01,P10."`
+	JSON  bool     `name:"json" help:"The table as JSON."`
+	Dir   string   `default:".cache/demo" help:"Work folder; emptied first."`
+	Port  int      `default:"8180" help:"First of the ports on loopback."`
+	VPCD  bool     `name:"vpcd" help:"Use the built-in reader even where pcscd could run."`
+	Quiet bool     `help:"Do not print each crossing."`
+}
+
+const pin = "4711"
+
+// row is one line of the table.
+type row struct {
+	Persona   string  `json:"persona"`
+	Lane      string  `json:"lane"`
+	Name      string  `json:"name"`
+	Expected  string  `json:"expected"`
+	Got       string  `json:"outcome"`
+	Seconds   float64 `json:"seconds"`
+	Transport string  `json:"transport"`
+	Checks    string  `json:"checks"`
+	OK        bool    `json:"as_expected"`
+}
+
+// demo is the demonstration under way.
+type demo struct {
+	demoCmd
+	today     time.Time
+	reg       *register.Register
+	lanes     map[string]*lanesim.Lane
+	offices   map[string]*testpki.Authority
+	signers   map[string]*testpki.Signer
+	revoked   *testpki.Signer
+	unknown   *testpki.Signer
+	pictures  []image.Image
+	files     [][]byte
+	transport string
+
+	mu   sync.Mutex
+	laid map[string]chan struct{} // by persona: the document was read
+}
+
+func (c demoCmd) Run(ctx context.Context) error {
+	list, err := persona.All()
+	if err != nil {
+		return err
+	}
+	if len(c.Only) > 0 {
+		var some []persona.Persona
+		for _, p := range list {
+			for _, id := range c.Only {
+				if p.ID == id {
+					some = append(some, p)
+				}
+			}
+		}
+		list = some
+	}
+	y, m, d := time.Now().UTC().Date()
+	x := &demo{demoCmd: c, today: time.Date(y, m, d, 0, 0, 0, 0, time.UTC), lanes: map[string]*lanesim.Lane{}, offices: map[string]*testpki.Authority{}, signers: map[string]*testpki.Signer{}, laid: map[string]chan struct{}{}}
+	for _, p := range list {
+		x.laid[p.ID] = make(chan struct{})
+	}
+	return x.run(ctx, list)
+}
+
+func (x *demo) run(ctx context.Context, list []persona.Persona) error {
+	if err := os.RemoveAll(x.Dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(x.Dir, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if x.pictures, x.files, err = lanesim.Portraits(".cache/portraits"); err != nil {
+		return err
+	}
+	if err := x.authorities(list); err != nil {
+		return err
+	}
+	if err := testca.Write(x.Dir, "register", "entry", "exit"); err != nil {
+		return err
+	}
+	reader, stop, err := x.pcscd(ctx)
+	defer stop()
+	if err != nil {
+		fmt.Println("demo: pcscd cannot be used here, the built-in reader takes its place:", err)
+	}
+	x.transport = reader.kind
+	fmt.Println("demo: passports by", reader.kind)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, work := errgroup.WithContext(ctx)
+	defer func() {
+		cancel()
+		_ = group.Wait() // its error was seen, or the demonstration is over
+	}()
+	if err := x.register(work, group, list); err != nil {
+		return err
+	}
+	hash, err := web.HashPIN(pin)
+	if err != nil {
+		return err
+	}
+	open := make(chan struct{}, 2)
+	for i, name := range []string{"entry", "exit"} {
+		if err := x.lane(work, group, name, i, reader, hash, func() { open <- struct{}{} }); err != nil {
+			return err
+		}
+	}
+	for range 2 {
+		select {
+		case <-open:
+		case <-work.Done():
+			return group.Wait()
+		}
+	}
+	fmt.Printf("demo: entry lane  http://127.0.0.1:%d/traveller  http://127.0.0.1:%d/lane\n", x.Port, x.Port)
+	fmt.Printf("demo: exit lane   http://127.0.0.1:%d/traveller  http://127.0.0.1:%d/lane\n", x.Port+1, x.Port+1)
+	fmt.Printf("demo: officer anna, PIN %s\n", pin)
+	if x.Once {
+		rows, err := x.once(work, list)
+		if err != nil {
+			return err
+		}
+		return x.table(rows)
+	}
+	for work.Err() == nil {
+		if _, err := x.once(work, list); err != nil && work.Err() == nil {
+			return err
+		}
+		for _, p := range list {
+			x.laid[p.ID] = make(chan struct{})
+		}
+	}
+	return nil
+}
+
+// authorities makes a country signing authority and a signer for every state,
+// and writes the trust store of the lanes.
+func (x *demo) authorities(list []persona.Persona) error {
+	var trusted []*testpki.Authority
+	now := time.Now()
+	for _, p := range list {
+		c := testpki.Country(p.State)
+		if x.offices[c] != nil {
+			continue
+		}
+		a, err := testpki.NewAuthority(c, now)
+		if err != nil {
+			return err
+		}
+		s, err := a.NewSigner(now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0))
+		if err != nil {
+			return err
+		}
+		x.offices[c], x.signers[c] = a, s
+		if c == "DE" {
+			if x.revoked, err = a.NewSigner(now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0)); err != nil {
+				return err
+			}
+			a.Revoke(x.revoked, 3)
+		}
+		if p.PKI == "unknown" {
+			x.unknown = s // its authority is left out of the trust store
+			continue
+		}
+		trusted = append(trusted, a)
+	}
+	return testpki.Write(filepath.Join(x.Dir, "trust"), trusted...)
+}
+
+func (x *demo) card(p persona.Persona, i int) (*passport.Card, error) {
+	prof := passport.Profile{MRZ: p.MRZ(x.today), Portrait: x.files[i%len(x.files)], Width: 360, Height: 480, Access: passport.PACE, Faults: map[string]int{}}
+	if i%4 == 3 {
+		prof.Access = passport.BAC
+	}
+	if p.Chip != "" {
+		prof.Faults[p.Chip] = 1
+	}
+	s := x.signers[testpki.Country(p.State)]
+	if p.PKI == "revoked" {
+		s = x.revoked
+	}
+	card, err := passport.New(prof, s)
+	if err != nil {
+		return nil, err
+	}
+	card.Rate = 424
+	return card, nil
+}
+
+func (x *demo) register(ctx context.Context, group *errgroup.Group, list []persona.Persona) error {
+	db, err := sqlite.Open(ctx, filepath.Join(x.Dir, "register.db"))
+	if err != nil {
+		return err
+	}
+	if x.reg, err = register.New(ctx, db.Writer); err != nil {
+		return err
+	}
+	for _, p := range list {
+		if p.DocumentOf == "" {
+			x.reg.Load(p.Person(x.today))
+		}
+	}
+	ready := make(chan struct{})
+	group.Go(func() error {
+		defer db.Close()
+		return x.reg.Serve(ctx, fmt.Sprintf("127.0.0.1:%d", x.Port+4), testca.Files(x.Dir, "register"), func(string) { close(ready) })
+	})
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return errors.New("demo: the register did not start")
+	}
+}
+
+// reader is how passports reach the lanes.
+type reader struct {
+	kind string
+	conf [2]string
+	dial [2]func() (net.Conn, error)
+}
+
+// lane starts one lane: devices, kioskd, people.
+func (x *demo) lane(ctx context.Context, group *errgroup.Group, name string, i int, r reader, hash string, open func()) error {
+	d := &lanesim.Devices{Name: name, Dir: x.Dir, Camera: fmt.Sprintf("127.0.0.1:%d", x.Port+2+i), Dial: r.dial[i]}
+	ready := make(chan struct{})
+	group.Go(func() error { return d.Run(ctx, func() { close(ready) }) })
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return errors.New("demo: the devices did not start")
+	}
+	key := make([]byte, 32)
+	rand.Read(key)
+	keyPath := filepath.Join(x.Dir, name+".key32")
+	if err := os.WriteFile(keyPath, key, 0o600); err != nil {
+		return err
+	}
+	f := testca.Files(x.Dir, name)
+	conf := fmt.Sprintf(`[lane]
+id = %q
+site = "Simulation"
+direction = %q
+timezone = "UTC"
+[reader]
+%s
+[mrz]
+tty = %q
+[gate]
+tty = %q
+entry_hold = "6s"
+exit_hold = "6s"
+[camera]
+url = "http://%s/stream"
+[vision]
+program = "bin/visiond"
+packs = ".cache/packs"
+[register]
+url = "https://127.0.0.1:%d"
+ca = %q
+cert = %q
+key = %q
+[trust]
+dir = %q
+[web]
+listen = "127.0.0.1:%d"
+[store]
+path = %q
+key = %q
+[site]
+listen = "127.0.0.1:%d"
+peers = ["https://127.0.0.1:%d"]
+key = "a demonstration's site key, 32 bytes or more"
+[[officer]]
+id = "anna"
+name = "Anna Amt"
+role = "guard"
+pin = %q
+[[officer]]
+id = "bert"
+name = "Bert Bund"
+role = "supervisor"
+pin = %q
+`, name, name, r.conf[i], d.MRZPath(), d.GatePath(), d.Camera, x.Port+4, f.CA, f.Cert, f.Key, filepath.Join(x.Dir, "trust"), x.Port+i,
+		filepath.Join(x.Dir, name+".db"), keyPath, x.Port+6+i, x.Port+7-i, hash, hash)
+	path := filepath.Join(x.Dir, name+".toml")
+	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(x.Dir, name+".log"))
+	if err != nil {
+		return err
+	}
+	group.Go(func() error {
+		defer log.Close()
+		c := exec.CommandContext(ctx, "bin/kioskd", "--config", path)
+		c.Stdout, c.Stderr = log, log
+		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+		c.WaitDelay = 8 * time.Second
+		err := c.Run()
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("demo: kioskd of the %s lane ended: %w; see %s", name, err, log.Name())
+	})
+	l := &lanesim.Lane{Devices: d, Base: fmt.Sprintf("http://127.0.0.1:%d", x.Port+i)}
+	x.lanes[name] = l
+	group.Go(func() error { return l.Follow(ctx, pin, open) })
+	return nil
+}
+
+// once sends every persona through its lane, the lanes in parallel.
+func (x *demo) once(ctx context.Context, list []persona.Persona) ([]row, error) {
+	var mu sync.Mutex
+	var rows []row
+	group, ctx := errgroup.WithContext(ctx)
+	for name, l := range x.lanes {
+		group.Go(func() error {
+			for i, p := range list {
+				if p.Lane != name {
+					continue
+				}
+				r := x.cross(ctx, l, p, i)
+				if ctx.Err() != nil {
+					return nil
+				}
+				mu.Lock()
+				rows = append(rows, r)
+				mu.Unlock()
+				if !x.Quiet && !x.JSON {
+					mark := "✓"
+					if !r.OK {
+						mark = "✗ expected " + r.Expected
+					}
+					fmt.Printf("%s %-5s %-22s %5.1f s  %s %s\n", r.Persona, r.Lane, r.Name, r.Seconds, r.Got, mark)
+				}
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return rows, err
+}
+
+func (x *demo) cross(ctx context.Context, l *lanesim.Lane, p persona.Persona, i int) row {
+	r := row{Persona: p.ID, Lane: p.Lane, Name: p.Name[1] + " " + p.Name[0], Expected: strings.TrimSpace(p.Outcome + " " + p.Reason), Transport: x.transport}
+	if c := x.laid[p.DocumentOf]; c != nil {
+		select { // the same document must be in use in the other lane
+		case <-c:
+		case <-time.After(60 * time.Second):
+		case <-ctx.Done():
+		}
+	}
+	card, err := x.card(p, i)
+	if err != nil {
+		r.Got = err.Error()
+		return r
+	}
+	for what, fault := range p.Fault {
+		x.reg.Inject(what, fault)
+		defer x.reg.Inject(what, "")
+	}
+	records := x.reg.Count("record")
+	res, err := l.Cross(ctx, p, card, x.pictures[i%len(x.pictures)], x.pictures[(i+5)%len(x.pictures)])
+	close(x.laid[p.ID])
+	if err != nil {
+		r.Got = err.Error()
+		return r
+	}
+	r.Got, r.Seconds, r.Checks = res.Outcome, res.Seconds, res.Checks
+	if res.Outcome != "released" {
+		r.Got = strings.TrimSpace(res.Outcome + " " + res.Reason)
+	} else if !x.recorded(ctx, res.UUID, records) {
+		r.Got = "released, but not recorded"
+	}
+	if p.Hits["SIS"] == "DISCREET" && len(x.reg.Alerts()) == 0 {
+		r.Got += ", but no officer was alerted by the register"
+	}
+	r.OK = r.Got == r.Expected
+	return r
+}
+
+// recorded waits for the crossing's one record in the register.
+func (x *demo) recorded(ctx context.Context, uuid string, _ int) bool {
+	for range 50 {
+		list, err := x.reg.Records(ctx)
+		if err != nil {
+			return false
+		}
+		n := 0
+		for _, rec := range list {
+			if rec.Transaction.String() == uuid {
+				n++
+			}
+		}
+		if n > 0 {
+			return n == 1
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+func (x *demo) table(rows []row) error {
+	good := 0
+	for _, r := range rows {
+		if r.OK {
+			good++
+		}
+	}
+	if x.JSON {
+		if err := json.NewEncoder(os.Stdout).Encode(rows); err != nil {
+			return err
+		}
+	} else {
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "\npersona\tlane\texpected\toutcome\tseconds\tpassport\tchecks not successful")
+		for _, r := range rows {
+			fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%.1f\t%s\t%s\n", r.Persona, r.Name, r.Lane, r.Expected, r.Got, r.Seconds, r.Transport, r.Checks)
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d crossings, %d as expected\n", len(rows), good)
+	if good != len(rows) {
+		return fmt.Errorf("%d crossings went otherwise; logs are in %s", len(rows)-good, x.Dir)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+// Hwsim is every device of a lane, simulated at its lowest wire.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"passage/drivers/emrtd/mrz"
+	"passage/hwsim/camera"
+	"passage/hwsim/gate"
+	"passage/hwsim/passport"
+	"passage/hwsim/passport/testpki"
+	"passage/hwsim/persona"
+)
+
+type cli struct {
+	Demo     demoCmd     `cmd:"" help:"Run two whole lanes and send travellers through them."`
+	Gate     gateCmd     `cmd:"" help:"A gate on a pseudo-terminal: ABC-LANE 1.0 over Modbus RTU."`
+	Camera   cameraCmd   `cmd:"" help:"A camera: MJPEG over HTTP."`
+	Passport passportCmd `cmd:"" help:"A passport on a vpcd reader, or on standard input and output."`
+	Personas personasCmd `cmd:"" help:"List the travellers of the demonstration."`
+}
+
+func main() {
+	var c cli
+	k := kong.Parse(&c, kong.Name("hwsim"), kong.UsageOnError(), kong.Description(`Simulated devices for Passage. Each stands at the far end of a real wire: a
+pseudo-terminal, a PC/SC reader, HTTP, mutual TLS. What runs against them is the shipped program.
+
+  hwsim gate --tty /tmp/gate      then: mbpoll -m rtu -a 1 -b 19200 -P even -0 -r 0 -c 26 -t 3 -1 /tmp/gate
+  hwsim demo                      two lanes with travellers until Ctrl-C
+  hwsim demo --once               every traveller once, and a table`))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	k.BindTo(ctx, (*context.Context)(nil))
+	if err := k.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "hwsim:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+type gateCmd struct {
+	TTY   string   `required:"" name:"tty" help:"Where to link the pseudo-terminal."`
+	Fault []string `help:"Faults to begin with; --list names them."`
+	List  bool     `help:"List the faults and end."`
+	Walk  bool     `help:"Let a person walk in and out whenever a leaf opens."`
+}
+
+func (c gateCmd) Run(ctx context.Context) error {
+	if c.List {
+		for _, f := range append(gate.PhysicalFaults, gate.LinkFaults...) {
+			fmt.Printf("%-16s %s\n", f.Name, f.Text)
+		}
+		return nil
+	}
+	g := gate.New(gate.Config{})
+	for _, f := range c.Fault {
+		if !g.Inject(f, 0) {
+			return fmt.Errorf("gate: no fault is called %q; --list names them", f)
+		}
+	}
+	g.Listen(func(r gate.Record) { fmt.Printf("%8.2fs %-10s %s\n", r.At.Seconds(), r.What, r.Who) })
+	if c.Walk {
+		g.AddPerson("walker", gate.Approach)
+		go func() {
+			for ctx.Err() == nil {
+				time.Sleep(100 * time.Millisecond)
+				entry, exit := g.Leaves()
+				if exit > 80 {
+					g.Walk("walker", gate.Beyond, 1.2)
+				} else if entry > 80 {
+					g.Walk("walker", gate.Marks, 1.2)
+				}
+				if x, _ := g.Position("walker"); x >= gate.Beyond {
+					g.Remove("walker")
+					g.AddPerson("walker", gate.Approach)
+				}
+			}
+		}()
+	}
+	fmt.Println("gate at", c.TTY)
+	return g.Serve(ctx, c.TTY)
+}
+
+type cameraCmd struct {
+	Listen string `default:"127.0.0.1:8090" help:"Address on loopback."`
+	Fault  string `help:"covered, blur, frozen or unplugged."`
+}
+
+func (c cameraCmd) Run(ctx context.Context) error {
+	e := &camera.Camera{}
+	e.Inject(c.Fault)
+	fmt.Printf("camera at http://%s/stream\n", c.Listen)
+	return e.Serve(ctx, c.Listen)
+}
+
+type passportCmd struct {
+	Profile string   `default:"pace" enum:"pace,bac,open" help:"Access control: pace, bac or open."`
+	Fault   []string `help:"Faults, NAME or NAME=N; --list names them."`
+	List    bool     `help:"List the faults and end."`
+	VPCD    string   `name:"vpcd" help:"Lay it on the vpcd reader at this address."`
+	Stdio   bool     `help:"Answer APDUs on standard input and output, each with a two-byte length."`
+	Trust   string   `help:"Write the issuer's certificate and revocation list to this folder."`
+}
+
+func (c passportCmd) Run(ctx context.Context) error {
+	if c.List {
+		for _, f := range passport.Faults {
+			fmt.Printf("%-14s %s\n", f.Name, f.Text)
+		}
+		return nil
+	}
+	now := time.Now()
+	a, err := testpki.NewAuthority("UT", now)
+	if err != nil {
+		return err
+	}
+	s, err := a.NewSigner(now.AddDate(0, -6, 0), now.AddDate(5, 0, 0))
+	if err != nil {
+		return err
+	}
+	if c.Trust != "" {
+		if err := testpki.Write(c.Trust, a); err != nil {
+			return err
+		}
+	}
+	p := passport.Profile{
+		MRZ: mrz.MRZ{Size: mrz.TD3, Code: "P", Issuer: "UTO", Nationality: "UTO", Surname: "ERIKSSON", GivenNames: "ANNA MARIA", Number: "L898902C3",
+			Birth: "740812", Sex: "F", Expiry: now.AddDate(5, 0, 0).Format("060102")},
+		Portrait: append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 15000)...), Width: 360, Height: 480,
+		Access: map[string]passport.Access{"pace": passport.PACE, "bac": passport.BAC, "open": passport.NoAccess}[c.Profile], Faults: map[string]int{},
+	}
+	for _, f := range c.Fault {
+		name, n, _ := strings.Cut(f, "=")
+		at := 1
+		if n != "" {
+			if _, err := fmt.Sscan(n, &at); err != nil {
+				return fmt.Errorf("passport: fault %q: %w", f, err)
+			}
+		}
+		p.Faults[name] = at
+	}
+	card, err := passport.New(p, s)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Stdio:
+		return card.ServeStream(ctx, struct {
+			io.Reader
+			io.Writer
+		}{os.Stdin, os.Stdout})
+	case c.VPCD != "":
+		fmt.Println(strings.Join(card.MRZ(), "\n"))
+		return card.Serve(ctx, c.VPCD)
+	}
+	return fmt.Errorf("passport: say where: --vpcd ADDRESS or --stdio")
+}
+
+type personasCmd struct {
+	JSON bool `name:"json" help:"As JSON."`
+}
+
+func (c personasCmd) Run() error {
+	list, err := persona.All()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(list)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "id\tlane\tname\tstate\tscript\toutcome")
+	for _, p := range list {
+		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%s\t%s %s\n", p.ID, p.Lane, p.Name[1], p.Name[0], p.State, p.Script, p.Outcome, p.Reason)
+	}
+	return w.Flush()
+}
