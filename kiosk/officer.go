@@ -135,15 +135,16 @@ func (s *Shell) Help() { s.events.put(lane.Pressed{}) }
 // Acknowledge marks an alert as seen by name.
 func (s *Shell) Acknowledge(id int, officer string) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.alerts {
-		if s.alerts[i].ID == id && s.alerts[i].By == "" {
-			s.alerts[i].By = officer
-			defer s.notify()
-			return nil
-		}
+	i := slices.IndexFunc(s.alerts, func(a Alert) bool { return a.ID == id && a.By == "" })
+	if i >= 0 {
+		s.alerts[i].By = officer
 	}
-	return ErrStale
+	s.mu.Unlock()
+	if i < 0 {
+		return ErrStale
+	}
+	s.notify()
+	return nil
 }
 
 // SettleCase closes a reconciliation case with an officer's finding.

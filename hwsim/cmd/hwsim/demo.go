@@ -40,6 +40,12 @@ type demoCmd struct {
 
 const pin = "4711"
 
+// lanes are two for entry and one for exit: most travellers of the catalogue
+// enter.
+var lanes = [laneCount]struct{ name, direction string }{{"entry", "entry"}, {"entry2", "entry"}, {"exit", "exit"}}
+
+const laneCount = 3
+
 // row is one line of the table.
 type row struct {
 	Persona   string  `json:"persona"`
@@ -65,10 +71,10 @@ type demo struct {
 	unknown   *testpki.Signer
 	pictures  []image.Image
 	files     [][]byte
-	transport string
+	transport map[string]string // by lane
 
-	mu   sync.Mutex
-	laid map[string]chan struct{} // by persona: the document was read
+	alone sync.RWMutex             // held for writing by who has the register to themselves
+	laid  map[string]chan struct{} // by persona: the crossing is over
 }
 
 func (c demoCmd) Run(ctx context.Context) error {
@@ -109,7 +115,7 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err := x.authorities(list); err != nil {
 		return err
 	}
-	if err := testca.Write(x.Dir, "register", "entry", "exit"); err != nil {
+	if err := testca.Write(x.Dir, "register", "entry", "entry2", "exit"); err != nil {
 		return err
 	}
 	reader, stop, err := x.pcscd(ctx)
@@ -117,8 +123,11 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err != nil {
 		fmt.Println("demo: pcscd cannot be used here, the built-in reader takes its place:", err)
 	}
-	x.transport = reader.kind
-	fmt.Println("demo: passports by", reader.kind)
+	x.transport = map[string]string{}
+	for i, l := range lanes {
+		x.transport[l.name] = reader.kind[i]
+		fmt.Printf("demo: passports of lane %s by %s\n", l.name, reader.kind[i])
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,28 +143,35 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err != nil {
 		return err
 	}
-	open := make(chan struct{}, 2)
-	for i, name := range []string{"entry", "exit"} {
-		if err := x.lane(work, group, name, i, reader, hash, func() { open <- struct{}{} }); err != nil {
+	open := make(chan struct{}, laneCount)
+	for i := range lanes {
+		if err := x.lane(work, group, i, reader, hash, func() { open <- struct{}{} }); err != nil {
 			return err
 		}
 	}
-	for range 2 {
+	for range laneCount {
 		select {
 		case <-open:
 		case <-work.Done():
 			return group.Wait()
 		}
 	}
-	fmt.Printf("demo: entry lane  http://127.0.0.1:%d/traveller  http://127.0.0.1:%d/lane\n", x.Port, x.Port)
-	fmt.Printf("demo: exit lane   http://127.0.0.1:%d/traveller  http://127.0.0.1:%d/lane\n", x.Port+1, x.Port+1)
+	for i, l := range lanes {
+		fmt.Printf("demo: %-7s http://127.0.0.1:%d/traveller  http://127.0.0.1:%d/lane\n", l.name, x.Port+i, x.Port+i)
+	}
 	fmt.Printf("demo: officer anna, PIN %s\n", pin)
 	if x.Once {
 		rows, err := x.once(work, list)
 		if err != nil {
 			return err
 		}
-		return x.table(rows)
+		if err := x.table(rows); err != nil {
+			return err
+		}
+		if len(rows) != len(list) {
+			return errors.Join(fmt.Errorf("demo: %d of %d travellers did not get through", len(list)-len(rows), len(list)), group.Wait())
+		}
+		return nil
 	}
 	for work.Err() == nil {
 		if _, err := x.once(work, list); err != nil && work.Err() == nil {
@@ -238,7 +254,7 @@ func (x *demo) register(ctx context.Context, group *errgroup.Group, list []perso
 	ready := make(chan struct{})
 	group.Go(func() error {
 		defer db.Close()
-		return x.reg.Serve(ctx, fmt.Sprintf("127.0.0.1:%d", x.Port+4), testca.Files(x.Dir, "register"), func(string) { close(ready) })
+		return x.reg.Serve(ctx, fmt.Sprintf("127.0.0.1:%d", x.Port+30), testca.Files(x.Dir, "register"), func(string) { close(ready) })
 	})
 	select {
 	case <-ready:
@@ -250,14 +266,15 @@ func (x *demo) register(ctx context.Context, group *errgroup.Group, list []perso
 
 // reader is how passports reach the lanes.
 type reader struct {
-	kind string
-	conf [2]string
-	dial [2]func() (net.Conn, error)
+	kind [laneCount]string // pcscd or vpcd
+	conf [laneCount]string
+	dial [laneCount]func() (net.Conn, error)
 }
 
 // lane starts one lane: devices, kioskd, people.
-func (x *demo) lane(ctx context.Context, group *errgroup.Group, name string, i int, r reader, hash string, open func()) error {
-	d := &lanesim.Devices{Name: name, Dir: x.Dir, Camera: fmt.Sprintf("127.0.0.1:%d", x.Port+2+i), Dial: r.dial[i]}
+func (x *demo) lane(ctx context.Context, group *errgroup.Group, i int, r reader, hash string, open func()) error {
+	name := lanes[i].name
+	d := &lanesim.Devices{Name: name, Dir: x.Dir, Camera: fmt.Sprintf("127.0.0.1:%d", x.Port+10+i), Dial: r.dial[i]}
 	ready := make(chan struct{})
 	group.Go(func() error { return d.Run(ctx, func() { close(ready) }) })
 	select {
@@ -272,6 +289,12 @@ func (x *demo) lane(ctx context.Context, group *errgroup.Group, name string, i i
 		return err
 	}
 	f := testca.Files(x.Dir, name)
+	var peers []string
+	for k := range lanes {
+		if k != i {
+			peers = append(peers, fmt.Sprintf("\"https://127.0.0.1:%d\"", x.Port+20+k))
+		}
+	}
 	conf := fmt.Sprintf(`[lane]
 id = %q
 site = "Simulation"
@@ -304,7 +327,7 @@ path = %q
 key = %q
 [site]
 listen = "127.0.0.1:%d"
-peers = ["https://127.0.0.1:%d"]
+peers = [%s]
 key = "a demonstration's site key, 32 bytes or more"
 [[officer]]
 id = "anna"
@@ -316,8 +339,8 @@ id = "bert"
 name = "Bert Bund"
 role = "supervisor"
 pin = %q
-`, name, name, r.conf[i], d.MRZPath(), d.GatePath(), d.Camera, x.Port+4, f.CA, f.Cert, f.Key, filepath.Join(x.Dir, "trust"), x.Port+i,
-		filepath.Join(x.Dir, name+".db"), keyPath, x.Port+6+i, x.Port+7-i, hash, hash)
+`, name, lanes[i].direction, r.conf[i], d.MRZPath(), d.GatePath(), d.Camera, x.Port+30, f.CA, f.Cert, f.Key, filepath.Join(x.Dir, "trust"), x.Port+i,
+		filepath.Join(x.Dir, name+".db"), keyPath, x.Port+20+i, strings.Join(peers, ", "), hash, hash)
 	path := filepath.Join(x.Dir, name+".toml")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		return err
@@ -349,13 +372,18 @@ func (x *demo) once(ctx context.Context, list []persona.Persona) ([]row, error) 
 	var mu sync.Mutex
 	var rows []row
 	group, ctx := errgroup.WithContext(ctx)
-	for name, l := range x.lanes {
+	queues := map[string]chan int{"entry": make(chan int, len(list)), "exit": make(chan int, len(list))}
+	for i, p := range list {
+		queues[p.Lane] <- i
+	}
+	for _, q := range queues {
+		close(q)
+	}
+	for _, at := range lanes {
+		l := x.lanes[at.name]
 		group.Go(func() error {
-			for i, p := range list {
-				if p.Lane != name {
-					continue
-				}
-				r := x.cross(ctx, l, p, i)
+			for i := range queues[at.direction] {
+				r := x.cross(ctx, l, list[i], i)
 				if ctx.Err() != nil {
 					return nil
 				}
@@ -367,7 +395,7 @@ func (x *demo) once(ctx context.Context, list []persona.Persona) ([]row, error) 
 					if !r.OK {
 						mark = "✗ expected " + r.Expected
 					}
-					fmt.Printf("%s %-5s %-22s %5.1f s  %s %s\n", r.Persona, r.Lane, r.Name, r.Seconds, r.Got, mark)
+					fmt.Printf("%s %-6s %-22s %5.1f s  %s %s\n", r.Persona, l.Name, r.Name, r.Seconds, r.Got, mark)
 				}
 			}
 			return nil
@@ -378,7 +406,7 @@ func (x *demo) once(ctx context.Context, list []persona.Persona) ([]row, error) 
 }
 
 func (x *demo) cross(ctx context.Context, l *lanesim.Lane, p persona.Persona, i int) row {
-	r := row{Persona: p.ID, Lane: p.Lane, Name: p.Name[1] + " " + p.Name[0], Expected: strings.TrimSpace(p.Outcome + " " + p.Reason), Transport: x.transport}
+	r := row{Persona: p.ID, Lane: p.Lane, Name: p.Name[1] + " " + p.Name[0], Expected: strings.TrimSpace(p.Outcome + " " + p.Reason), Transport: x.transport[l.Name]}
 	if c := x.laid[p.DocumentOf]; c != nil {
 		select { // the same document must be in use in the other lane
 		case <-c:
@@ -390,6 +418,15 @@ func (x *demo) cross(ctx context.Context, l *lanesim.Lane, p persona.Persona, i 
 	if err != nil {
 		r.Got = err.Error()
 		return r
+	}
+	if len(p.Fault) > 0 {
+		// A register that is down is down for every lane: these travellers
+		// have the place to themselves.
+		x.alone.Lock()
+		defer x.alone.Unlock()
+	} else {
+		x.alone.RLock()
+		defer x.alone.RUnlock()
 	}
 	for what, fault := range p.Fault {
 		x.reg.Inject(what, fault)

@@ -13,6 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The virtual reader's driver has two slots and no more, whatever the
+// configuration says: they serve the first and the last lane, the one between
+// has the built-in reader.
+var slots = map[int]struct {
+	port int
+	name string
+}{0: {35963, "Virtual PCD 00 00"}, laneCount - 1: {35964, "Virtual PCD 00 01"}}
+
 const pcscSocket = "/run/pcscd/pcscd.comm"
 
 // pcscd starts the real PC/SC service with vsmartcard's virtual reader in a
@@ -20,9 +28,9 @@ const pcscSocket = "/run/pcscd/pcscd.comm"
 // shall lay a card on it. Where that is not possible the lanes' own reader for
 // remote cards takes its place; the error says why. stop undoes everything.
 func (x *demo) pcscd(ctx context.Context) (r reader, stop func(), err error) {
-	r = reader{kind: "vpcd"}
-	for i := range 2 {
-		addr := fmt.Sprintf("127.0.0.1:%d", x.Port+8+i)
+	for i := range laneCount {
+		addr := fmt.Sprintf("127.0.0.1:%d", x.Port+40+i)
+		r.kind[i] = "vpcd"
 		r.conf[i] = fmt.Sprintf("type = \"vpcd\"\naddress = %q", addr)
 		r.dial[i] = func() (net.Conn, error) { return net.DialTimeout("tcp", addr, 3*time.Second) }
 	}
@@ -82,15 +90,15 @@ func (x *demo) pcscd(ctx context.Context) (r reader, stop func(), err error) {
 		close(done)
 	}()
 	for range 50 {
-		if conn, err := inNamespace(ns, "127.0.0.1:35963"); err == nil {
+		if conn, err := inNamespace(ns, fmt.Sprintf("127.0.0.1:%d", slots[0].port)); err == nil {
 			conn.Close()
-			out := reader{kind: "pcscd"}
-			for i := range 2 {
-				addr := fmt.Sprintf("127.0.0.1:%d", 35963+i)
-				out.conf[i] = fmt.Sprintf("type = \"pcsc\"\nname = \"Virtual PCD 0%d\"", i)
-				out.dial[i] = func() (net.Conn, error) { return inNamespace(ns, addr) }
+			for i, slot := range slots {
+				addr := fmt.Sprintf("127.0.0.1:%d", slot.port)
+				r.kind[i] = "pcscd"
+				r.conf[i] = fmt.Sprintf("type = \"pcsc\"\nname = %q", slot.name)
+				r.dial[i] = func() (net.Conn, error) { return inNamespace(ns, addr) }
 			}
-			return out, stop, nil
+			return r, stop, nil
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -123,7 +131,7 @@ func inNamespace(ns, addr string) (net.Conn, error) {
 		runtime.UnlockOSThread()
 		return nil, fmt.Errorf("namespace: %w", err)
 	}
-	conn, dialErr := net.Dial("tcp4", addr)
+	conn, dialErr := net.DialTimeout("tcp4", addr, 3*time.Second)
 	if err := unix.Setns(int(back.Fd()), unix.CLONE_NEWNET); err != nil {
 		// The thread is spoilt: it stays locked and ends with its goroutine.
 		return nil, errors.Join(err, dialErr)

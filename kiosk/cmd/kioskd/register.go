@@ -182,7 +182,7 @@ func newNeighbours(c config.Config) (*neighbours, error) {
 	if err != nil {
 		return nil, fmt.Errorf("site: %w", err)
 	}
-	n.tls = t
+	n.tls = t.Clone() // a server adds its own protocols to its copy
 	n.client = &http.Client{Timeout: time.Second, Transport: &http.Transport{TLSClientConfig: t, MaxIdleConnsPerHost: 4}}
 	return n, nil
 }
