@@ -263,6 +263,25 @@ func TestFireFreesEverybody(t *testing.T) {
 	b.until("SAFE_CLOSED")
 }
 
+// A leaf that reversed in front of somebody closes once they have gone.
+func TestClosesAfterAReversal(t *testing.T) {
+	b := newBench(t)
+	b.beat()
+	b.g.AddPerson("p", Approach)
+	b.command(5, 1, 0)
+	b.command(1, 1, 0)
+	b.pass(2 * time.Second)
+	b.want("CLOSE_ALL", b.command(4, 0, 0), 2)
+	b.pass(200 * time.Millisecond)
+	b.g.Walk("p", 0, 2)
+	b.pass(3 * time.Second)
+	if e, _ := b.g.Leaves(); e < 50 {
+		t.Fatalf("the leaf stands at %.0f %% with somebody in it", e)
+	}
+	b.g.Walk("p", Approach, 1)
+	b.until("READY")
+}
+
 func TestTailgate(t *testing.T) {
 	b := newBench(t)
 	b.beat()

@@ -29,8 +29,9 @@ type leaf struct {
 	dir       int     // motor: -1 closing, 1 opening
 	engaged   bool    // the lock
 	wantLock  bool
-	zeroFor   time.Duration
-	moved     bool // has left 0 since the cycle began
+	zeroFor   time.Duration // at position 0
+	clearFor  time.Duration // the curtain, after a reversal
+	moved     bool          // has left 0 since the cycle began
 	began     time.Duration
 	driving   time.Duration
 	stalled   time.Duration
@@ -209,14 +210,14 @@ func (l *leaf) settle(g *Gate, broken bool) {
 	case l.dir == 0 && l.state == lsOpen && g.closing && !l.stuckAt:
 		// After a reversal: again, once the curtain has been clear.
 		if broken {
-			l.zeroFor = 0
+			l.clearFor = 0
 			if l.blocked += tick; l.blocked > time.Duration(g.param[pBlocked])*time.Second {
 				g.setAlarm(alEntryBlocked << l.id)
 			}
-		} else if l.zeroFor += tick; l.zeroFor >= time.Duration(g.param[pClear])*time.Millisecond && l.mayClose(g) {
+		} else if l.clearFor += tick; l.clearFor >= time.Duration(g.param[pClear])*time.Millisecond && l.mayClose(g) {
 			r, b := l.reversals, l.blocked
 			l.drive(-1)
-			l.reversals, l.blocked = r, b
+			l.reversals, l.blocked, l.clearFor = r, b, 0
 		}
 	}
 }

@@ -129,7 +129,9 @@ func (g *Gate) move(dt time.Duration) {
 // stops says whether a leaf at plane bars the way from x to next.
 func (g *Gate) stops(x, next, plane float64, l *leaf) bool {
 	crosses := x <= plane && next > plane || x > plane && next <= plane || x < plane && next >= plane
-	return crosses && l.pos < passable
+	// A leaf that the gate has freed is pushed open by hand.
+	freed := l.state == lsClosedUnlocked && (g.state == fallback || g.state == faulted || g.state == evacuate)
+	return crosses && l.pos < passable && !freed
 }
 
 // sense derives every level from positions, then applies stuck sensors.

@@ -323,7 +323,7 @@ func (w *walker) look(ctx context.Context) (done bool, err error) {
 		if w.p.Script == "tailgate" {
 			g.Walk(w.id+"b", gate.Marks-0.4, w.speed())
 		}
-	case (s.Screen == "S11" || w.back) && !w.inside && x < gate.EntryPlane:
+	case (s.Screen == "S11" || s.Screen == "S13" || w.back) && !w.inside && x < gate.EntryPlane:
 		if !pause(ctx, reaction) {
 			return true, ctx.Err()
 		}
@@ -337,6 +337,12 @@ func (w *walker) look(ctx context.Context) (done bool, err error) {
 			g.AddBag("bag", 1)
 		}
 		g.Walk(w.id, gate.Beyond, w.speed())
+	case w.inside && s.Screen == "S13" && !w.back:
+		w.back = true // out by the leaf that the gate has freed
+		g.Walk(w.id, gate.Approach-0.6, w.speed())
+		if w.p.Script == "tailgate" {
+			g.Walk(w.id+"b", gate.Approach-1.2, w.speed())
+		}
 	case w.inside && entry >= 60 && (s.Screen == "S11" || s.Screen == "S13" || s.Screen == "S7"):
 		w.back = true
 		g.Walk(w.id, gate.Approach-0.6, w.speed())

@@ -76,8 +76,6 @@ type Vision struct {
 // Register is the EES-style register.
 type Register struct {
 	URL, CA, Cert, Key string
-	Extract            string // path of the signed local extract; empty for none
-	ExtractKey         string
 }
 
 // Store is the lane's database.
@@ -124,8 +122,7 @@ type raw struct {
 		Threshold            float64
 	}
 	Register struct {
-		URL, CA, Cert, Key, Extract string
-		ExtractKey                  string `toml:"extract_key"`
+		URL, CA, Cert, Key string
 	}
 	Trust struct{ Dir string }
 	Web   struct{ Listen string }
@@ -308,7 +305,6 @@ func (r raw) valid() (Config, error) {
 	c.Register = Register{
 		URL: p.need("register.url", r.Register.URL), CA: p.need("register.ca", r.Register.CA),
 		Cert: p.need("register.cert", r.Register.Cert), Key: p.need("register.key", r.Register.Key),
-		Extract: r.Register.Extract, ExtractKey: r.Register.ExtractKey,
 	}
 	if u, err := url.Parse(c.Register.URL); c.Register.URL != "" && (err != nil || u.Scheme != "https") {
 		p.add("register.url", "%q is not an https URL", c.Register.URL)
@@ -345,8 +341,10 @@ func (r raw) valid() (Config, error) {
 	pol.TCNEntry = p.one("policy.tcn_entry_authorisation", r.Policy.TCNEntry, "officer_confirm", "officer_confirm", "auto_supervised")
 	pol.ETIAS = p.one("policy.etias_mode", r.Policy.ETIAS, "off", "off", "transition", "grace", "on")
 	pol.StampRequired = r.Policy.StampRequired
-	if p.one("policy.ees_offline", r.Policy.EESOffline, "divert", "divert", "extract") == "extract" && r.Register.Extract == "" {
-		p.add("register.extract", "is missing, and policy.ees_offline is \"extract\"")
+	if r.Policy.EESOffline == "extract" {
+		p.add("policy.ees_offline", "\"extract\" is not supported yet: a lane without its register diverts")
+	} else {
+		p.one("policy.ees_offline", r.Policy.EESOffline, "divert", "divert")
 	}
 	c.Kiosk.Policy = pol
 

@@ -1,0 +1,296 @@
+// Passage is the command for people: what happened in a lane, and tools for
+// those who run one.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"passage/drivers/emrtd/pki"
+	"passage/eesclient/stay"
+	"passage/kiosk/config"
+	"passage/kiosk/journal"
+	"passage/kiosk/lane"
+	"passage/kiosk/web"
+	"passage/sqlite"
+)
+
+type cli struct {
+	Replay   replayCmd   `cmd:"" help:"Run the rules over a lane's journal again and stop at the first difference."`
+	Timeline timelineCmd `cmd:"" help:"Show how long each step of a crossing took, as text or SVG."`
+	Journal  struct {
+		Check checkCmd `cmd:"" help:"Verify the journal's chain."`
+	} `cmd:"" help:"The lane's journal."`
+	Stay  stayCmd `cmd:"" help:"Compute an authorised stay: 90 days in any 180."`
+	Trust struct {
+		List listCmd `cmd:"" help:"List a trust folder's authorities and revocation lists."`
+	} `cmd:"" help:"Trust material."`
+	Pin pinCmd `cmd:"" help:"Make the hash of an officer's PIN for the configuration."`
+}
+
+func main() {
+	var c cli
+	k := kong.Parse(&c, kong.Name("passage"), kong.UsageOnError(), kong.Description(`Tools for a Passage lane.
+
+  passage replay --db .cache/demo/entry.db      the demonstration's entry lane, step by step
+  passage timeline --db .cache/demo/entry.db    its last crossing
+  passage stay --on 2026-06-20 2026-01-01..2026-02-14 2026-04-01..2026-04-30`))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	k.BindTo(ctx, (*context.Context)(nil))
+	if err := k.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "passage:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// rules are the times that the lane ran with: its configuration's, or the
+// default ones.
+func rules(path string) (lane.Rules, error) {
+	if path == "" {
+		return lane.DefaultRules(), nil
+	}
+	c, err := config.Load(path)
+	return c.Kiosk.Rules, err
+}
+
+type replayCmd struct {
+	DB     string `required:"" type:"existingfile" help:"The lane's database."`
+	Config string `type:"existingfile" help:"The lane's configuration, for its timers; next to the database by default."`
+	Txn    uint32 `help:"Print only this transaction."`
+	Quiet  bool   `help:"Print only the result."`
+}
+
+func (r replayCmd) Run(ctx context.Context) error {
+	if r.Config == "" {
+		if beside := strings.TrimSuffix(r.DB, ".db") + ".toml"; beside != r.DB {
+			if _, err := os.Stat(beside); err == nil {
+				r.Config = beside
+			}
+		}
+	}
+	rs, err := rules(r.Config)
+	if err != nil {
+		return err
+	}
+	db, err := sqlite.Open(ctx, r.DB)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	n := 0
+	err = journal.Replay(ctx, db.Reader, rs, func(s journal.Step) error {
+		n++
+		if r.Quiet || r.Txn != 0 && int64(r.Txn) != s.Row.Txn {
+			return nil
+		}
+		var fx []string
+		for _, f := range s.Effects {
+			if o, ok := f.(lane.Order); ok {
+				fx = append(fx, o.Command.String())
+			} else {
+				fx = append(fx, lane.Name(f))
+			}
+		}
+		_, err := fmt.Printf("%10.3fs  %3d  %-15s %-15s -> %-15s %s\n", time.Duration(s.Row.Now).Seconds(), s.Row.Txn, s.Row.Event, s.Before, s.After.Phase, strings.Join(fx, " "))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d steps replayed, no difference\n", n)
+	return nil
+}
+
+type checkCmd struct {
+	DB string `required:"" type:"existingfile" help:"The lane's database."`
+}
+
+func (c checkCmd) Run(ctx context.Context) error {
+	db, err := sqlite.Open(ctx, c.DB)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	n, err := journal.Check(ctx, db.Reader)
+	fmt.Printf("%d entries follow from one another\n", n)
+	return err
+}
+
+type timelineCmd struct {
+	DB   string `required:"" type:"existingfile" help:"The lane's database."`
+	UUID string `help:"The crossing; the last one by default."`
+	SVG  string `name:"svg" help:"Write a picture to this file instead."`
+	JSON bool   `name:"json" help:"As JSON."`
+}
+
+func (t timelineCmd) Run(ctx context.Context) error {
+	db, err := sqlite.Open(ctx, t.DB)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	list, err := journal.Crossings(ctx, db.Reader, 10_000)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if t.UUID != "" && c.UUID != t.UUID || t.UUID == "" && c.Outcome != "released" && len(list) > 1 {
+			continue
+		}
+		switch {
+		case t.JSON:
+			return json.NewEncoder(os.Stdout).Encode(c)
+		case t.SVG != "":
+			return os.WriteFile(t.SVG, []byte(picture(c)), 0o644)
+		}
+		fmt.Printf("%s  %s %s %s  %.2f s\n", c.UUID, c.Class, c.Outcome, c.Reason, c.Took.Seconds())
+		for _, s := range c.Timeline {
+			const width = 60
+			at := func(d time.Duration) int {
+				return int(max(0, min(width, float64(width)*float64(d)/float64(max(1, c.Took)))))
+			}
+			a, b := at(s.Start), at(s.End)
+			fmt.Printf("%-26s %7.0f ms %s%s\n", s.Name, float64((s.End-s.Start).Microseconds())/1000, strings.Repeat(" ", a), strings.Repeat("█", max(1, b-a)))
+		}
+		return nil
+	}
+	return fmt.Errorf("timeline: %s has no such crossing", t.DB)
+}
+
+// picture draws a crossing's steps as bars over time.
+func picture(c journal.Crossing) string {
+	const row, left, width = 22, 220, 720
+	var b strings.Builder
+	h := row*(len(c.Timeline)+2) + 20
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12"><rect width="100%%" height="100%%" fill="#fff"/>`+"\n", left+width+80, h)
+	fmt.Fprintf(&b, `<text x="10" y="18" font-weight="bold">%s %s, %.2f s</text>`+"\n", c.Class, c.Outcome, c.Took.Seconds())
+	x := func(d time.Duration) float64 { return left + width*float64(d)/float64(max(1, c.Took)) }
+	for s := time.Duration(0); s <= c.Took; s += time.Second {
+		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="28" y2="%d" stroke="#ddd"/><text x="%.1f" y="%d" fill="#666">%d s</text>`+"\n", x(s), x(s), h-16, x(s)+2, h-4, int(s.Seconds()))
+	}
+	for i, s := range c.Timeline {
+		y := 34 + i*row
+		fill := "#3b7dd8"
+		if strings.HasPrefix(s.Name, "lane.") {
+			fill = "#9bb7d4"
+		} else if strings.HasPrefix(s.Name, "consult.") {
+			fill = "#d8903b"
+		}
+		fmt.Fprintf(&b, `<text x="10" y="%d">%s</text><rect x="%.1f" y="%d" width="%.1f" height="14" rx="2" fill="%s"/><text x="%.1f" y="%d" fill="#666">%.0f ms</text>`+"\n",
+			y+11, s.Name, x(s.Start), y, max(1, x(s.End)-x(s.Start)), fill, x(s.End)+4, y+11, float64((s.End-s.Start).Microseconds())/1000)
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}
+
+type stayCmd struct {
+	On    string   `required:"" help:"Day of entry (or, with --exit, of exit), yyyy-mm-dd."`
+	Exit  bool     `help:"Check the stay that this exit closes."`
+	Visa  string   `help:"Last day of a visa."`
+	Days  int      `help:"Unused days of a visa."`
+	JSON  bool     `name:"json" help:"As JSON."`
+	Stays []string `arg:"" optional:"" help:"Earlier stays, first..last; first.. for an open one."`
+}
+
+func day(s string) (stay.Day, error) {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return 0, fmt.Errorf("stay: %q is not a day such as 2026-06-20", s)
+	}
+	return stay.On(t), nil
+}
+
+func (c stayCmd) Run() error {
+	on, err := day(c.On)
+	if err != nil {
+		return err
+	}
+	v := stay.Visa{UnusedDays: c.Days}
+	if c.Visa != "" {
+		if v.End, err = day(c.Visa); err != nil {
+			return err
+		}
+	}
+	var list []stay.Stay
+	for _, s := range c.Stays {
+		a, b, _ := strings.Cut(s, "..")
+		var st stay.Stay
+		if st.First, err = day(a); err != nil {
+			return err
+		}
+		if b != "" {
+			if st.Last, err = day(b); err != nil {
+				return err
+			}
+		}
+		list = append(list, st)
+	}
+	r := stay.Entry(list, on, v)
+	if c.Exit {
+		r = stay.Exit(list, on, v)
+	}
+	switch {
+	case c.JSON:
+		return json.NewEncoder(os.Stdout).Encode(r)
+	case c.Exit:
+		fmt.Printf("%s: %d days over", r.Status, r.Overstay)
+		if r.Overstay > 0 {
+			fmt.Printf(", from %v", r.From)
+		}
+		fmt.Println()
+	case r.Days > 0:
+		fmt.Printf("%s: %d days from %v, last day %v (%d of the 180 days before used)\n", r.Status, r.Days, on, r.LastDay, r.Used)
+	default:
+		fmt.Printf("%s: no day from %v (%d of the 180 days before used)\n", r.Status, on, r.Used)
+	}
+	return nil
+}
+
+type listCmd struct {
+	Dir string `arg:"" type:"existingdir" help:"Trust folder."`
+}
+
+func (c listCmd) Run() error {
+	s, err := pki.LoadDir(c.Dir)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, a := range s.Anchors() {
+		fmt.Fprintf(w, "%s\t%v\t%s\t%s\n", a.Subject.Country, a.Key, a.NotAfter.Format(time.DateOnly), a.ID()[:16])
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, err := range s.Refused {
+		fmt.Println("refused:", err)
+	}
+	fmt.Printf("%d authorities, %d revocation lists, newest file of %s\n", s.Len(), s.CRLs(), s.Newest.Format(time.DateOnly))
+	return nil
+}
+
+type pinCmd struct {
+	PIN string `arg:"" help:"Four digits or more."`
+}
+
+func (c pinCmd) Run() error {
+	if len(c.PIN) < 4 {
+		return fmt.Errorf("pin: four digits or more")
+	}
+	h, err := web.HashPIN(c.PIN)
+	if err == nil {
+		fmt.Println(h)
+	}
+	return err
+}
