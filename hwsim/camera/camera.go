@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -32,7 +33,33 @@ type Camera struct {
 	mu    sync.Mutex
 	faces []image.Image
 	fault string
+	mask  bool
 	n     int
+}
+
+// Mask tells the simulated attack detection that the face is an instrument.
+func (c *Camera) Mask(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mask = on
+}
+
+// attack is a simulated certified engine for presentation attack detection: it
+// is sent a picture and answers with a score, 0 genuine to 1 attack. Like the
+// sensors of the gate it knows the scene; it says nothing about real engines.
+func (c *Camera) attack(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, 2<<20)); err != nil {
+		http.Error(w, "no picture", http.StatusBadRequest)
+		return
+	}
+	c.mu.Lock()
+	score := 0.04
+	if c.mask {
+		score = 0.93
+	}
+	c.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"score":%.2f}`, score)
 }
 
 // Show sets who is before the camera; nobody empties the scene.
@@ -121,6 +148,7 @@ func paint(img *image.RGBA, faces []image.Image, n int) {
 func (c *Camera) Serve(ctx context.Context, addr string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stream", c.stream)
+	mux.HandleFunc("POST /pad", c.attack)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

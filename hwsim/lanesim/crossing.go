@@ -176,6 +176,7 @@ func (l *Lane) Cross(ctx context.Context, p persona.Persona, card *passport.Card
 		r.Reason, r.UUID, r.Seconds = v.Recent[0].Reason, v.Recent[0].UUID, v.Recent[0].Seconds
 	}
 	l.Eye.Inject("")
+	l.Eye.Mask(false)
 	l.Eye.Show()
 	l.recover(ctx)
 	return r, nil
@@ -368,6 +369,7 @@ func (w *walker) pose() {
 	case "tailgate":
 		w.l.Eye.Show(w.live, w.other)
 	case "mask":
+		w.l.Eye.Mask(true)
 		w.l.Eye.Show(w.other)
 	case "help", "fire":
 		w.l.Eye.Show() // looks elsewhere

@@ -71,6 +71,7 @@ type Vision struct {
 	Packs     string
 	Pack      string
 	Threshold float64 // cosine similarity; 0 takes the pack's own
+	PAD       string  // URL of an attack detection engine; empty for none
 }
 
 // Register is the EES-style register.
@@ -120,6 +121,7 @@ type raw struct {
 	Vision struct {
 		Program, Packs, Pack string
 		Threshold            float64
+		PAD                  string `toml:"pad"`
 	}
 	Register struct {
 		URL, CA, Cert, Key string
@@ -294,7 +296,12 @@ func (r raw) valid() (Config, error) {
 	if u, err := url.Parse(c.Camera); err != nil || u.Scheme == "" {
 		p.add("camera.url", "%q is not a URL", c.Camera)
 	}
-	c.Vision = Vision{Program: p.need("vision.program", r.Vision.Program), Packs: p.need("vision.packs", r.Vision.Packs), Pack: r.Vision.Pack, Threshold: r.Vision.Threshold}
+	c.Vision = Vision{Program: p.need("vision.program", r.Vision.Program), Packs: p.need("vision.packs", r.Vision.Packs), Pack: r.Vision.Pack, Threshold: r.Vision.Threshold, PAD: r.Vision.PAD}
+	if c.Vision.PAD != "" {
+		if u, err := url.Parse(c.Vision.PAD); err != nil || u.Scheme != "http" && u.Scheme != "https" {
+			p.add("vision.pad", "%q is not an http or https URL", c.Vision.PAD)
+		}
+	}
 	if c.Vision.Pack == "" {
 		c.Vision.Pack = "default"
 	}

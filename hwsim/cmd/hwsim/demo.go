@@ -313,6 +313,7 @@ url = "http://%s/stream"
 [vision]
 program = "bin/visiond"
 packs = ".cache/packs"
+pad = "http://%s/pad"
 [register]
 url = "https://127.0.0.1:%d"
 ca = %q
@@ -339,7 +340,7 @@ id = "bert"
 name = "Bert Bund"
 role = "supervisor"
 pin = %q
-`, name, lanes[i].direction, r.conf[i], d.MRZPath(), d.GatePath(), d.Camera, x.Port+30, f.CA, f.Cert, f.Key, filepath.Join(x.Dir, "trust"), x.Port+i,
+`, name, lanes[i].direction, r.conf[i], d.MRZPath(), d.GatePath(), d.Camera, d.Camera, x.Port+30, f.CA, f.Cert, f.Key, filepath.Join(x.Dir, "trust"), x.Port+i,
 		filepath.Join(x.Dir, name+".db"), keyPath, x.Port+20+i, strings.Join(peers, ", "), hash, hash)
 	path := filepath.Join(x.Dir, name+".toml")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {

@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
+	"io"
+	"net/http"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +28,7 @@ type vision struct {
 	capture matcher.Capture
 	match   matcher.Matcher
 	policy  matcher.Policy
+	pad     string // URL of the attack detection engine
 
 	mu     sync.Mutex
 	wanted chan matcher.Frame // a comparison under way takes frames here
@@ -32,7 +37,7 @@ type vision struct {
 }
 
 func newVision(c config.Config, p matcher.Program) *vision {
-	v := &vision{program: p, capture: matcher.Capture{Program: p, URL: c.Camera}, policy: matcher.DefaultPolicy(), camera: "camera: not seen yet", worker: "matcher: starting"}
+	v := &vision{program: p, capture: matcher.Capture{Program: p, URL: c.Camera}, policy: matcher.DefaultPolicy(), pad: c.Vision.PAD, camera: "camera: not seen yet", worker: "matcher: starting"}
 	v.match = matcher.Matcher{Program: p, Pack: filepath.Join(c.Vision.Packs, c.Vision.Pack)}
 	if c.Vision.Threshold > 0 {
 		v.policy.Threshold = c.Vision.Threshold
@@ -146,8 +151,53 @@ func (v *vision) Compare(ctx context.Context, p kiosk.Portrait, hint func(kiosk.
 	out.Face = map[matcher.Outcome]lane.Face{
 		matcher.Match: lane.FaceMatch, matcher.NonMatch: lane.FaceNonMatch, matcher.Quality: lane.FaceQuality, matcher.Several: lane.FaceSeveral,
 	}[r.Outcome]
-	if r.Frame.Pixels != nil {
-		out.JPEG, err = encode(r.Frame)
+	if r.Frame.Pixels == nil {
+		return out, nil
 	}
-	return out, err
+	if out.JPEG, err = encode(r.Frame); err != nil || v.pad == "" {
+		return out, err
+	}
+	score, err := v.attack(ctx, out.JPEG)
+	if err != nil {
+		out.PAD = "not evaluated: the engine does not answer" // said, never assumed to be genuine
+		return out, nil
+	}
+	out.PAD = fmt.Sprintf("%.2f", score)
+	if score >= padAlarm {
+		out.Face = lane.FaceAttack // it calls an officer, and never lets anybody in
+	}
+	return out, nil
+}
+
+// padAlarm is the score from which an officer is called; the scale is 0 for
+// genuine to 1 (BSI TR-03121-3 §4.8.1).
+const (
+	padAlarm  = 0.5
+	padWithin = 1500 * time.Millisecond
+)
+
+// attack asks the engine about the very picture that was compared.
+func (v *vision) attack(ctx context.Context, picture []byte) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, padWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.pad, bytes.NewReader(picture))
+	if err != nil {
+		return 0, fmt.Errorf("pad: %w", err)
+	}
+	req.Header.Set("Content-Type", "image/jpeg")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("pad: %w", err)
+	}
+	defer resp.Body.Close()
+	var a struct {
+		Score *float64 `json:"score"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&a); err != nil {
+		return 0, fmt.Errorf("pad: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK || a.Score == nil || !(*a.Score >= 0 && *a.Score <= 1) {
+		return 0, errors.New("pad: no score between 0 and 1")
+	}
+	return *a.Score, nil
 }
