@@ -4,7 +4,7 @@ GO    := go
 TAGS  := -tags customenv
 VISION = . scripts/vision.env &&
 
-.PHONY: setup build demo test check bench fuzz clean test-pcscd
+.PHONY: setup build demo screenshots test check fuzz clean
 
 setup:
 	@scripts/setup
@@ -19,6 +19,9 @@ build: setup bin/visiond
 
 demo: build
 	bin/hwsim demo $(if $(ONCE),--once) $(DEMOFLAGS)
+
+screenshots: build
+	scripts/screenshots
 
 test: setup bin/visiond
 	$(GO) vet ./...
