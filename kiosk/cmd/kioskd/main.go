@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,8 +21,8 @@ import (
 	"passage/eesclient/outbox"
 	"passage/kiosk"
 	"passage/kiosk/config"
+	"passage/kiosk/devices"
 	"passage/kiosk/journal"
-	"passage/kiosk/lane"
 	"passage/kiosk/web"
 	"passage/matcher"
 	"passage/sqlite"
@@ -79,7 +78,7 @@ func run(c cli) error {
 	if err != nil {
 		return err
 	}
-	records := &records{box: box, crossingPoint: conf.Kiosk.Lane}
+	records := &devices.Records{Box: box, CrossingPoint: conf.Kiosk.Lane}
 	store, was, err := journal.Open(ctx, db.Writer, key, records)
 	if err != nil {
 		return err
@@ -96,20 +95,20 @@ func run(c cli) error {
 		log.Warn("trust file refused", "error", err)
 	}
 	log.Info("trust store loaded", "authorities", trust.Len(), "revocation_lists", trust.CRLs())
-	doc, err := newReader(conf, trust, log)
+	doc, err := devices.NewReader(conf, trust, log)
 	if err != nil {
 		return err
 	}
 	defer doc.Close()
 	program := matcher.Program{Path: conf.Vision.Program}
-	eyes := newVision(conf, program)
-	reg := newRegister(client)
+	eyes := devices.NewVision(conf, program)
+	reg := devices.NewRegister(client)
 	site, err := newNeighbours(conf)
 	if err != nil {
 		return err
 	}
 	shell := kiosk.New(conf.Kiosk, kiosk.Devices{
-		Gate: &gateAdapter{conf: conf.Gate, exitOnFailure: conf.Kiosk.ExitOnFailure, log: log}, Reader: doc, Vision: eyes, Register: reg, Neighbours: site, Store: store,
+		Gate: devices.SerialGate(conf.Gate, conf.Kiosk.ExitOnFailure, log), Reader: doc, Vision: eyes, Register: reg, Neighbours: site, Store: store,
 	}, log)
 	var officers []web.Officer
 	for _, o := range conf.Officers {
@@ -133,7 +132,7 @@ func run(c cli) error {
 	group.Go(func() error {
 		return box.Drain(work, client, func(key string) { log.Warn("the register has another record", "key", key) })
 	})
-	group.Go(func() error { return reg.watch(work) })
+	group.Go(func() error { return reg.Watch(work) })
 	group.Go(func() error { return site.serve(work) })
 	group.Go(func() error { return serve(work, listener, pages) })
 	group.Go(func() error {
@@ -155,33 +154,4 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		return fmt.Errorf("pages: %w", err)
 	}
 	return nil
-}
-
-// records turns a crossing's facts into the register's record.
-type records struct {
-	box           *outbox.Outbox
-	crossingPoint string
-}
-
-var _ journal.Outbox = (*records)(nil)
-
-func marshal(v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
-	}
-	return b, nil
-}
-
-var _ kiosk.Store = (*journal.Journal)(nil)
-
-// answerNames is the answers' words in a record.
-func answerNames(a [lane.Checks]lane.Answer) map[string]string {
-	m := map[string]string{}
-	for c, v := range a {
-		if v != lane.Pending {
-			m[lane.Check(c).String()] = v.String()
-		}
-	}
-	return m
 }

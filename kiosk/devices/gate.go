@@ -1,8 +1,12 @@
-package main
+// Package devices puts the drivers, the matcher and the register's client into
+// the lane's words: each type here is one of the interfaces that package kiosk
+// declares.
+package devices
 
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -13,25 +17,39 @@ import (
 	"passage/kiosk/lane"
 )
 
-// gateAdapter drives the gate for the lane: the driver's polls become the
-// lane's view, the lane's commands the protocol's.
-type gateAdapter struct {
-	conf          config.Gate
-	exitOnFailure bool
-	log           *slog.Logger
+// Gate drives the gate for the lane: the driver's polls become the lane's
+// view, the lane's commands the protocol's.
+type Gate struct {
+	// Open opens the line. It is called again when the line broke.
+	Open func() (Line, error)
+	Conf config.Gate
+	// ExitOnFailure accepts a gate that frees its exit when it is left alone.
+	ExitOnFailure bool
+	Log           *slog.Logger
 
 	mu   sync.Mutex
 	gate *gate.Gate
 }
 
+// Line is a serial line that can be closed.
+type Line interface {
+	gate.Line
+	io.Closer
+}
+
+// SerialGate is a gate on the serial device of its configuration.
+func SerialGate(c config.Gate, exitOnFailure bool, log *slog.Logger) *Gate {
+	return &Gate{Open: func() (Line, error) { return gate.OpenPort(c.TTY, c.Baud, c.Format) }, Conf: c, ExitOnFailure: exitOnFailure, Log: log}
+}
+
 const reopen = time.Second
 
 // Run opens the line, again and again while it is away.
-func (a *gateAdapter) Run(ctx context.Context, alive func() bool, report func(kiosk.GateReport)) error {
+func (a *Gate) Run(ctx context.Context, alive func() bool, report func(kiosk.GateReport)) error {
 	for ctx.Err() == nil {
-		port, err := gate.OpenPort(a.conf.TTY, a.conf.Baud, a.conf.Format)
+		port, err := a.Open()
 		if err != nil {
-			a.log.Warn("gate line", "error", err)
+			a.Log.Warn("gate line", "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(reopen):
@@ -39,15 +57,15 @@ func (a *gateAdapter) Run(ctx context.Context, alive func() bool, report func(ki
 			continue
 		}
 		g := gate.New(port, gate.Config{
-			Address: byte(a.conf.Address), Baud: a.conf.Baud, ExitOnFailure: a.exitOnFailure, Alive: alive,
-			Params: gate.Params{OpenMax: a.conf.OpenMax, CloseMax: a.conf.CloseMax, EntryHold: a.conf.EntryHold, ExitHold: a.conf.ExitHold},
+			Address: byte(a.Conf.Address), Baud: a.Conf.Baud, ExitOnFailure: a.ExitOnFailure, Alive: alive,
+			Params: gate.Params{OpenMax: a.Conf.OpenMax, CloseMax: a.Conf.CloseMax, EntryHold: a.Conf.EntryHold, ExitHold: a.Conf.ExitHold},
 			OnSnapshot: func(s gate.Snapshot, e *gate.Evidence) {
 				report(kiosk.GateReport{Seen: seen(s, e), Detail: kiosk.GateDetail{
 					Persons: int(s.Persons), Alarms: s.Alarms.Names(), Faults: s.Faults.Names(), EntryPercent: int(s.EntryPos), ExitPercent: int(s.ExitPos),
 				}})
 			},
 			OnLost: func(err error) {
-				a.log.Warn("gate lost", "error", err)
+				a.Log.Warn("gate lost", "error", err)
 				report(kiosk.GateReport{Lost: true})
 			},
 		})
@@ -131,7 +149,7 @@ var commands = map[lane.Command]gate.Command{
 var errNoGate = errors.New("the gate's line is not open")
 
 // Order queues a command and translates its final result.
-func (a *gateAdapter) Order(ctx context.Context, c lane.Command) <-chan error {
+func (a *Gate) Order(ctx context.Context, c lane.Command) <-chan error {
 	out := make(chan error, 1)
 	a.mu.Lock()
 	g := a.gate
@@ -158,7 +176,7 @@ func (a *gateAdapter) Order(ctx context.Context, c lane.Command) <-chan error {
 }
 
 // Lights sets the lamps.
-func (a *gateAdapter) Lights(_ context.Context, l kiosk.Lights) error {
+func (a *Gate) Lights(_ context.Context, l kiosk.Lights) error {
 	a.mu.Lock()
 	g := a.gate
 	a.mu.Unlock()

@@ -1,4 +1,4 @@
-package main
+package devices
 
 import (
 	"context"
@@ -22,21 +22,26 @@ import (
 	"passage/kiosk/policy"
 )
 
-// reader is the document reader: a serial MRZ reader and a card reader whose
+// Reader is the document reader: a serial MRZ reader and a card reader whose
 // readings belong to one document.
-type reader struct {
-	cards interface {
-		Watch(context.Context, func(bool)) error
-		Connect(context.Context) (apdu.Card, error)
-	}
-	trust *pki.Store
-	conf  config.Serial
-	log   *slog.Logger
-	loc   *time.Location
+type Reader struct {
+	Cards Cards
+	// Zones opens the MRZ reader's line. It is called again when it broke.
+	Zones    func() (*mrz.Reader, io.Closer, error)
+	Trust    *pki.Store
+	Location *time.Location // of the crossing point
+	Log      *slog.Logger
 
 	mu    sync.Mutex
+	once  sync.Once
 	zones chan zoneRead
 	line  io.Closer
+}
+
+// Cards is a card reader.
+type Cards interface {
+	Watch(context.Context, func(bool)) error
+	Connect(context.Context) (apdu.Card, error)
 }
 
 // zoneRead is one zone, or why it could not be read.
@@ -51,8 +56,12 @@ const (
 	zoneAge    = 3 * time.Second // a zone may come shortly before the chip does
 )
 
-func newReader(c config.Config, trust *pki.Store, log *slog.Logger) (*reader, error) {
-	r := &reader{trust: trust, conf: c.MRZ, log: log, loc: c.Kiosk.Location, zones: make(chan zoneRead, 1)}
+// NewReader is the document reader of a configuration. It refuses a remote card
+// where the trust store is for production.
+func NewReader(c config.Config, trust *pki.Store, log *slog.Logger) (*Reader, error) {
+	r := &Reader{Trust: trust, Location: c.Kiosk.Location, Log: log, Zones: func() (*mrz.Reader, io.Closer, error) {
+		return mrz.Open(c.MRZ.TTY, c.MRZ.Baud, mrz.Framing(c.MRZ.Framing))
+	}}
 	if c.Reader.Type == "vpcd" {
 		if c.Kiosk.Policy.Production && c.Kiosk.Site != "Simulation" {
 			return nil, errors.New("reader.type \"vpcd\" is a remote card and for simulations: set lane.site = \"Simulation\" or policy.production = false")
@@ -61,15 +70,15 @@ func newReader(c config.Config, trust *pki.Store, log *slog.Logger) (*reader, er
 		if err != nil {
 			return nil, err
 		}
-		r.cards = v
+		r.Cards = v
 	} else {
-		r.cards = &pcsc.Reader{Name: c.Reader.Name}
+		r.Cards = &pcsc.Reader{Name: c.Reader.Name}
 	}
 	return r, nil
 }
 
 // Close releases the serial line.
-func (r *reader) Close() error {
+func (r *Reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.line == nil {
@@ -78,18 +87,21 @@ func (r *reader) Close() error {
 	return r.line.Close()
 }
 
+func (r *Reader) init() { r.once.Do(func() { r.zones = make(chan zoneRead, 1) }) }
+
 // Watch follows the card and reads zones beside it.
-func (r *reader) Watch(ctx context.Context, present func(bool)) error {
+func (r *Reader) Watch(ctx context.Context, present func(bool)) error {
+	r.init()
 	var beside sync.WaitGroup
 	beside.Go(func() { r.readZones(ctx) })
 	defer beside.Wait()
-	return r.cards.Watch(ctx, present)
+	return r.Cards.Watch(ctx, present)
 }
 
 // readZones keeps the newest zone; a line that breaks is opened again.
-func (r *reader) readZones(ctx context.Context) {
+func (r *Reader) readZones(ctx context.Context) {
 	for ctx.Err() == nil {
-		line, closer, err := mrz.Open(r.conf.TTY, r.conf.Baud, mrz.Framing(r.conf.Framing))
+		line, closer, err := r.Zones()
 		if err == nil {
 			r.mu.Lock()
 			r.line = closer
@@ -108,7 +120,7 @@ func (r *reader) readZones(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		r.log.Warn("MRZ reader", "error", err)
+		r.Log.Warn("MRZ reader", "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -117,7 +129,7 @@ func (r *reader) readZones(ctx context.Context) {
 }
 
 // zone waits for the zone of the document that lies there now.
-func (r *reader) zone(ctx context.Context) (zone.MRZ, error) {
+func (r *Reader) zone(ctx context.Context) (zone.MRZ, error) {
 	ctx, cancel := context.WithTimeout(ctx, zoneWithin)
 	defer cancel()
 	for {
@@ -134,28 +146,29 @@ func (r *reader) zone(ctx context.Context) (zone.MRZ, error) {
 }
 
 // Read reads zone and chip.
-func (r *reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Document)) (kiosk.Inspection, error) {
+func (r *Reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Document)) (kiosk.Inspection, error) {
 	began := time.Now()
 	var out kiosk.Inspection
+	r.init()
 	m, err := r.zone(ctx)
 	if err != nil {
 		return out, fmt.Errorf("mrz: %w", err)
 	}
 	mrzTook := time.Since(began)
 	out.Spans = append(out.Spans, kiosk.Span{Name: "mrz", Start: 0, End: mrzTook})
-	day := time.Now().In(r.loc)
+	day := time.Now().In(r.Location)
 	id, doc := identity(m), document(m, day)
 	early(id, doc)
-	card, err := r.cards.Connect(ctx)
+	card, err := r.Cards.Connect(ctx)
 	if err != nil {
 		return out, removed(err)
 	}
 	defer func() {
 		if err := card.Close(); err != nil && ctx.Err() == nil {
-			r.log.Debug("card", "error", err)
+			r.Log.Debug("card", "error", err)
 		}
 	}()
-	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: r.trust, Now: time.Now()})
+	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: r.Trust, Now: time.Now()})
 	if err != nil {
 		return out, removed(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package devices
 
 import (
 	"bytes"
@@ -22,8 +22,8 @@ import (
 	"passage/matcher"
 )
 
-// vision joins camera, matcher and decoder to what the lane needs.
-type vision struct {
+// Vision joins camera, matcher and decoder to what the lane needs.
+type Vision struct {
 	program matcher.Program
 	capture matcher.Capture
 	match   matcher.Matcher
@@ -36,8 +36,9 @@ type vision struct {
 	worker string
 }
 
-func newVision(c config.Config, p matcher.Program) *vision {
-	v := &vision{program: p, capture: matcher.Capture{Program: p, URL: c.Camera}, policy: matcher.DefaultPolicy(), pad: c.Vision.PAD, camera: "camera: not seen yet", worker: "matcher: starting"}
+// NewVision is the sight of a configuration, with the workers of p.
+func NewVision(c config.Config, p matcher.Program) *Vision {
+	v := &Vision{program: p, capture: matcher.Capture{Program: p, URL: c.Camera}, policy: matcher.DefaultPolicy(), pad: c.Vision.PAD, camera: "camera: not seen yet", worker: "matcher: starting"}
 	v.match = matcher.Matcher{Program: p, Pack: filepath.Join(c.Vision.Packs, c.Vision.Pack)}
 	if c.Vision.Threshold > 0 {
 		v.policy.Threshold = c.Vision.Threshold
@@ -46,7 +47,7 @@ func newVision(c config.Config, p matcher.Program) *vision {
 }
 
 // Run supervises both workers.
-func (v *vision) Run(ctx context.Context, health func(camera, matcher string)) error {
+func (v *Vision) Run(ctx context.Context, health func(camera, matcher string)) error {
 	tell := func(set func()) {
 		v.mu.Lock()
 		was := [2]string{v.camera, v.worker}
@@ -69,7 +70,7 @@ func (v *vision) Run(ctx context.Context, health func(camera, matcher string)) e
 }
 
 // frame hands the newest frame to a comparison that wants one.
-func (v *vision) frame(f matcher.Frame) {
+func (v *Vision) frame(f matcher.Frame) {
 	v.mu.Lock()
 	c := v.wanted
 	v.mu.Unlock()
@@ -85,7 +86,7 @@ func (v *vision) frame(f matcher.Frame) {
 
 // Portrait decodes a chip's code stream in a throw-away process and describes
 // its face.
-func (v *vision) Portrait(ctx context.Context, stream []byte) (kiosk.Portrait, error) {
+func (v *Vision) Portrait(ctx context.Context, stream []byte) (kiosk.Portrait, error) {
 	f, err := v.program.Decode(ctx, stream)
 	if err != nil {
 		return kiosk.Portrait{}, err
@@ -116,7 +117,7 @@ func encode(f matcher.Frame) ([]byte, error) {
 
 // Compare takes live frames until the policy has decided. A camera that shows
 // nothing (black, covered, frozen) is not the traveller's fault.
-func (v *vision) Compare(ctx context.Context, p kiosk.Portrait, hint func(kiosk.Hint)) (kiosk.FaceResult, error) {
+func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, hint func(kiosk.Hint)) (kiosk.FaceResult, error) {
 	out := kiosk.FaceResult{Threshold: v.policy.Threshold, PAD: "not evaluated"}
 	reference, ok := p.Template.([]float32)
 	if !ok {
@@ -177,7 +178,7 @@ const (
 )
 
 // attack asks the engine about the very picture that was compared.
-func (v *vision) attack(ctx context.Context, picture []byte) (float64, error) {
+func (v *Vision) attack(ctx context.Context, picture []byte) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, padWithin)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.pad, bytes.NewReader(picture))
