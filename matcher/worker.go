@@ -179,94 +179,36 @@ func (m *Matcher) Kill() {
 	}
 }
 
-// Capture is the worker that reads the camera.
-type Capture struct {
-	Program Program
-	URL     string
-}
-
-// Times of the camera's rules.
-const (
-	tooOld     = 1500 * time.Millisecond
-	frozenFor  = 2 * time.Second
-	firstRetry = 200 * time.Millisecond
-	mostRetry  = 5 * time.Second
-)
-
-// Run delivers the camera's newest frames until ctx ends, and reports its
-// health: "" or what is wrong. A worker that dies or a camera that is away is
-// tried again with growing pauses. frame must not block.
-func (c *Capture) Run(ctx context.Context, frame func(Frame), health func(string)) error {
-	wait := firstRetry
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := c.once(ctx, frame, health)
-		if ctx.Err() != nil {
-			return nil
-		}
-		health(fmt.Sprintf("camera: %v", err))
-		if time.Since(began) > mostRetry {
-			wait = firstRetry
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, mostRetry)
-	}
-	return nil
-}
-
-func (c *Capture) once(ctx context.Context, frame func(Frame), health func(string)) error {
+// Capture starts the worker that reads the camera at url.
+func (p Program) Capture(ctx context.Context, url string) (*Capture, error) {
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	cmd := c.Program.command(ctx, "capture", "--url", c.URL)
-	out, err := cmd.StdoutPipe()
+	c := p.command(ctx, "capture", "--url", url)
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
 	if err != nil {
-		return err
+		stop()
+		return nil, fmt.Errorf("matcher: capture: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	defer cmd.Wait()
-	defer stop()
-	silent := time.AfterFunc(3*time.Second, stop)
-	defer silent.Stop()
-	var w watcher
-	for {
-		f, err := ReadFrame(out)
-		if err != nil {
-			return err
-		}
-		silent.Reset(3 * time.Second)
-		health(w.look(f, time.Now()))
-		frame(f)
-	}
+	return &Capture{process{cmd: c, out: out, stop: stop}}, nil
 }
 
-// watcher judges frames: too old, black or covered, frozen.
-type watcher struct {
-	sum     uint64
-	changed time.Time
+// Capture is a worker that reads a camera.
+type Capture struct{ p process }
+
+// Next returns the newest frame; it blocks until there is one.
+func (c *Capture) Next() (Frame, error) {
+	f, err := ReadFrame(c.p.out)
+	if err != nil {
+		return f, fmt.Errorf("%w: %w", ErrWorker, err)
+	}
+	return f, nil
 }
 
-func (w *watcher) look(f Frame, now time.Time) string {
-	var sum, light uint64
-	for i := 0; i < len(f.Pixels); i += 97 { // a sample is enough
-		v := uint64(f.Pixels[i])
-		light += v
-		sum = sum*31 + v
-	}
-	if sum != w.sum || w.changed.IsZero() {
-		w.sum, w.changed = sum, now
-	}
-	switch mean := light * 97 / uint64(len(f.Pixels)); {
-	case time.Duration(f.AgeMS)*time.Millisecond > tooOld:
-		return "camera: frames are too old"
-	case mean < 8:
-		return "camera: black or covered"
-	case now.Sub(w.changed) > frozenFor:
-		return "camera: the picture is frozen"
-	}
-	return ""
+// Close ends the worker. It may be called while Next blocks.
+func (c *Capture) Close() error {
+	c.p.stop()
+	_ = c.p.cmd.Wait() // it was ended
+	return nil
 }

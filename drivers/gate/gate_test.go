@@ -18,80 +18,16 @@ var port = flag.String("port", "", "serial device of a real gate: it will move")
 
 // cable joins the driver to a simulated gate in virtual time.
 type cable struct {
-	sim     *simgate.Gate
-	began   time.Time
-	timeout time.Duration
-	mu      sync.Mutex
-	reply   []byte
-	at      time.Time // when the reply's first byte arrives
-	spoil   func(request, reply []byte) ([]byte, time.Duration)
-	sent    [][]byte
+	*simgate.Cable
+	sim *simgate.Gate
 }
 
-func newCable(t *testing.T) *cable {
-	c := &cable{sim: simgate.New(simgate.Config{}), began: time.Now()}
+func newCable(t *testing.T) cable {
+	sim := simgate.New(simgate.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for tick := time.NewTicker(10 * time.Millisecond); ; {
-			select {
-			case <-ctx.Done():
-				tick.Stop()
-				return
-			case <-tick.C:
-				c.sim.Advance(time.Since(c.began))
-			}
-		}
-	}()
+	line, done := sim.Connect(ctx)
 	t.Cleanup(func() { cancel(); <-done })
-	return c
-}
-
-func (c *cable) SetReadTimeout(d time.Duration) error { c.timeout = d; return nil }
-
-func (c *cable) ResetInputBuffer() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reply = nil
-	return nil
-}
-
-func (c *cable) Write(b []byte) (int, error) {
-	c.sim.Advance(time.Since(c.began))
-	reply, late := c.sim.Handle(b), time.Duration(0)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sent = append(c.sent, b)
-	if c.spoil != nil {
-		reply, late = c.spoil(b, reply)
-	}
-	c.reply, c.at = append([]byte(nil), reply...), time.Now().Add(5*time.Millisecond+late)
-	return len(b), nil
-}
-
-func (c *cable) Read(b []byte) (int, error) {
-	end := time.Now().Add(c.timeout)
-	for {
-		c.mu.Lock()
-		here := len(c.reply) > 0
-		wait := time.Until(c.at)
-		if here && wait <= 0 {
-			n := copy(b, c.reply)
-			c.reply = c.reply[n:]
-			c.mu.Unlock()
-			return n, nil
-		}
-		c.mu.Unlock()
-		left := time.Until(end)
-		if left <= 0 {
-			return 0, nil
-		}
-		if !here || wait > left {
-			wait = left
-		}
-		time.Sleep(wait)
-	}
+	return cable{line, sim}
 }
 
 // lane is a driver at work, with what it reported.
@@ -286,12 +222,12 @@ func TestLinkFaults(t *testing.T) {
 				line := newCable(t)
 				line.sim.AddPerson("p", simgate.Approach)
 				n := 0
-				line.spoil = func(request, reply []byte) ([]byte, time.Duration) {
+				line.Spoil(func(request, reply []byte) ([]byte, time.Duration) {
 					if n++; n%c.every == 0 {
 						return c.spoil(request, reply)
 					}
 					return reply, 0
-				}
+				})
 				l := work(t, line, gate.Config{})
 				t.Cleanup(func() {
 					if t.Failed() {
@@ -322,9 +258,7 @@ func TestLinkLost(t *testing.T) {
 		l := work(t, line, gate.Config{})
 		l.until(gate.SafeClosed)
 		l.must(gate.SetMode, 1, 0)
-		line.mu.Lock()
-		line.spoil = func(_, _ []byte) ([]byte, time.Duration) { return nil, 0 }
-		line.mu.Unlock()
+		line.Cut(true)
 		if err := <-l.lost; !errors.Is(err, gate.ErrLink) {
 			t.Fatalf("lost with %v", err)
 		}
@@ -332,9 +266,7 @@ func TestLinkLost(t *testing.T) {
 			t.Errorf("an order over a dead line: %v", err)
 		}
 		l.until2(line, gate.Fallback)
-		line.mu.Lock()
-		line.spoil = nil
-		line.mu.Unlock()
+		line.Cut(false)
 		if s := l.until(gate.Fallback); s.Watchdog != 1 {
 			t.Errorf("watchdog %d after the link is back", s.Watchdog)
 		}
@@ -344,7 +276,7 @@ func TestLinkLost(t *testing.T) {
 }
 
 // until2 waits for the gate itself, beyond the wire.
-func (l *lane) until2(c *cable, want gate.State) {
+func (l *lane) until2(c cable, want gate.State) {
 	for range 400 {
 		if s, _ := c.sim.State(); s == want.String() {
 			return

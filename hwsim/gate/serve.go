@@ -29,16 +29,7 @@ func (g *Gate) Serve(ctx context.Context, path string) error {
 	ticking := make(chan struct{})
 	go func() {
 		defer close(ticking)
-		t := time.NewTicker(tick)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-				g.Advance(clock())
-			}
-		}
+		g.run(ctx, clock)
 	}()
 	err = g.frames(master, clock)
 	master.Close()
@@ -119,13 +110,24 @@ func requestLength(b []byte) int {
 	return 8
 }
 
-// answer handles a request, spoils it as injected, and writes the reply as
-// slowly as the line is.
+// answer writes the reply as slowly as the line is.
 func (g *Gate) answer(line io.Writer, request []byte, clock func() time.Duration) error {
+	reply, delay := g.exchange(request, clock)
+	if len(reply) == 0 {
+		return nil
+	}
+	time.Sleep(delay)
+	_, err := line.Write(reply)
+	return err
+}
+
+// exchange handles a request and spoils it as injected. delay is how long the
+// line takes for both.
+func (g *Gate) exchange(request []byte, clock func() time.Duration) (reply []byte, delay time.Duration) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.advance(clock())
 	char := g.charTime()
-	var reply []byte
 	switch {
 	case g.spoiled("drop_request"):
 	case g.spoiled("corrupt_request"):
@@ -133,7 +135,7 @@ func (g *Gate) answer(line io.Writer, request []byte, clock func() time.Duration
 	default:
 		reply = g.handle(request)
 	}
-	delay := g.turnAround() + time.Duration(len(request))*char
+	delay = g.turnAround() + time.Duration(len(request))*char
 	if g.spoiled("late_reply") {
 		delay += 150 * time.Millisecond
 	}
@@ -151,13 +153,7 @@ func (g *Gate) answer(line io.Writer, request []byte, clock func() time.Duration
 			reply = append([]byte{0x00, 0xFF, 0x13}, reply...)
 		}
 	}
-	g.mu.Unlock()
-	if len(reply) == 0 {
-		return nil
-	}
-	time.Sleep(delay + time.Duration(len(reply))*char)
-	_, err := line.Write(reply)
-	return err
+	return reply, delay + time.Duration(len(reply))*char
 }
 
 // spoiled uses up one of an injected fault's frames.

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"passage/hwsim/gate"
 	"passage/hwsim/passport"
+	"passage/hwsim/people"
 	"passage/hwsim/persona"
 )
 
@@ -83,7 +83,7 @@ func (l *Lane) officers(ctx context.Context) error {
 		}
 		if (v.State == "REVIEW" || v.State == "HOLD" || v.State == "MULTI") && key != last {
 			last = key
-			if !pause(ctx, 1200*time.Millisecond) {
+			if !people.Pause(ctx, 1200*time.Millisecond) {
 				return nil
 			}
 			if err := l.decide(ctx, v, p); err != nil && ctx.Err() == nil {
@@ -122,21 +122,12 @@ func (l *Lane) decide(ctx context.Context, v LaneView, p persona.Persona) error 
 	if _, err := l.guard.Decide(ctx, transaction, decision, "face"); err != nil {
 		return err
 	}
-	pause(ctx, 50*time.Millisecond)
+	people.Pause(ctx, 50*time.Millisecond)
 	code, err := l.second.Decide(ctx, transaction, p.Second, "face")
 	if err == nil && code != http.StatusConflict {
 		return fmt.Errorf("lanesim: the second officer's %s was answered with %d, want 409", p.Second, code)
 	}
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 // Result is how a crossing went, from the gate's own truth; the reason and the
@@ -161,17 +152,37 @@ func (l *Lane) Cross(ctx context.Context, p persona.Persona, card *passport.Card
 	}
 	was, _ := l.view.get()
 	before := len(l.Gate.Truth())
-	w := &walker{l: l, p: p, id: p.ID, live: live, other: other, began: time.Now()}
-	if err := w.walk(ctx, card); err != nil {
+	checks := ""
+	var doc *Document
+	w := &people.Traveller{
+		ID: p.ID, Script: p.Script, Gate: l.Gate,
+		Screen: func() string { s, _ := l.screen.get(); return s.Screen },
+		Lay:    func() (err error) { doc, err = l.Lay(ctx, card); return err },
+		Take:   func() error { return doc.Take() },
+		Pose:   func() { l.pose(p.Script, live, other) },
+		Help:   l.help,
+		Looked: func() {
+			v, _ := l.view.get()
+			if list, any := v.failed(); any {
+				checks = list
+			}
+		},
+	}
+	through, err := w.Walk(ctx)
+	if err == nil && !through {
+		v, _ := l.view.get()
+		err = fmt.Errorf("lanesim: %s is still in the lane after minutes: %s, gate %s", p.ID, v.State, v.Gate.State)
+	}
+	if err != nil {
 		return Result{}, err
 	}
-	took := time.Since(w.began)
+	took := time.Since(w.Began())
 	last := ""
 	if len(was.Recent) > 0 {
 		last = was.Recent[0].UUID
 	}
 	v, _ := l.view.wait(ctx, 40*time.Second, func(v LaneView) bool { return len(v.Recent) > 0 && v.Recent[0].UUID != last })
-	r := Result{Outcome: l.truth(p.ID, before), Seconds: took.Seconds(), Checks: w.checks}
+	r := Result{Outcome: l.truth(p.ID, before), Seconds: took.Seconds(), Checks: checks}
 	if len(v.Recent) > 0 && v.Recent[0].UUID != last {
 		r.Reason, r.UUID, r.Seconds = v.Recent[0].Reason, v.Recent[0].UUID, v.Recent[0].Seconds
 	}
@@ -205,186 +216,45 @@ func (l *Lane) recover(ctx context.Context) {
 	for range 40 {
 		v, _ := l.view.get()
 		s, _ := l.screen.get()
-		switch {
-		case s.Screen == "S1":
+		if s.Screen == "S1" {
 			return
-		case v.State == "EVACUATE":
-			_, _ = l.guard.Order(ctx, "end_evacuate") // the next view tells
-		case v.State == "FAULT":
-			_, _ = l.guard.Order(ctx, "clear_faults") // the next view tells
-		case v.State == "OUT_OF_SERVICE" && len(v.Gate.Alarms) > 0:
-			_, _ = l.guard.Order(ctx, "clear_alarms") // the next view tells
-		case v.State == "LUGGAGE" && v.Gate.State == "MAINTENANCE" && !v.Gate.Bag:
-			_, _ = l.guard.Order(ctx, "end_maintenance") // the next view tells
-		case v.State == "LUGGAGE" && v.Gate.State == "MAINTENANCE":
-			_, _ = l.guard.Order(ctx, "move_entry_open") // the next view tells
-			if entry, _ := l.Gate.Leaves(); entry > 95 {
-				l.Gate.Remove("bag")
-				_, _ = l.guard.Order(ctx, "move_entry_close") // the next view tells
-			}
-		case v.State == "LUGGAGE":
-			_, _ = l.guard.Order(ctx, "maintenance") // the next view tells
 		}
-		if !pause(ctx, 700*time.Millisecond) {
+		entry, _ := l.Gate.Leaves()
+		order, bag := people.Tidy(people.Seen{State: v.State, GateState: v.Gate.State, Alarms: len(v.Gate.Alarms), Bag: v.Gate.Bag, Entry: entry})
+		if bag {
+			l.Gate.Remove("bag")
+		}
+		if order != "" {
+			_, _ = l.guard.Order(ctx, order) // the next view tells
+		}
+		if !people.Pause(ctx, 700*time.Millisecond) {
 			return
 		}
 	}
-}
-
-// walker is the person in the lane.
-type walker struct {
-	l           *Lane
-	p           persona.Persona
-	id          string
-	live, other image.Image
-	began       time.Time
-	doc         *Document
-	inside      bool
-	acted       bool
-	back        bool
-	checks      string
-}
-
-const (
-	reaction = 350 * time.Millisecond
-	patience = 170 * time.Second
-)
-
-func (w *walker) walk(ctx context.Context, card *passport.Card) error {
-	g := w.l.Gate
-	g.AddPerson(w.id, gate.Approach-0.5)
-	g.Walk(w.id, gate.Approach, 1.2)
-	defer g.Remove(w.id)
-	if w.p.Script == "tailgate" {
-		g.AddPerson(w.id+"b", gate.Approach-1)
-		defer g.Remove(w.id + "b")
-	}
-	if !pause(ctx, 500*time.Millisecond) {
-		return ctx.Err()
-	}
-	var err error
-	if w.doc, err = w.l.Lay(ctx, card); err != nil {
-		return err
-	}
-	defer w.doc.Take()
-	w.began = time.Now()
-	for time.Since(w.began) < patience {
-		if !pause(ctx, 60*time.Millisecond) {
-			return ctx.Err()
-		}
-		if done, err := w.look(ctx); done || err != nil {
-			return err
-		}
-	}
-	v, _ := w.l.view.get()
-	return fmt.Errorf("lanesim: %s is still in the lane after %v: %s, gate %s", w.p.ID, patience, v.State, v.Gate.State)
-}
-
-// speed is how fast the person walks, in m/s.
-func (w *walker) speed() float64 {
-	if w.p.Script == "wheelchair" {
-		return 0.7
-	}
-	return 1.3
-}
-
-// look is what a person does about what they see: one thing at a time.
-func (w *walker) look(ctx context.Context) (done bool, err error) {
-	s, _ := w.l.screen.get()
-	v, _ := w.l.view.get()
-	if v.Case != nil && len(v.Case.Checks) > 0 {
-		var list []string
-		for _, c := range v.Case.Checks {
-			if c.Code != "successful" {
-				list = append(list, c.Name+" "+c.Code)
-			}
-		}
-		w.checks = strings.Join(list, ", ")
-	}
-	g := w.l.Gate
-	x, _ := g.Position(w.id)
-	entry, exit := g.Leaves()
-	w.inside = x > gate.EntryPlane && x < gate.ExitPlane
-	if w.inside && x > 0.3 {
-		w.pose()
-	}
-	switch {
-	case x >= gate.ExitPlane+1.3:
-		return true, nil
-	case !w.inside && x >= gate.ExitPlane:
-		g.Walk(w.id, gate.Beyond, w.speed())
-	case s.Screen == "S3" && w.p.Script == "forget" && !w.inside:
-	case s.Screen == "S3" && entry < 80 && !w.inside:
-		if !pause(ctx, reaction) {
-			return true, ctx.Err()
-		}
-		return false, w.doc.Take()
-	case !w.inside && entry >= 80 && !w.back && x < gate.EntryPlane:
-		g.Walk(w.id, gate.Marks, w.speed())
-		if w.p.Script == "tailgate" {
-			g.Walk(w.id+"b", gate.Marks-0.4, w.speed())
-		}
-	case (s.Screen == "S11" || s.Screen == "S13" || w.back) && !w.inside && x < gate.EntryPlane:
-		if !pause(ctx, reaction) {
-			return true, ctx.Err()
-		}
-		g.Walk(w.id, gate.Approach-1.5, 1.3)
-		return true, w.doc.Take()
-	case w.inside && w.p.Script == "turn_back" && exit >= 80 && !w.back:
-		return false, nil // changes their mind and stands still
-	case w.inside && exit >= 80:
-		if w.p.Script == "bag" && !w.acted {
-			w.acted = true
-			g.AddBag("bag", 1)
-		}
-		g.Walk(w.id, gate.Beyond, w.speed())
-	case w.inside && s.Screen == "S13" && !w.back:
-		w.back = true // out by the leaf that the gate has freed
-		g.Walk(w.id, gate.Approach-0.6, w.speed())
-		if w.p.Script == "tailgate" {
-			g.Walk(w.id+"b", gate.Approach-1.2, w.speed())
-		}
-	case w.inside && entry >= 60 && (s.Screen == "S11" || s.Screen == "S13" || s.Screen == "S7"):
-		w.back = true
-		g.Walk(w.id, gate.Approach-0.6, w.speed())
-		if w.p.Script == "tailgate" {
-			g.Walk(w.id+"b", gate.Approach-1.2, w.speed())
-		}
-	case w.inside && s.Screen == "S5" && w.p.Script == "help" && !w.acted:
-		w.acted = true
-		return false, w.help(ctx)
-	case w.inside && s.Screen == "S5" && w.p.Script == "fire" && !w.acted:
-		w.acted = true
-		g.Inject("fire", 0)
-		time.AfterFunc(9*time.Second, func() { g.Clear("fire") })
-	case s.Screen == "S1" && !w.inside && time.Since(w.began) > 8*time.Second:
-		return true, w.doc.Take()
-	}
-	return false, nil
 }
 
 // pose shows the person's face to the camera.
-func (w *walker) pose() {
-	switch w.p.Script {
+func (l *Lane) pose(script string, live, other image.Image) {
+	switch script {
 	case "tailgate":
-		w.l.Eye.Show(w.live, w.other)
+		l.Eye.Show(live, other)
 	case "mask":
-		w.l.Eye.Mask(true)
-		w.l.Eye.Show(w.other)
+		l.Eye.Mask(true)
+		l.Eye.Show(other)
 	case "help", "fire":
-		w.l.Eye.Show() // looks elsewhere
+		l.Eye.Show() // looks elsewhere
 	case "cover":
-		w.l.Eye.Inject("covered")
+		l.Eye.Inject("covered")
 	case "blur":
-		w.l.Eye.Inject("blur")
-		w.l.Eye.Show(w.live)
+		l.Eye.Inject("blur")
+		l.Eye.Show(live)
 	default:
-		w.l.Eye.Show(w.live)
+		l.Eye.Show(live)
 	}
 }
 
-func (w *walker) help(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.l.Base+"/traveller/help", nil)
+func (l *Lane) help(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.Base+"/traveller/help", nil)
 	if err != nil {
 		return err
 	}
@@ -393,4 +263,18 @@ func (w *walker) help(ctx context.Context) error {
 		return err
 	}
 	return resp.Body.Close()
+}
+
+// failed lists the checks of the case under way that were not successful.
+func (v LaneView) failed() (list string, any bool) {
+	if v.Case == nil || len(v.Case.Checks) == 0 {
+		return "", false
+	}
+	var names []string
+	for _, c := range v.Case.Checks {
+		if c.Code != "successful" {
+			names = append(names, c.Name+" "+c.Code)
+		}
+	}
+	return strings.Join(names, ", "), true
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"passage/drivers/camera"
 	"passage/kiosk"
 	"passage/kiosk/config"
 	"passage/kiosk/lane"
@@ -24,53 +25,82 @@ import (
 
 // Vision joins camera, matcher and decoder to what the lane needs.
 type Vision struct {
-	program matcher.Program
-	capture matcher.Capture
-	match   matcher.Matcher
-	policy  matcher.Policy
-	pad     string // URL of the attack detection engine
+	Camera  *camera.Camera
+	Matcher Matcher
+	// Decode turns a chip's untrusted image into pixels.
+	Decode func(ctx context.Context, stream []byte) (matcher.Frame, error)
+	Policy matcher.Policy
+	PAD    string // URL of the attack detection engine; empty for none
 
 	mu     sync.Mutex
 	wanted chan matcher.Frame // a comparison under way takes frames here
+	broken context.CancelCauseFunc
 	camera string
 	worker string
 }
 
+// Matcher is the worker that holds the models; matcher.Matcher is one.
+type Matcher interface {
+	Run(ctx context.Context, health func(string)) error
+	Analyse(ctx context.Context, f matcher.Frame) (matcher.Analysis, error)
+}
+
+// source is a capture worker as the camera's source.
+type source struct{ *matcher.Capture }
+
+func (s source) Next() (camera.Frame, error) {
+	f, err := s.Capture.Next()
+	return camera.Frame{Width: f.Width, Height: f.Height, Pixels: f.Pixels, Age: time.Duration(f.AgeMS) * time.Millisecond}, err
+}
+
 // NewVision is the sight of a configuration, with the workers of p.
 func NewVision(c config.Config, p matcher.Program) *Vision {
-	v := &Vision{program: p, capture: matcher.Capture{Program: p, URL: c.Camera}, policy: matcher.DefaultPolicy(), pad: c.Vision.PAD, camera: "camera: not seen yet", worker: "matcher: starting"}
-	v.match = matcher.Matcher{Program: p, Pack: filepath.Join(c.Vision.Packs, c.Vision.Pack)}
+	v := &Vision{
+		Camera: &camera.Camera{Open: func(ctx context.Context) (camera.Source, error) {
+			worker, err := p.Capture(ctx, c.Camera)
+			return source{worker}, err
+		}},
+		Matcher: &matcher.Matcher{Program: p, Pack: filepath.Join(c.Vision.Packs, c.Vision.Pack)},
+		Decode:  p.Decode, Policy: matcher.DefaultPolicy(), PAD: c.Vision.PAD,
+	}
 	if c.Vision.Threshold > 0 {
-		v.policy.Threshold = c.Vision.Threshold
+		v.Policy.Threshold = c.Vision.Threshold
 	}
 	return v
 }
 
-// Run supervises both workers.
+// errBlind ends a comparison under way: a camera that shows nothing is not the
+// traveller's fault.
+var errBlind = errors.New("the camera shows nothing")
+
+// Run supervises camera and matcher.
 func (v *Vision) Run(ctx context.Context, health func(camera, matcher string)) error {
 	tell := func(set func()) {
 		v.mu.Lock()
 		was := [2]string{v.camera, v.worker}
 		set()
 		now := [2]string{v.camera, v.worker}
+		if now[0] != "" && v.broken != nil {
+			v.broken(errBlind)
+		}
 		v.mu.Unlock()
 		if was != now {
 			health(now[0], now[1])
 		}
 	}
-	health(v.camera, v.worker)
+	tell(func() { v.camera, v.worker = "camera: not seen yet", "matcher: starting" })
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return v.capture.Run(ctx, v.frame, func(s string) { tell(func() { v.camera = s }) })
+		return v.Camera.Run(ctx, v.frame, func(s string) { tell(func() { v.camera = s }) })
 	})
 	group.Go(func() error {
-		return v.match.Run(ctx, func(s string) { tell(func() { v.worker = s }) })
+		return v.Matcher.Run(ctx, func(s string) { tell(func() { v.worker = s }) })
 	})
 	return group.Wait()
 }
 
 // frame hands the newest frame to a comparison that wants one.
-func (v *Vision) frame(f matcher.Frame) {
+func (v *Vision) frame(f camera.Frame) {
 	v.mu.Lock()
 	c := v.wanted
 	v.mu.Unlock()
@@ -81,17 +111,17 @@ func (v *Vision) frame(f matcher.Frame) {
 	case <-c:
 	default:
 	}
-	c <- f
+	c <- matcher.Frame{Width: f.Width, Height: f.Height, Pixels: f.Pixels, AgeMS: f.Age.Milliseconds()}
 }
 
 // Portrait decodes a chip's code stream in a throw-away process and describes
 // its face.
 func (v *Vision) Portrait(ctx context.Context, stream []byte) (kiosk.Portrait, error) {
-	f, err := v.program.Decode(ctx, stream)
+	f, err := v.Decode(ctx, stream)
 	if err != nil {
 		return kiosk.Portrait{}, err
 	}
-	a, err := v.match.Analyse(ctx, f)
+	a, err := v.Matcher.Analyse(ctx, f)
 	if err != nil {
 		return kiosk.Portrait{}, err
 	}
@@ -115,47 +145,45 @@ func encode(f matcher.Frame) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Compare takes live frames until the policy has decided. A camera that shows
-// nothing (black, covered, frozen) is not the traveller's fault.
+// Compare takes live frames until the policy has decided.
 func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, hint func(kiosk.Hint)) (kiosk.FaceResult, error) {
-	out := kiosk.FaceResult{Threshold: v.policy.Threshold, PAD: "not evaluated"}
+	out := kiosk.FaceResult{Threshold: v.Policy.Threshold, PAD: "not evaluated"}
 	reference, ok := p.Template.([]float32)
 	if !ok {
 		return out, errors.New("no reference")
 	}
 	frames := make(chan matcher.Frame, 1)
+	ctx, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
 	v.mu.Lock()
-	v.wanted = frames
+	blind := v.camera != ""
+	v.wanted, v.broken = frames, broken
 	v.mu.Unlock()
+	if blind {
+		broken(errBlind)
+	}
 	defer func() {
 		v.mu.Lock()
 		if v.wanted == frames {
-			v.wanted = nil
+			v.wanted, v.broken = nil, nil
 		}
 		v.mu.Unlock()
 	}()
-	broken := errors.New("the camera shows nothing")
-	analyse := func(ctx context.Context, f matcher.Frame) (matcher.Analysis, error) {
-		v.mu.Lock()
-		camera := v.camera
-		v.mu.Unlock()
-		if camera != "" {
-			return matcher.Analysis{}, broken
-		}
-		return v.match.Analyse(ctx, f)
+	r, err := v.Policy.Compare(ctx, reference, frames, v.Matcher.Analyse, func(a matcher.Advice) { hint(kiosk.Hint(a)) })
+	if cause := context.Cause(ctx); errors.Is(cause, errBlind) {
+		return out, cause
 	}
-	r, err := v.policy.Compare(ctx, reference, frames, analyse, func(a matcher.Advice) { hint(kiosk.Hint(a)) })
 	if err != nil {
 		return out, err
 	}
-	out.Score, out.Attempts, out.Shown = r.Score, r.Attempts, matcher.Shown(r.Score, v.policy.Threshold)
+	out.Score, out.Attempts, out.Shown = r.Score, r.Attempts, matcher.Shown(r.Score, v.Policy.Threshold)
 	out.Face = map[matcher.Outcome]lane.Face{
 		matcher.Match: lane.FaceMatch, matcher.NonMatch: lane.FaceNonMatch, matcher.Quality: lane.FaceQuality, matcher.Several: lane.FaceSeveral,
 	}[r.Outcome]
 	if r.Frame.Pixels == nil {
 		return out, nil
 	}
-	if out.JPEG, err = encode(r.Frame); err != nil || v.pad == "" {
+	if out.JPEG, err = encode(r.Frame); err != nil || v.PAD == "" {
 		return out, err
 	}
 	score, err := v.attack(ctx, out.JPEG)
@@ -181,7 +209,7 @@ const (
 func (v *Vision) attack(ctx context.Context, picture []byte) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, padWithin)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.pad, bytes.NewReader(picture))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.PAD, bytes.NewReader(picture))
 	if err != nil {
 		return 0, fmt.Errorf("pad: %w", err)
 	}

@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"passage/eesclient"
-	"passage/kiosk/config"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"passage/eesclient"
+	"passage/kiosk/config"
 )
 
 // neighbours asks the other lanes of the site whether they have a document,

@@ -1,0 +1,142 @@
+// Package camera delivers a camera's newest frames and says when they cannot
+// be trusted: too old, frozen, black or covered, or no longer coming.
+//
+// The frames come from a source that may block, end or lie, usually a worker
+// process: OpenCV's own reads stall for 30 s on a dead stream and buffer frames
+// that are seconds old.
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Frame is a picture of 8-bit pixels, blue, green, red, row by row. Age is how
+// old it was when the source handed it on.
+type Frame struct {
+	Width, Height int
+	Pixels        []byte
+	Age           time.Duration
+}
+
+// Source is an opened camera. Next blocks until a frame comes; Close makes a
+// Next that blocks return.
+type Source interface {
+	Next() (Frame, error)
+	Close() error
+}
+
+// Camera is a camera that is opened again whenever it breaks.
+type Camera struct {
+	Open func(ctx context.Context) (Source, error)
+}
+
+// The camera's rules.
+const (
+	tooOld     = 1500 * time.Millisecond
+	frozenFor  = 2 * time.Second
+	silentFor  = 3 * time.Second
+	firstRetry = 200 * time.Millisecond
+	mostRetry  = 5 * time.Second
+	black      = 8 // mean of 255
+)
+
+// What Run reports besides a source's own errors.
+var (
+	errSilent = errors.New("no frame for 3 s: is it plugged in?")
+	errOld    = errors.New("frames are too old")
+	errBlack  = errors.New("black or covered")
+	errFrozen = errors.New("the picture is frozen")
+)
+
+// Run delivers frames until ctx ends, and reports the camera's health whenever
+// it was looked at: "" or what is wrong. A camera that is away is tried again
+// after growing pauses, at most 5 s. Neither callback may block.
+func (c *Camera) Run(ctx context.Context, frame func(Frame), health func(string)) error {
+	wait := firstRetry
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := c.once(ctx, frame, health)
+		if ctx.Err() != nil {
+			return nil
+		}
+		health(fmt.Sprintf("camera: %v", err))
+		if time.Since(began) > mostRetry {
+			wait = firstRetry
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, mostRetry)
+	}
+	return nil
+}
+
+func (c *Camera) once(ctx context.Context, frame func(Frame), health func(string)) error {
+	s, err := c.Open(ctx)
+	if err != nil {
+		return err
+	}
+	read, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	closed := make(chan struct{})
+	context.AfterFunc(read, func() {
+		defer close(closed)
+		_ = s.Close() // it is being given up
+	})
+	silent := time.AfterFunc(silentFor, func() { stop(errSilent) })
+	defer silent.Stop()
+	var w watcher
+	for {
+		f, err := s.Next()
+		if err != nil {
+			if cause := context.Cause(read); cause != nil {
+				err = cause
+			}
+			stop(nil)
+			<-closed
+			return err
+		}
+		silent.Reset(silentFor)
+		if why := w.look(f, time.Now()); why != nil {
+			health(fmt.Sprintf("camera: %v", why))
+		} else {
+			health("")
+		}
+		frame(f)
+	}
+}
+
+// watcher judges frames by a sample of their pixels.
+type watcher struct {
+	sum     uint64
+	changed time.Time
+}
+
+func (w *watcher) look(f Frame, now time.Time) error {
+	if len(f.Pixels) == 0 {
+		return errBlack
+	}
+	var sum, light, n uint64
+	for i := 0; i < len(f.Pixels); i += 97 {
+		v := uint64(f.Pixels[i])
+		light += v
+		sum = sum*31 + v
+		n++
+	}
+	if sum != w.sum || w.changed.IsZero() {
+		w.sum, w.changed = sum, now
+	}
+	switch {
+	case f.Age > tooOld:
+		return errOld
+	case light/n < black:
+		return errBlack
+	case now.Sub(w.changed) > frozenFor:
+		return errFrozen
+	}
+	return nil
+}
