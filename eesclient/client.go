@@ -66,7 +66,13 @@ func New(base string, f Files) (*Client, error) {
 		return nil, err
 	}
 	t := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 3 * time.Second}
-	return &Client{strings.TrimRight(base, "/"), &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("redirects are not followed") }}}, nil
+	return Over(base, t), nil
+}
+
+// Over prepares a client over another transport, such as a register in the
+// same process.
+func Over(base string, t http.RoundTripper) *Client {
+	return &Client{strings.TrimRight(base, "/"), &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("redirects are not followed") }}}
 }
 
 // TLS loads a mutual TLS 1.3 configuration for either side.

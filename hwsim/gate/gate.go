@@ -785,6 +785,9 @@ func (g *Gate) inject(name string, on bool, count int) bool {
 	case "tamper":
 		g.tamper = on
 	case "battery":
+		if on != g.battery {
+			g.event(16, map[bool]uint16{true: 1}[on])
+		}
 		g.battery = on
 	case "stuck_s1":
 		g.stuck[1] = on

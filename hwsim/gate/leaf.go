@@ -201,9 +201,10 @@ func (l *leaf) settle(g *Gate, broken bool) {
 			l.set(g, lsOpen)
 		}
 	case l.dir > 0 && l.state != lsReversing:
-		l.set(g, lsOpening)
 		if l.pos >= 95 {
 			l.set(g, lsOpen)
+		} else {
+			l.set(g, lsOpening)
 		}
 	case l.dir < 0:
 		l.set(g, lsClosing)

@@ -3,7 +3,7 @@ package people
 // Seen is what an officer sees of a lane.
 type Seen struct {
 	State, GateState string
-	Alarms           int
+	Alarms, Faults   int
 	Bag              bool
 	Entry            float64 // percent open
 }
@@ -18,6 +18,10 @@ func Tidy(s Seen) (order string, takeBag bool) {
 		return "clear_faults", false
 	case (s.State == "OUT_OF_SERVICE" || s.State == "FALLBACK") && s.Alarms > 0:
 		return "clear_alarms", false
+	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE" && s.Faults > 0:
+		return "clear_faults", false
+	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE" && !s.Bag && s.Entry > 0:
+		return "move_entry_close", false
 	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE" && !s.Bag:
 		return "end_maintenance", false
 	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE" && s.Entry > 95:

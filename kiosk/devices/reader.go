@@ -32,10 +32,11 @@ type Reader struct {
 	Location *time.Location // of the crossing point
 	Log      *slog.Logger
 
-	mu    sync.Mutex
-	once  sync.Once
-	zones chan zoneRead
-	line  io.Closer
+	mu     sync.Mutex
+	latest zoneRead      // the newest zone
+	came   chan struct{} // closed when a newer one comes; nil if nobody waits
+	placed time.Time     // when the document that lies there was noticed
+	line   io.Closer
 }
 
 // Cards is a card reader.
@@ -53,7 +54,7 @@ type zoneRead struct {
 
 const (
 	zoneWithin = 5 * time.Second // domain §6: MRZ reading below 5 s
-	zoneAge    = 3 * time.Second // a zone may come shortly before the chip does
+	zoneBefore = 3 * time.Second // a zone may come so long before the chip is noticed
 )
 
 // NewReader is the document reader of a configuration. It refuses a remote card
@@ -87,15 +88,21 @@ func (r *Reader) Close() error {
 	return r.line.Close()
 }
 
-func (r *Reader) init() { r.once.Do(func() { r.zones = make(chan zoneRead, 1) }) }
-
 // Watch follows the card and reads zones beside it.
 func (r *Reader) Watch(ctx context.Context, present func(bool)) error {
-	r.init()
 	var beside sync.WaitGroup
 	beside.Go(func() { r.readZones(ctx) })
 	defer beside.Wait()
-	return r.Cards.Watch(ctx, present)
+	return r.Cards.Watch(ctx, func(is bool) {
+		r.mu.Lock()
+		if is {
+			r.placed = time.Now()
+		} else {
+			r.latest = zoneRead{} // of a document that has gone
+		}
+		r.mu.Unlock()
+		present(is)
+	})
 }
 
 // readZones keeps the newest zone; a line that breaks is opened again.
@@ -109,11 +116,7 @@ func (r *Reader) readZones(ctx context.Context) {
 			for err == nil || errors.Is(err, mrz.ErrUnreadable) {
 				var m zone.MRZ
 				if m, err = line.Read(ctx); err == nil || errors.Is(err, mrz.ErrUnreadable) {
-					select {
-					case <-r.zones:
-					default:
-					}
-					r.zones <- zoneRead{m, err, time.Now()}
+					r.keep(zoneRead{m, err, time.Now()})
 				}
 			}
 		}
@@ -128,19 +131,39 @@ func (r *Reader) readZones(ctx context.Context) {
 	}
 }
 
-// zone waits for the zone of the document that lies there now.
+// keep takes over a newer zone.
+func (r *Reader) keep(z zoneRead) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.latest = z
+	if r.came != nil {
+		close(r.came)
+		r.came = nil
+	}
+}
+
+// zone waits for the zone of the document that lies there now. It stays that
+// document's for as long as it lies there, so that a lane that was closed for a
+// moment can begin anew without asking for the document again.
 func (r *Reader) zone(ctx context.Context) (zone.MRZ, error) {
 	ctx, cancel := context.WithTimeout(ctx, zoneWithin)
 	defer cancel()
 	for {
+		r.mu.Lock()
+		z, oldest := r.latest, r.placed.Add(-zoneBefore)
+		if !z.at.IsZero() && z.at.After(oldest) {
+			r.mu.Unlock()
+			return z.m, z.err
+		}
+		if r.came == nil {
+			r.came = make(chan struct{})
+		}
+		came := r.came
+		r.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return zone.MRZ{}, fmt.Errorf("no MRZ within %v", zoneWithin)
-		case z := <-r.zones:
-			if time.Since(z.at) > zoneAge {
-				continue // of an earlier document
-			}
-			return z.m, z.err
+		case <-came:
 		}
 	}
 }
@@ -149,7 +172,6 @@ func (r *Reader) zone(ctx context.Context) (zone.MRZ, error) {
 func (r *Reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Document)) (kiosk.Inspection, error) {
 	began := time.Now()
 	var out kiosk.Inspection
-	r.init()
 	m, err := r.zone(ctx)
 	if err != nil {
 		return out, fmt.Errorf("mrz: %w", err)

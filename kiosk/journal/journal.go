@@ -215,8 +215,15 @@ func (j *Journal) recover(ctx context.Context) (kiosk.Recovery, error) {
 	return was, nil
 }
 
+// tryAgain is how soon a commit that failed is tried again without anything
+// new to write: a lane out of service writes nothing by itself, and would never
+// learn that its disk has room again.
+const tryAgain = time.Second
+
 // Run writes until ctx ends, then writes what is left and returns.
 func (j *Journal) Run(ctx context.Context) error {
+	again := time.NewTicker(tryAgain)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -224,6 +231,10 @@ func (j *Journal) Run(ctx context.Context) error {
 			return nil
 		case <-j.wake:
 			j.flush(ctx)
+		case <-again.C:
+			if j.Failing() != nil {
+				j.flush(ctx)
+			}
 		}
 	}
 }

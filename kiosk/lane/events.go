@@ -191,3 +191,14 @@ const (
 	UnfitSensor
 	UnfitStopping // a clean stop has been asked for
 )
+
+// reason is why a traveller is diverted by what the lane lacks.
+func (h Health) reason() Reason {
+	switch {
+	case h&(UnfitCamera|UnfitMatcher) != 0:
+		return CAMERA
+	case h&UnfitRegister != 0:
+		return DB_OFF
+	}
+	return TIMEOUT
+}

@@ -34,6 +34,7 @@ var mutations = []struct {
 	{"one officer evacuates from afar", "lane.go", "if e.Signatures >= 2 || e.OnSite {", "if e.Signatures >= 1 || e.OnSite {", "fire"},
 	{"open the entry with the document still there", "phases.go", "\tcase !s.Document:\n\t\tt.to(Enter, t.r.Door)", "\tcase s.Document:\n\t\tt.to(Enter, t.r.Door)", "nothing rare"},
 	{"void a person who may have gone", "phases.go", "\tcase (g.State == GateOccupied || g.Occupied) && (g.Walked || g.Crossed):", "\tcase g.Alarms == 255:", "nothing rare"},
+	{"let a traveller in although the camera has failed", "phases.go", "\tcase !s.Document && s.Unfit != 0:", "\tcase !s.Document && s.Unfit == 255:", "something fails and is mended"},
 	{"a second intent in one transaction", "phases.go", "if t.mine(e.Transaction) && !s.Spent && releasable", "if t.mine(e.Transaction) && releasable", "nothing rare"},
 }
 

@@ -327,6 +327,8 @@ func (t *turn) takeDoc() {
 	s := &t.s
 	switch {
 	case t.unready():
+	case !s.Document && s.Unfit != 0:
+		t.divertOutside(s.Unfit.reason()) // better outside than inside
 	case !s.Document:
 		t.to(Enter, t.r.Door)
 		t.ask(OpenEntry)
@@ -356,7 +358,7 @@ func (t *turn) enter() {
 		t.do(Alert{s.Transaction, AlertDoor, Urgent})
 		t.divertOutside(TIMEOUT)
 	case s.Refused == OpenEntry && isSeen(t.e):
-		if g.State == GateReady && g.Exit == LeafLocked && g.Alarms&blocking == 0 && g.empty() {
+		if g.State == GateReady && g.Exit == LeafLocked && g.Alarms&blocking == 0 && g.empty() && s.Unfit == 0 {
 			t.ask(OpenEntry)
 		}
 	case t.late() && !s.Opened:

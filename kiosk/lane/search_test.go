@@ -23,7 +23,7 @@ var invariants = []string{
 	"10 after a restart, link loss, fallback or fault with a person inside the lane never releases",
 	"11 phase and gate state are a permitted pair after every poll",
 	"12 the entry opens only for an eligible traveller who has taken the document, into an empty mantrap",
-	"13 a new traveller is taken only while an officer is present and the lane is fit",
+	"13 a new traveller is taken only while an officer is present and the lane is fit, and is let in only while it is fit",
 	"14 every diverted traveller sees the same screen",
 	"15 one officer alone cannot order an evacuation from afar",
 	"16 a transaction has at most one intent",
@@ -43,6 +43,9 @@ func (x *explorer) check(w world, before State, now Instant, e Event, effects []
 				}
 				if !w.Eligible[t] || s.Document || s.Gate.Occupied || s.Gate.Bag || !s.Live {
 					return invariants[11]
+				}
+				if s.Unfit != 0 {
+					return invariants[12]
 				}
 			case OpenReturn:
 				if s.Gate.Exit != LeafLocked {
@@ -215,6 +218,7 @@ var budgets = []struct {
 }{
 	{"nothing rare", budget{}, false},
 	{"officer goes and comes back", budget{Lease: 2}, true},
+	{"something fails and is mended", budget{Sick: 2}, true},
 	{"restart", budget{Restart: 1}, true},
 	{"lost command", budget{Drop: 1}, true},
 	{"watchdog", budget{Trip: 1}, true},
@@ -241,6 +245,7 @@ func coarse() Rules {
 func TestSearch(t *testing.T) {
 	total := 0
 	only := os.Getenv("LANE_SEARCH")
+	var all ways
 	for _, b := range budgets {
 		if only != "" && only != b.name || only == "" && b.long && testing.Short() {
 			continue
@@ -249,7 +254,9 @@ func TestSearch(t *testing.T) {
 		w.Budget = b.b
 		w.Budget.Lease++ // an officer comes
 		began := time.Now()
-		worlds, moves, trace := search(newExplorer(coarse()), w, most)
+		x := newExplorer(coarse())
+		x.ways = &all
+		worlds, moves, trace := search(x, w, most)
 		if trace != nil {
 			t.Fatalf("%s: after %d worlds:\n  %s", b.name, worlds, strings.Join(trace, "\n  "))
 		}
@@ -260,4 +267,7 @@ func TestSearch(t *testing.T) {
 		t.Logf("%-26s %9d worlds %10d moves %6.1f s", b.name, worlds, moves, time.Since(began).Seconds())
 	}
 	t.Logf("searched %d states, %d invariants hold", total, len(invariants))
+	if only == "" && !testing.Short() {
+		picture(t, &all)
+	}
 }

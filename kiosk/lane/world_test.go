@@ -31,7 +31,7 @@ type world struct {
 }
 
 // budget bounds how often a rare event happens on one path.
-type budget struct{ Restart, Reboot, Fire, Trip, Fault, Cut, Drop, Lease uint8 }
+type budget struct{ Restart, Reboot, Fire, Trip, Fault, Cut, Drop, Lease, Sick uint8 }
 
 const (
 	travellers = 2
@@ -88,6 +88,7 @@ type explorer struct {
 	rules Rules
 	step  func(State, Instant, Event) (State, []Effect)
 	moves []move
+	ways  *ways // what led from phase to phase; nil when nobody asks
 }
 
 func newExplorer(r Rules) *explorer { return &explorer{rules: r, step: r.Step} }
@@ -105,6 +106,9 @@ func (x *explorer) deliverAt(name string, w world, now Instant, e Event) {
 		return // the edge of this world
 	}
 	w.S = after
+	if x.ways != nil {
+		x.ways[before.Phase][after.Phase] |= 1 << kind(e)
+	}
 	if after.Phase != Inside {
 		w.Comparing = false // the shell ends a capture that nobody waits for
 	}
@@ -539,6 +543,11 @@ func (x *explorer) people(w world) {
 		o := w
 		o.Budget.Lease--
 		x.deliver("lease", o, LeaseChanged{!w.S.Lease})
+	}
+	if w.Budget.Sick > 0 {
+		o := w
+		o.Budget.Sick--
+		x.deliver("health", o, HealthChanged{w.S.Unfit ^ UnfitCamera})
 	}
 	if w.S.Gate.Occupied && w.S.Phase != Release {
 		x.deliver("help", w, Pressed{})

@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/text/language"
 
 	"passage/drivers/emrtd/lds"
+	"passage/drivers/emrtd/pki"
 )
 
 // Authority is a country signing authority.
@@ -193,4 +195,18 @@ func (s *Signer) sign(content []byte) ([]byte, error) {
 	encap := lds.Make(0x30, must(oidLDS), lds.Make(0xA0, must(content)))
 	data := lds.Make(0x30, must(3), lds.Make(0x31, sha), encap, lds.Make(0xA0, s.Cert.Raw), lds.Make(0x31, info))
 	return lds.Make(0x77, lds.Make(0x30, must(oidSignedData), lds.Make(0xA0, data))), nil
+}
+
+// Store is a trust store of this one authority with its revocation list.
+func (a *Authority) Store() (*pki.Store, error) {
+	der, err := a.CRL()
+	if err != nil {
+		return nil, err
+	}
+	certs, lists, refused := pki.ParseAny(a.Cert.Raw)
+	_, crls, more := pki.ParseAny(der)
+	if err := errors.Join(append(refused, more...)...); err != nil {
+		return nil, fmt.Errorf("testpki: %w", err)
+	}
+	return pki.NewStore(certs, append(lists, crls...)), nil
 }

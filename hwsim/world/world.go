@@ -1,0 +1,454 @@
+// Package world runs a whole lane in one process and by the caller's clock:
+// the real shell, journal, policy and drivers, with simulated devices at the
+// far end of each. In a bubble of testing/synctest that clock is virtual, and
+// minutes of a lane take milliseconds.
+//
+// What is not the shipped code is the wires themselves (memory instead of
+// terminals and sockets) and the models of package matcher's workers.
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"passage/drivers/camera"
+	"passage/drivers/emrtd/mrz"
+	"passage/drivers/emrtd/pki"
+	serial "passage/drivers/mrz"
+	"passage/eesclient"
+	"passage/eesclient/outbox"
+	"passage/eesclient/stay"
+	"passage/hwsim/gate"
+	"passage/hwsim/passport"
+	"passage/hwsim/passport/testpki"
+	"passage/hwsim/people"
+	"passage/hwsim/register"
+	"passage/kiosk"
+	"passage/kiosk/config"
+	"passage/kiosk/devices"
+	"passage/kiosk/journal"
+	"passage/kiosk/lane"
+	"passage/kiosk/policy"
+	"passage/matcher"
+	"passage/sqlite"
+)
+
+// World is one exit lane, one traveller and one officer.
+type World struct {
+	Gate     *gate.Gate
+	Line     *gate.Cable
+	Field    *Field
+	Eyes     *Eyes
+	Register *register.Register
+	DB       *sqlite.DB // the lane's; it survives the lane's process
+
+	// Decision is what the officer decides in REVIEW; in HOLD and MULTI the
+	// answer is always divert. Away is an officer who is not there.
+	Decision string
+	Away     bool
+	// Zone is what the MRZ reader makes of a document's zone; nil for nothing
+	// special.
+	Zone func(lines []string) []byte
+	// OnStep is called with every journalled step, from the lane's own
+	// goroutine: it must not call the lane.
+	OnStep func(kiosk.Entry)
+	// Slow delays every completion of the store.
+	Slow func(what string) time.Duration
+
+	ctx    context.Context
+	stop   context.CancelFunc
+	still  <-chan struct{} // the gate's own clock has stopped
+	clerks *errgroup.Group
+	zones  *wire
+	trust  *pki.Store
+	signer *testpki.Signer
+	client *eesclient.Client
+	db     *sqlite.DB // the register's
+	key    []byte
+
+	mu   sync.Mutex
+	lane *running
+	runs int
+}
+
+// running is one process of the lane.
+type running struct {
+	shell *kiosk.Shell
+	stop  context.CancelFunc
+	ended chan error
+	kill  context.CancelFunc // of what runs beside the shell
+	power chan struct{}      // closed by a power cut
+}
+
+var errPower = errors.New("the power is cut")
+
+func (l *running) dead() bool {
+	select {
+	case <-l.power:
+		return true
+	default:
+		return false
+	}
+}
+
+// socket is the gate's line as one process holds it: what a dead one writes
+// goes nowhere.
+type socket struct {
+	*gate.Cable
+	of *running
+}
+
+func (s socket) Write(b []byte) (int, error) {
+	if s.of.dead() {
+		return len(b), nil
+	}
+	return s.Cable.Write(b)
+}
+
+// slot is the card reader as one process holds it.
+type slot struct {
+	*Field
+	of *running
+}
+
+func (s slot) Watch(ctx context.Context, present func(bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.of.power:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	err := s.Field.Watch(ctx, present)
+	if s.of.dead() {
+		return errPower
+	}
+	return err
+}
+
+// Number of the traveller's document.
+const Number = "X0T4711"
+
+const traveller = 7 // the face on the chip, as the first pixel of a frame
+
+// New builds a lane that has not been started. All goroutines that it starts
+// end with Close.
+func New(ctx context.Context) (*World, error) {
+	w := &World{Field: &Field{change: make(chan struct{})}, Eyes: &Eyes{gone: make(chan struct{})}, zones: newWire(), Decision: "divert", key: make([]byte, 32)}
+	w.ctx, w.stop = context.WithCancel(ctx)
+	w.clerks = &errgroup.Group{}
+	w.Gate = gate.New(gate.Config{})
+	w.Line, w.still = w.Gate.Connect(w.ctx)
+	now := time.Now()
+	office, err := testpki.NewAuthority("BR", now)
+	if err != nil {
+		return nil, err
+	}
+	if w.signer, err = office.NewSigner(now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0)); err != nil {
+		return nil, err
+	}
+	if w.trust, err = office.Store(); err != nil {
+		return nil, err
+	}
+	if w.db, err = sqlite.Open(w.ctx, ":memory:"); err != nil {
+		return nil, err
+	}
+	if w.DB, err = sqlite.Open(w.ctx, ":memory:"); err != nil {
+		return nil, err
+	}
+	if w.Register, err = register.New(w.ctx, w.db.Writer); err != nil {
+		return nil, err
+	}
+	y, m, d := now.UTC().Date()
+	today := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	w.Register.Load(register.Person{
+		Number: Number, Issuer: "BRA", File: "F-1", Reference: true, Face: "match", Surname: "AMOSTRA",
+		Birth: today.AddDate(-35, 0, 0).Format(time.DateOnly), Stays: []stay.Stay{{First: stay.On(today.AddDate(0, 0, -10))}},
+	})
+	handler, err := w.Register.Handler()
+	if err != nil {
+		return nil, err
+	}
+	w.client = eesclient.Over("http://register", inProcess{handler})
+	return w, nil
+}
+
+// Card makes the traveller's passport; faults are hwsim/passport's.
+func (w *World) Card(faults map[string]int) (*passport.Card, error) {
+	today := time.Now().UTC()
+	card, err := passport.New(passport.Profile{
+		MRZ: mrz.MRZ{Size: mrz.TD3, Code: "P", Issuer: "BRA", Nationality: "BRA", Surname: "AMOSTRA", GivenNames: "BIA", Number: Number,
+			Birth: today.AddDate(-35, 0, 0).Format("060102"), Sex: "F", Expiry: today.AddDate(5, 0, 0).Format("060102")},
+		Portrait: append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, append(make([]byte, 12000), traveller)...), Width: 360, Height: 480,
+		Access: passport.BAC, Faults: faults,
+	}, w.signer)
+	if err != nil {
+		return nil, err
+	}
+	card.Rate = 424
+	return card, nil
+}
+
+// Start starts the lane's process, as kioskd's main does.
+func (w *World) Start() error {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	over, kill := context.WithCancel(w.ctx)
+	box, err := outbox.New(over, w.DB.Writer, w.key)
+	if err != nil {
+		kill()
+		return err
+	}
+	store, was, err := journal.Open(over, w.DB.Writer, w.key, &devices.Records{Box: box, CrossingPoint: "X1"})
+	if err != nil {
+		kill()
+		return err
+	}
+	l := &running{ended: make(chan error, 1), kill: kill, power: make(chan struct{})}
+	p := policy.Default(policy.Exit)
+	p.Production = false
+	reg := devices.NewRegister(w.client)
+	shell := kiosk.New(kiosk.Config{Lane: "X1", Site: "Simulation", Rules: Rules(), Policy: p, SiteKey: w.key}, kiosk.Devices{
+		Gate: &devices.Gate{
+			Open: func() (devices.Line, error) { return socket{w.Line, l}, nil },
+			Conf: config.Gate{Baud: 19200, Address: 1, OpenMax: 3 * time.Second, CloseMax: 3 * time.Second, EntryHold: hold, ExitHold: hold}, Log: log,
+		},
+		Reader: &devices.Reader{
+			Cards: slot{w.Field, l}, Trust: w.trust, Location: time.UTC, Log: log,
+			Zones: func() (*serial.Reader, io.Closer, error) { return serial.New(w.zones, serial.STX), w.zones, nil },
+		},
+		Vision:   &devices.Vision{Camera: &camera.Camera{Open: w.Eyes.open}, Matcher: w.Eyes, Decode: w.Eyes.decode, Policy: matcher.DefaultPolicy()},
+		Register: reg,
+		Store:    &watched{Journal: store, w: w, of: l},
+	}, log)
+	run, stop := context.WithCancel(over)
+	l.shell, l.stop = shell, stop
+	for _, f := range []func() error{
+		func() error { return store.Run(over) },
+		func() error { return box.Drain(over, w.client, func(string) {}) },
+		func() error { return reg.Watch(over) },
+	} {
+		w.clerks.Go(f)
+	}
+	w.mu.Lock()
+	w.lane = l
+	w.runs++
+	w.mu.Unlock()
+	go func() { l.ended <- shell.Run(run, was) }()
+	return nil
+}
+
+const hold = 6 * time.Second
+
+// Rules are the lane's times for the gate's parameters.
+func Rules() lane.Rules {
+	r := lane.DefaultRules()
+	r.Door = lane.Budget(3*time.Second, hold, 3*time.Second)
+	return r
+}
+
+// Shell is the lane's process of now.
+func (w *World) Shell() *kiosk.Shell {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lane.shell
+}
+
+// Crash ends the lane's process as a power cut does: nothing more is said,
+// written or sent.
+func (w *World) Crash() {
+	w.mu.Lock()
+	l := w.lane
+	w.mu.Unlock()
+	close(l.power)
+	l.kill()
+	<-l.ended
+}
+
+// Stop ends the lane's process as SIGTERM does, and returns its error.
+func (w *World) Stop() error {
+	w.mu.Lock()
+	l := w.lane
+	w.mu.Unlock()
+	l.stop()
+	err := <-l.ended
+	l.kill()
+	return err
+}
+
+// Close ends everything.
+func (w *World) Close() error {
+	w.stop()
+	<-w.still
+	err := w.clerks.Wait()
+	for _, db := range []*sqlite.DB{w.db, w.DB} {
+		if cerr := db.Close(); err == nil {
+			err = cerr
+		}
+	}
+	return err
+}
+
+// Officer is on duty until ctx ends: present, decides, tidies up.
+func (w *World) Officer(ctx context.Context) error {
+	anna := kiosk.Officer{ID: "anna", Role: "guard", OnSite: true}
+	var last time.Time
+	asked := ""
+	for people.Pause(ctx, 400*time.Millisecond) {
+		if w.Away {
+			continue
+		}
+		s := w.Shell()
+		if time.Since(last) >= 8*time.Second || last.IsZero() {
+			s.Present(anna.ID, true)
+			last = time.Now()
+		}
+		v := s.View()
+		state := v.State.Phase.String()
+		uuid := ""
+		if v.Crossing != nil {
+			uuid = v.Crossing.UUID
+		}
+		switch key := state + uuid; {
+		case state == "REVIEW" || state == "HOLD" || state == "MULTI":
+			if key == asked && state != "HOLD" { // in HOLD the gate may not have been able to follow
+				continue
+			}
+			if !people.Pause(ctx, 1200*time.Millisecond) {
+				return nil
+			}
+			asked = key
+			decision := w.Decision
+			if state != "REVIEW" {
+				decision = "divert"
+			}
+			var d lane.Decision
+			if err := d.UnmarshalText([]byte(decision)); err != nil {
+				return fmt.Errorf("world: officer: %w", err)
+			}
+			soon, cancel := context.WithTimeout(ctx, time.Second)
+			_ = s.Decide(soon, anna, uuid, d, "visual_comparison", "", "") // the next look tells
+			cancel()
+		default:
+			asked = ""
+			entry, _ := w.Gate.Leaves()
+			order, bag := people.Tidy(people.Seen{State: state, GateState: v.State.Gate.State.String(), Alarms: len(v.Gate.Alarms), Faults: len(v.Gate.Faults), Bag: v.State.Gate.Bag, Entry: entry})
+			if bag {
+				w.Gate.Remove("bag")
+			}
+			if state == "OUT_OF_SERVICE" && v.State.Closed && order == "" {
+				order = "open" // looked into the lane
+			}
+			if order == "" {
+				continue
+			}
+			var o lane.OfficerOrder
+			if err := o.UnmarshalText([]byte(order)); err != nil {
+				return fmt.Errorf("world: officer: %w", err)
+			}
+			soon, cancel := context.WithTimeout(ctx, time.Second)
+			_ = s.Order(soon, anna, o) // the next look tells
+			cancel()
+		}
+	}
+	return nil
+}
+
+// Traveller is the person of this world with their passport.
+func (w *World) Traveller(script string, card *passport.Card) *people.Traveller {
+	return &people.Traveller{
+		ID: "bia", Script: script, Gate: w.Gate,
+		Screen: func() string { return fmt.Sprintf("S%d", w.Shell().View().State.Screen()) },
+		Lay: func() error {
+			w.Field.Put(card)
+			send := zone
+			if w.Zone != nil {
+				send = w.Zone
+			}
+			w.zones.sent <- send(card.MRZ())
+			return nil
+		},
+		Take: func() error { w.Field.Put(nil); return nil },
+		Pose: func() {
+			switch script {
+			case "stranger":
+				w.Eyes.See(traveller + 1)
+			case "help", "fire", "absent":
+				w.Eyes.See(0)
+			default:
+				w.Eyes.See(traveller)
+			}
+		},
+		Help: func(context.Context) error { w.Shell().Help(); return nil },
+	}
+}
+
+// Garbage makes the MRZ reader send nonsense.
+func (w *World) Garbage() { w.zones.sent <- []byte("\x02\xFF\x00?<<<\x03P<UTO\x03") }
+
+// watched is the journal as one process holds it, with a window.
+type watched struct {
+	*journal.Journal
+	w  *World
+	of *running
+}
+
+func (s *watched) Append(e kiosk.Entry) {
+	if s.of.dead() {
+		return
+	}
+	s.Journal.Append(e)
+	if s.w.OnStep != nil {
+		s.w.OnStep(e)
+	}
+}
+
+// later is a completion that takes its time; a dead process hears of none.
+func (s *watched) later(what string, done func(error)) func(error) {
+	d := time.Duration(0)
+	if s.w.Slow != nil {
+		d = s.w.Slow(what)
+	}
+	return func(err error) {
+		if s.of.dead() {
+			return
+		}
+		if d == 0 {
+			done(err)
+			return
+		}
+		time.AfterFunc(d, func() { done(err) })
+	}
+}
+
+func (s *watched) Intend(x lane.Transaction, f kiosk.Facts, done func(error)) {
+	if !s.of.dead() {
+		s.Journal.Intend(x, f, s.later("intent", done))
+	}
+}
+
+func (s *watched) Record(x lane.Transaction, at time.Time, done func(error)) {
+	if !s.of.dead() {
+		s.Journal.Record(x, at, s.later("record", done))
+	}
+}
+
+func (s *watched) Void(x lane.Transaction) {
+	if !s.of.dead() {
+		s.Journal.Void(x)
+	}
+}
+
+func (s *watched) OpenCase(x lane.Transaction, why lane.CaseReason) {
+	if !s.of.dead() {
+		s.Journal.OpenCase(x, why)
+	}
+}
