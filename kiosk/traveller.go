@@ -28,6 +28,8 @@ type traveller struct {
 	found    Inspection
 	portrait Portrait
 	file     string
+	flags    policy.Flags
+	searched chan struct{} // closed when flags and file are the register's; nil if it is not asked
 	stay     Stay
 	face     FaceResult
 	hint     Hint
@@ -84,12 +86,22 @@ func (s *Shell) spawn(x lane.Transaction, work func(*traveller)) {
 	})
 }
 
-// read reads the document and, from the moment its MRZ is known, consults the
+// read reads the document and, from the moment its MRZ is known, asks the
 // registers beside it.
 func (s *Shell) read(p *traveller) {
 	x := p.number
 	var asking sync.WaitGroup
 	early := func(id Identity, d policy.Document) {
+		if s.cfg.Policy.Asks(d, s.today()) {
+			searched := make(chan struct{})
+			s.mu.Lock()
+			p.searched = searched
+			s.mu.Unlock()
+			asking.Go(func() {
+				defer close(searched)
+				s.search(p, id, d)
+			})
+		}
 		for _, c := range []lane.Check{lane.CheckSIS, lane.CheckSLTD, lane.CheckFPR, lane.CheckLost} {
 			asking.Go(func() {
 				s.answer(p, c, func(ctx context.Context) DBAnswer { return s.dev.Register.Consult(ctx, c, id, d) })
@@ -134,6 +146,16 @@ func (s *Shell) read(p *traveller) {
 	asking.Wait()
 }
 
+// search looks for the traveller's file.
+func (s *Shell) search(p *traveller, id Identity, d policy.Document) {
+	began := time.Since(p.began)
+	flags, file := s.dev.Register.Search(p.ctx, id, d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.flags, p.file = flags, file
+	p.spans = append(p.spans, Span{"consult.search", began, time.Since(p.began)})
+}
+
 // answer asks one register and passes on what it said.
 func (s *Shell) answer(p *traveller, c lane.Check, ask func(context.Context) DBAnswer) {
 	began := time.Since(p.began)
@@ -161,22 +183,26 @@ func (s *Shell) today() time.Time {
 // lane has the same document.
 func (s *Shell) qualify(p *traveller) {
 	s.mu.Lock()
-	id, d := p.found.Identity, p.found.Document
+	id, d, searched := p.found.Identity, p.found.Document, p.searched
 	s.mu.Unlock()
 	day := s.today()
-	var flags policy.Flags
-	var file string
 	var elsewhere bool
 	var both sync.WaitGroup
 	began := time.Since(p.began)
 	both.Go(func() { elsewhere = s.dev.Neighbours.Claim(p.ctx, Tag(s.cfg.SiteKey, d.Issuer, id.Number)) })
-	if s.cfg.Policy.Asks(d, day) {
-		both.Go(func() { flags, file = s.dev.Register.Search(p.ctx, id, d) })
+	if searched != nil {
+		select {
+		case <-searched:
+		case <-p.ctx.Done():
+		}
 	}
 	both.Wait()
 	if p.ctx.Err() != nil {
 		return
 	}
+	s.mu.Lock()
+	flags, file := p.flags, p.file
+	s.mu.Unlock()
 	finding := s.cfg.Policy.Qualify(d, flags, day)
 	if finding.Reason == lane.NONE && elsewhere {
 		finding.Reason, finding.Alert = lane.XGATE, true
@@ -185,7 +211,7 @@ func (s *Shell) qualify(p *traveller) {
 		finding.Reason = lane.DB_OFF // known to be away: better outside than inside
 	}
 	s.mu.Lock()
-	p.class, p.file = finding.Class, file
+	p.class = finding.Class
 	p.spans = append(p.spans, Span{"qualify", began, time.Since(p.began)})
 	s.mu.Unlock()
 	s.events.put(lane.Qualified{Transaction: p.number, Finding: finding})

@@ -65,6 +65,13 @@ type Crossing struct {
 	Spans    []Span
 }
 
+// State returns the lane's state.
+func (s *Shell) State() lane.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
 // View returns what the pages show.
 func (s *Shell) View() View {
 	s.mu.Lock()

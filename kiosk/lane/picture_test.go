@@ -130,6 +130,9 @@ digraph lane {
 					why = append(why, name)
 				}
 			}
+			if len(why) > 5 {
+				why = []string{"any event"} // what leads on is in the state already
+			}
 			if hidden(from, to) {
 				fmt.Fprintf(&b, "\t// %v -> %v: %s\n", from, to, strings.Join(why, ", "))
 				continue
