@@ -139,7 +139,7 @@ type passportCmd struct {
 	Fault   []string `help:"Faults, NAME or NAME=N; --list names them."`
 	List    bool     `help:"List the faults and end."`
 	VPCD    string   `name:"vpcd" help:"Lay it on the vpcd reader at this address."`
-	Stdio   bool     `help:"Answer APDUs on standard input and output, each with a two-byte length."`
+	Stdio   bool     `help:"Answer APDUs on standard input and output, each with a two-byte length; the zone goes to standard error."`
 	Trust   string   `help:"Write the issuer's certificate and revocation list to this folder."`
 }
 
@@ -198,7 +198,8 @@ func (c passportCmd) Run(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case c.Stdio:
+	case c.Stdio: // standard output belongs to the chip
+		fmt.Fprintln(os.Stderr, strings.Join(card.MRZ(), "\n"))
 		return card.ServeStream(ctx, struct {
 			io.Reader
 			io.Writer
