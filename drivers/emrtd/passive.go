@@ -131,6 +131,12 @@ func (p *passive) verdict(chip Code) Verdict {
 	} else {
 		r.check("DG1 and MRZ", Failed, "differ")
 	}
+	return p.outcome(same, chip, p.sameCountry)
+}
+
+// outcome needs to know whether DG1 is the printed zone, what the chip proved,
+// and whether the signer is of the document's state, which is asked last.
+func (p *passive) outcome(same bool, chip Code, country func() bool) Verdict {
 	switch {
 	case p.signed == Forged, p.signed == Revoked, p.signed == Suspicious:
 		return p.signed
@@ -142,7 +148,7 @@ func (p *passive) verdict(chip Code) Verdict {
 		return Clone
 	case p.signed != ChipGenuine:
 		return p.signed
-	case !p.sameCountry():
+	case !country():
 		return Forged
 	case len(p.missing) > 0:
 		return Incomplete

@@ -7,6 +7,7 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -202,7 +203,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // restarts (§10).
 func (g *Gate) session(ctx context.Context) error {
 	g.good = false
-	if err := g.identify(); err != nil {
+	if _, err := g.regs.identify(); err != nil {
 		return err
 	}
 	s, err := g.booted(ctx)
@@ -240,26 +241,43 @@ func (g *Gate) session(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// identify reads the product code: FC43/14, or FC17 where a gate lacks it.
-func (g *Gate) identify() error {
-	data, err := g.regs.raw(43, []byte{14, 1, 0})
+// identify reads the product code: FC43/14, or FC17 where a gate lacks it. It
+// returns how the gate calls itself.
+func (r *registers) identify() (string, error) {
+	data, err := r.raw(43, []byte{14, 1, 0})
 	var refused *modbus.Error
 	switch {
 	case errors.As(err, &refused):
-		if data, err = g.regs.raw(17, nil); err != nil {
-			return fmt.Errorf("identify: %w", err)
+		if data, err = r.raw(17, nil); err != nil {
+			return "", fmt.Errorf("identify: %w", err)
 		}
-		if len(data) < 3 || string(data[3:min(len(data), 11)]) != "ABC-LANE" {
-			return &fatalError{errors.New("this is not an ABC-LANE gate: its server id says something else")}
+		if len(data) < 3 || !bytes.HasPrefix(data[3:], []byte("ABC-LANE")) {
+			return "", &fatalError{errors.New("this is not an ABC-LANE gate: its server id says something else")}
 		}
-		return nil
+		return fmt.Sprintf("%.60q by FC17", data[3:]), nil
 	case err != nil:
-		return fmt.Errorf("identify: %w", err)
+		return "", fmt.Errorf("identify: %w", err)
 	}
 	if product := object(data, 1); product != "ABC-LANE" {
-		return &fatalError{fmt.Errorf("this is not an ABC-LANE gate: product code %.20q", product)}
+		return "", &fatalError{fmt.Errorf("this is not an ABC-LANE gate: product code %.20q", product)}
 	}
-	return nil
+	return fmt.Sprintf("%.60q by FC43/14", object(data, 0)+" ABC-LANE "+object(data, 2)), nil
+}
+
+// Probe asks the gate on a line how it calls itself and polls it once. It
+// writes nothing: no heartbeat, no parameter.
+func Probe(line Line, address byte, baud int) (name string, s Snapshot, err error) {
+	g := &Gate{regs: newRegisters(line, address, baud)}
+	if name, err = g.regs.identify(); err != nil {
+		return "", s, fmt.Errorf("gate: probe: %w", err)
+	}
+	if s, err = g.poll(); err == nil && s.Version>>8 != 1 {
+		err = fmt.Errorf("the gate speaks protocol %d.%d, this driver 1.x", s.Version>>8, s.Version&0xff)
+	}
+	if err != nil {
+		return name, s, fmt.Errorf("gate: probe: %w", err)
+	}
+	return name, s, nil
 }
 
 // object finds an object of a device identification.

@@ -93,13 +93,31 @@ func (r *Reader) watch(ctx context.Context, tell func(bool)) error {
 	return nil
 }
 
-func (r *Reader) find(c *scard.Context) (string, error) {
-	list, err := c.ListReaders()
+// List returns the names of the readers that the service knows now.
+func List() ([]string, error) {
+	c, err := scard.EstablishContext()
+	if err != nil {
+		return nil, fmt.Errorf("pcsc: %w", err)
+	}
+	defer c.Release()
+	return list(c)
+}
+
+func list(c *scard.Context) ([]string, error) {
+	names, err := c.ListReaders()
 	if errors.Is(err, scard.ErrNoReadersAvailable) {
-		return "", nil
+		return nil, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("pcsc: list readers: %w", err)
+		return nil, fmt.Errorf("pcsc: list readers: %w", err)
+	}
+	return names, nil
+}
+
+func (r *Reader) find(c *scard.Context) (string, error) {
+	list, err := list(c)
+	if err != nil {
+		return "", err
 	}
 	for _, n := range list {
 		if strings.Contains(n, r.Name) {

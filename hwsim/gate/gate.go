@@ -597,7 +597,7 @@ func (g *Gate) motion() {
 		r.code == 9 && g.moved():
 		g.finish(1)
 	case r.code == 5 && g.entry.locked() && g.exit.locked():
-		g.enter(safeClosed, causeCommand)
+		g.enter(safeClosed, causeNormal)
 		g.finish(1)
 	case g.faults&(ftEntryJam|ftExitJam) != 0 && g.entry.reversals+g.exit.reversals >= int(g.param[pRevMax]):
 		g.finish(33)

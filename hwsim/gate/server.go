@@ -549,12 +549,11 @@ func (g *Gate) accept(code, a0, a1, seq uint16) uint8 {
 	case 1:
 		g.most = int(a0)
 		g.returned, g.fromSafe = false, false
-		g.enter(entryOpen, causeCommand)
+		g.enter(entryOpen, causeNormal)
 		g.open(g.entry, a1, pEntryHold)
-		g.cause = causeCommand
 		return run(openMax)
 	case 2:
-		g.enter(exitOpen, causeCommand)
+		g.enter(exitOpen, causeNormal)
 		g.open(g.exit, a1, pExitHold)
 		g.tell("opened_exit", "")
 		return run(openMax)
@@ -607,11 +606,11 @@ func (g *Gate) mode(a0 uint16, run func(time.Duration) uint8, closeMax time.Dura
 			return run(closeMax)
 		}
 		if g.state != safeClosed {
-			g.enter(safeClosed, causeCommand)
+			g.enter(safeClosed, causeNormal)
 		}
 	case 1:
 		if g.state != ready {
-			g.enter(ready, causeCommand)
+			g.enter(ready, causeNormal)
 		}
 	case 2:
 		g.enter(maintenance, causeCommand)

@@ -68,39 +68,14 @@ func (l *Lane) Follow(ctx context.Context, pin string, ready func()) error {
 	return group.Wait()
 }
 
-// officers decide by the persona's script, a human moment after they are
-// asked.
+// officers decide by the persona's script.
 func (l *Lane) officers(ctx context.Context) error {
-	last := ""
-	for {
-		v, change := l.view.get()
+	return l.guard.attend(ctx, l.view, func(string, ...any) {}, func(ctx context.Context, v LaneView) error {
 		l.mu.Lock()
 		p := l.now
 		l.mu.Unlock()
-		key := v.State
-		if v.Case != nil {
-			key += v.Case.Transaction
-		}
-		if (v.State == "REVIEW" || v.State == "HOLD" || v.State == "MULTI") && key != last {
-			last = key
-			if !people.Pause(ctx, 1200*time.Millisecond) {
-				return nil
-			}
-			if err := l.decide(ctx, v, p); err != nil && ctx.Err() == nil {
-				return err
-			}
-		}
-		for _, a := range v.Alerts {
-			if a.By == "" {
-				_, _ = l.guard.Post(ctx, "order", map[string]string{"order": "acknowledge", "id": fmt.Sprint(a.ID)}) // the next view tells
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-change:
-		}
-	}
+		return l.decide(ctx, v, p)
+	})
 }
 
 func (l *Lane) decide(ctx context.Context, v LaneView, p persona.Persona) error {
@@ -108,13 +83,7 @@ func (l *Lane) decide(ctx context.Context, v LaneView, p persona.Persona) error 
 	if v.Case != nil {
 		transaction = v.Case.Transaction
 	}
-	decision := p.Officer
-	if decision == "release" && v.State != "REVIEW" {
-		decision = "divert"
-	}
-	if decision == "" {
-		decision = "divert"
-	}
+	decision := fit(p.Officer, v.State)
 	if p.Second == "" {
 		_, err := l.guard.Decide(ctx, transaction, decision, "visual_comparison")
 		return err

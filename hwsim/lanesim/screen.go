@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/cookiejar"
@@ -135,6 +136,9 @@ type Officer struct {
 	client *http.Client
 }
 
+// ErrSignIn says that the lane does not let an officer in.
+var ErrSignIn = errors.New("officer and PIN do not fit")
+
 // SignIn signs an officer in.
 func SignIn(ctx context.Context, base, id, pin string) (*Officer, error) {
 	jar, err := cookiejar.New(nil)
@@ -142,8 +146,12 @@ func SignIn(ctx context.Context, base, id, pin string) (*Officer, error) {
 		return nil, err
 	}
 	o := &Officer{base, &http.Client{Jar: jar}}
-	if code, err := o.Post(ctx, "sign-in", map[string]string{"officer": id, "pin": pin}); err != nil || code != http.StatusOK {
-		return nil, fmt.Errorf("lanesim: officer %s: status %d: %w", id, code, err)
+	code, err := o.Post(ctx, "sign-in", map[string]string{"officer": id, "pin": pin})
+	if err != nil {
+		return nil, fmt.Errorf("lanesim: officer %s: %w", id, err)
+	}
+	if code != http.StatusOK {
+		return nil, fmt.Errorf("lanesim: officer %s: status %d: %w", id, code, ErrSignIn)
 	}
 	return o, nil
 }
@@ -184,8 +192,14 @@ func (o *Officer) Stay(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if _, err := o.Post(ctx, "presence", struct{}{}); err != nil && ctx.Err() == nil {
+			code, err := o.Post(ctx, "presence", struct{}{})
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
 				return err
+			case code == http.StatusUnauthorized:
+				return ErrSignedOut
 			}
 		}
 	}

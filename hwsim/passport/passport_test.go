@@ -264,3 +264,52 @@ func TestBombIsPassedOnUndecoded(t *testing.T) {
 		t.Errorf("%v, %s, %d bytes", err, doc.Verdict, len(doc.Portrait.Stream))
 	}
 }
+
+// TestVerifyFiles judges the files of a passport without its chip.
+func TestVerifyFiles(t *testing.T) {
+	o := newOffice(t, "DE")
+	card, err := passport.New(profile(), o.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := o.trust(t)
+	read, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: store, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dg := func(list ...int) map[int][]byte {
+		m := map[int][]byte{}
+		for _, n := range list {
+			m[n] = bytes.Clone(read.Files[fmt.Sprintf("DG%d", n)])
+		}
+		return m
+	}
+	changed := func(n, at int, m map[int][]byte) map[int][]byte {
+		m[n][at] ^= 1
+		return m
+	}
+	for _, c := range []struct {
+		name   string
+		sod    []byte
+		groups map[int][]byte
+		trust  *pki.Store
+		now    time.Time
+		want   emrtd.Verdict
+	}{
+		{"all", read.Files["SOD"], dg(1, 2, 14, 15), store, now, emrtd.CopyPossible},
+		{"zone and portrait", read.Files["SOD"], dg(1, 2), store, now, emrtd.CopyPossible},
+		{"the portrait is missing", read.Files["SOD"], dg(1), store, now, emrtd.Incomplete},
+		{"no group", read.Files["SOD"], nil, store, now, emrtd.Incomplete},
+		{"a changed zone", read.Files["SOD"], changed(1, 10, dg(1, 2)), store, now, emrtd.Altered},
+		{"a changed key", read.Files["SOD"], changed(15, 40, dg(1, 2, 15)), store, now, emrtd.Altered},
+		{"a group that is not signed", read.Files["SOD"], map[int][]byte{1: dg(1)[1], 2: dg(2)[2], 11: dg(1)[1]}, store, now, emrtd.Altered},
+		{"another state", read.Files["SOD"], dg(1, 2), newOffice(t, "FR").trust(t), now, emrtd.IssuerUnknown},
+		{"after the signer", read.Files["SOD"], dg(1, 2), store, now.AddDate(11, 0, 0), emrtd.Expired},
+		{"no security object", dg(1)[1], dg(1, 2), store, now, emrtd.Forged},
+		{"nothing", nil, nil, store, now, emrtd.Forged},
+	} {
+		if d := emrtd.Verify(c.sod, c.groups, emrtd.Options{Trust: c.trust, Now: c.now}); d.Verdict != c.want {
+			t.Errorf("%s: %s, want %s: %+v", c.name, d.Verdict, c.want, d.Checks)
+		}
+	}
+}

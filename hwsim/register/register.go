@@ -175,6 +175,9 @@ func (g *Register) Serve(ctx context.Context, addr string, files eesclient.Files
 	return nil
 }
 
+// pictures teaches the validator, once, to leave a picture as it is.
+var pictures = sync.OnceFunc(func() { openapi3filter.RegisterBodyDecoder("image/jpeg", openapi3filter.FileBodyDecoder) })
+
 // Handler is the contract's server with the contract's own validator before
 // it.
 func (g *Register) Handler() (http.Handler, error) {
@@ -187,7 +190,7 @@ func (g *Register) Handler() (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register: contract: %w", err)
 	}
-	openapi3filter.RegisterBodyDecoder("image/jpeg", openapi3filter.FileBodyDecoder)
+	pictures()
 	inner := api.HandlerWithOptions(g, api.StdHTTPServerOptions{ErrorHandlerFunc: func(w http.ResponseWriter, _ *http.Request, _ error) {
 		problem(w, http.StatusBadRequest, "a parameter is missing or wrong")
 	}})

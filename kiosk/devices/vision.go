@@ -53,13 +53,18 @@ func (s source) Next() (camera.Frame, error) {
 	return camera.Frame{Width: f.Width, Height: f.Height, Pixels: f.Pixels, Age: time.Duration(f.AgeMS) * time.Millisecond}, err
 }
 
+// Camera is the camera at url, read by a worker of p.
+func Camera(p matcher.Program, url string) *camera.Camera {
+	return &camera.Camera{Open: func(ctx context.Context) (camera.Source, error) {
+		worker, err := p.Capture(ctx, url)
+		return source{worker}, err
+	}}
+}
+
 // NewVision is the sight of a configuration, with the workers of p.
 func NewVision(c config.Config, p matcher.Program) *Vision {
 	v := &Vision{
-		Camera: &camera.Camera{Open: func(ctx context.Context) (camera.Source, error) {
-			worker, err := p.Capture(ctx, c.Camera)
-			return source{worker}, err
-		}},
+		Camera:  Camera(p, c.Camera),
 		Matcher: &matcher.Matcher{Program: p, Pack: filepath.Join(c.Vision.Packs, c.Vision.Pack)},
 		Decode:  p.Decode, Policy: matcher.DefaultPolicy(), PAD: c.Vision.PAD,
 	}

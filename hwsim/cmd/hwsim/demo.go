@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,13 +18,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"passage/hwsim/lanesim"
-	"passage/hwsim/passport"
-	"passage/hwsim/passport/testpki"
 	"passage/hwsim/persona"
 	"passage/hwsim/register"
 	"passage/hwsim/register/testca"
 	"passage/kiosk/web"
-	"passage/sqlite"
 )
 
 type demoCmd struct {
@@ -37,8 +33,6 @@ type demoCmd struct {
 	VPCD  bool     `name:"vpcd" help:"Use the built-in reader even where pcscd could run."`
 	Quiet bool     `help:"Do not print each crossing."`
 }
-
-const pin = "4711"
 
 // lanes are two for entry and one for exit: most travellers of the catalogue
 // enter.
@@ -65,16 +59,23 @@ type demo struct {
 	today     time.Time
 	reg       *register.Register
 	lanes     map[string]*lanesim.Lane
-	offices   map[string]*testpki.Authority
-	signers   map[string]*testpki.Signer
-	revoked   *testpki.Signer
-	unknown   *testpki.Signer
+	issuers   *issuers
 	pictures  []image.Image
 	files     [][]byte
 	transport map[string]string // by lane
 
 	alone sync.RWMutex             // held for writing by who has the register to themselves
 	laid  map[string]chan struct{} // by persona: the crossing is over
+}
+
+func (demoCmd) Help() string {
+	return `Example, after make build: every traveller once, and a table.
+
+  hwsim demo --once
+
+Or two of them, while you watch http://127.0.0.1:8180/lane:
+
+  hwsim demo --once --only P01,P10`
 }
 
 func (c demoCmd) Run(ctx context.Context) error {
@@ -93,8 +94,7 @@ func (c demoCmd) Run(ctx context.Context) error {
 		}
 		list = some
 	}
-	y, m, d := time.Now().UTC().Date()
-	x := &demo{demoCmd: c, today: time.Date(y, m, d, 0, 0, 0, 0, time.UTC), lanes: map[string]*lanesim.Lane{}, offices: map[string]*testpki.Authority{}, signers: map[string]*testpki.Signer{}, laid: map[string]chan struct{}{}}
+	x := &demo{demoCmd: c, today: today(), lanes: map[string]*lanesim.Lane{}, laid: map[string]chan struct{}{}}
 	for _, p := range list {
 		x.laid[p.ID] = make(chan struct{})
 	}
@@ -112,7 +112,10 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if x.pictures, x.files, err = lanesim.Portraits(".cache/portraits"); err != nil {
 		return err
 	}
-	if err := x.authorities(list); err != nil {
+	if x.issuers, err = newIssuers(list); err != nil {
+		return err
+	}
+	if err := x.issuers.write(filepath.Join(x.Dir, "trust")); err != nil {
 		return err
 	}
 	if err := testca.Write(x.Dir, "register", "entry", "entry2", "exit"); err != nil {
@@ -184,73 +187,12 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	return nil
 }
 
-// authorities makes a country signing authority and a signer for every state,
-// and writes the trust store of the lanes.
-func (x *demo) authorities(list []persona.Persona) error {
-	var trusted []*testpki.Authority
-	now := time.Now()
-	for _, p := range list {
-		c := testpki.Country(p.State)
-		if x.offices[c] != nil {
-			continue
-		}
-		a, err := testpki.NewAuthority(c, now)
-		if err != nil {
-			return err
-		}
-		s, err := a.NewSigner(now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0))
-		if err != nil {
-			return err
-		}
-		x.offices[c], x.signers[c] = a, s
-		if c == "DE" {
-			if x.revoked, err = a.NewSigner(now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0)); err != nil {
-				return err
-			}
-			a.Revoke(x.revoked, 3)
-		}
-		if p.PKI == "unknown" {
-			x.unknown = s // its authority is left out of the trust store
-			continue
-		}
-		trusted = append(trusted, a)
-	}
-	return testpki.Write(filepath.Join(x.Dir, "trust"), trusted...)
-}
-
-func (x *demo) card(p persona.Persona, i int) (*passport.Card, error) {
-	prof := passport.Profile{MRZ: p.MRZ(x.today), Portrait: x.files[i%len(x.files)], Width: 360, Height: 480, Access: passport.PACE, Faults: map[string]int{}}
-	if i%4 == 3 {
-		prof.Access = passport.BAC
-	}
-	if p.Chip != "" {
-		prof.Faults[p.Chip] = 1
-	}
-	s := x.signers[testpki.Country(p.State)]
-	if p.PKI == "revoked" {
-		s = x.revoked
-	}
-	card, err := passport.New(prof, s)
-	if err != nil {
-		return nil, err
-	}
-	card.Rate = 424
-	return card, nil
-}
-
 func (x *demo) register(ctx context.Context, group *errgroup.Group, list []persona.Persona) error {
-	db, err := sqlite.Open(ctx, filepath.Join(x.Dir, "register.db"))
+	reg, db, err := openRegister(ctx, filepath.Join(x.Dir, "register.db"), list, x.today)
 	if err != nil {
 		return err
 	}
-	if x.reg, err = register.New(ctx, db.Writer); err != nil {
-		return err
-	}
-	for _, p := range list {
-		if p.DocumentOf == "" {
-			x.reg.Load(p.Person(x.today))
-		}
-	}
+	x.reg = reg
 	ready := make(chan struct{})
 	group.Go(func() error {
 		defer db.Close()
@@ -282,66 +224,23 @@ func (x *demo) lane(ctx context.Context, group *errgroup.Group, i int, r reader,
 	case <-ctx.Done():
 		return errors.New("demo: the devices did not start")
 	}
-	key := make([]byte, 32)
-	rand.Read(key)
-	keyPath := filepath.Join(x.Dir, name+".key32")
-	if err := os.WriteFile(keyPath, key, 0o600); err != nil {
-		return err
-	}
-	f := testca.Files(x.Dir, name)
 	var peers []string
 	for k := range lanes {
 		if k != i {
 			peers = append(peers, fmt.Sprintf("\"https://127.0.0.1:%d\"", x.Port+20+k))
 		}
 	}
-	conf := fmt.Sprintf(`[lane]
-id = %q
-site = "Simulation"
-direction = %q
-timezone = "UTC"
-[reader]
-%s
-[mrz]
-tty = %q
-[gate]
-tty = %q
-entry_hold = "6s"
-exit_hold = "6s"
-[camera]
-url = "http://%s/stream"
-[vision]
-program = "bin/visiond"
-packs = ".cache/packs"
-pad = "http://%s/pad"
-[register]
-url = "https://127.0.0.1:%d"
-ca = %q
-cert = %q
-key = %q
-[trust]
-dir = %q
-[web]
-listen = "127.0.0.1:%d"
-[store]
-path = %q
-key = %q
-[site]
+	desk, err := deskConf(fmt.Sprintf("127.0.0.1:%d", x.Port+i), filepath.Join(x.Dir, name), hash)
+	if err != nil {
+		return err
+	}
+	conf := laneConf(d, lanes[i].direction, r.conf[i], filepath.Join(x.Dir, "trust")) +
+		registerConf(fmt.Sprintf("127.0.0.1:%d", x.Port+30), testca.Files(x.Dir, name)) + desk +
+		fmt.Sprintf(`[site]
 listen = "127.0.0.1:%d"
 peers = [%s]
 key = "a demonstration's site key, 32 bytes or more"
-[[officer]]
-id = "anna"
-name = "Anna Amt"
-role = "guard"
-pin = %q
-[[officer]]
-id = "bert"
-name = "Bert Bund"
-role = "supervisor"
-pin = %q
-`, name, lanes[i].direction, r.conf[i], d.MRZPath(), d.GatePath(), d.Camera, d.Camera, x.Port+30, f.CA, f.Cert, f.Key, filepath.Join(x.Dir, "trust"), x.Port+i,
-		filepath.Join(x.Dir, name+".db"), keyPath, x.Port+20+i, strings.Join(peers, ", "), hash, hash)
+`, x.Port+20+i, strings.Join(peers, ", "))
 	path := filepath.Join(x.Dir, name+".toml")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		return err
@@ -415,7 +314,7 @@ func (x *demo) cross(ctx context.Context, l *lanesim.Lane, p persona.Persona, i 
 		case <-ctx.Done():
 		}
 	}
-	card, err := x.card(p, i)
+	card, err := x.issuers.card(p, i, x.files, x.today)
 	if err != nil {
 		r.Got = err.Error()
 		return r

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +25,10 @@ import (
 )
 
 type cli struct {
-	Demo     demoCmd     `cmd:"" help:"Run two whole lanes and send travellers through them."`
+	Demo     demoCmd     `cmd:"" help:"Run three whole lanes and send travellers through them."`
+	Lane     laneCmd     `cmd:"" help:"The devices of one lane, and a configuration for its kioskd."`
+	Register registerCmd `cmd:"" help:"A register over mutual TLS that knows the catalogue's travellers."`
+	Officer  officerCmd  `cmd:"" help:"An officer who signs in on a lane page and decides by script."`
 	Gate     gateCmd     `cmd:"" help:"A gate on a pseudo-terminal: ABC-LANE 1.0 over Modbus RTU."`
 	Camera   cameraCmd   `cmd:"" help:"A camera: MJPEG over HTTP."`
 	Passport passportCmd `cmd:"" help:"A passport on a vpcd reader, or on standard input and output."`
@@ -37,8 +41,9 @@ func main() {
 pseudo-terminal, a PC/SC reader, HTTP, mutual TLS. What runs against them is the shipped program.
 
   hwsim gate --tty /tmp/gate      then: mbpoll -m rtu -a 1 -b 19200 -P even -0 -r 0 -c 26 -t 3 -1 /tmp/gate
-  hwsim demo                      two lanes with travellers until Ctrl-C
-  hwsim demo --once               every traveller once, and a table`))
+  hwsim demo                      three lanes with travellers until Ctrl-C
+  hwsim demo --once               every traveller once, and a table
+  hwsim lane --help               one lane for a kioskd of your own`))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	k.BindTo(ctx, (*context.Context)(nil))
@@ -50,10 +55,21 @@ pseudo-terminal, a PC/SC reader, HTTP, mutual TLS. What runs against them is the
 }
 
 type gateCmd struct {
-	TTY   string   `required:"" name:"tty" help:"Where to link the pseudo-terminal."`
+	TTY   string   `name:"tty" help:"Where to link the pseudo-terminal."`
 	Fault []string `help:"Faults to begin with; --list names them."`
 	List  bool     `help:"List the faults and end."`
 	Walk  bool     `help:"Let a person walk in and out whenever a leaf opens."`
+}
+
+func (gateCmd) Help() string {
+	return `Example: a gate that a person walks through, asked by a public tool.
+
+  hwsim gate --tty /tmp/gate --walk &
+  mbpoll -m rtu -a 1 -b 19200 -P even -0 -r 0 -c 26 -t 3:hex -1 /tmp/gate
+
+One whose entry leaf jams:
+
+  hwsim gate --tty /tmp/gate --fault jam_entry`
 }
 
 func (c gateCmd) Run(ctx context.Context) error {
@@ -62,6 +78,9 @@ func (c gateCmd) Run(ctx context.Context) error {
 			fmt.Printf("%-16s %s\n", f.Name, f.Text)
 		}
 		return nil
+	}
+	if c.TTY == "" {
+		return errors.New("gate: say where: --tty PATH")
 	}
 	g := gate.New(gate.Config{})
 	for _, f := range c.Fault {
@@ -97,6 +116,17 @@ type cameraCmd struct {
 	Fault  string `help:"covered, blur, frozen or unplugged."`
 }
 
+func (cameraCmd) Help() string {
+	return `Example: an empty scene for any program that reads MJPEG.
+
+  hwsim camera --listen 127.0.0.1:8090 &
+  curl -s http://127.0.0.1:8090/stream | head -c 200
+
+A picture that has stopped:
+
+  hwsim camera --fault frozen`
+}
+
 func (c cameraCmd) Run(ctx context.Context) error {
 	e := &camera.Camera{}
 	e.Inject(c.Fault)
@@ -109,8 +139,19 @@ type passportCmd struct {
 	Fault   []string `help:"Faults, NAME or NAME=N; --list names them."`
 	List    bool     `help:"List the faults and end."`
 	VPCD    string   `name:"vpcd" help:"Lay it on the vpcd reader at this address."`
-	Stdio   bool     `help:"Answer APDUs on standard input and output, each with a two-byte length."`
+	Stdio   bool     `help:"Answer APDUs on standard input and output, each with a two-byte length; the zone goes to standard error."`
 	Trust   string   `help:"Write the issuer's certificate and revocation list to this folder."`
+}
+
+func (passportCmd) Help() string {
+	return `Example: a passport with PACE, read by Passage.
+
+  passage emrtd read --sim pace
+
+A copied chip on the virtual reader of vsmartcard, and the trust store that
+goes with it:
+
+  hwsim passport --fault clone --vpcd 127.0.0.1:35963 --trust /tmp/trust`
 }
 
 func (c passportCmd) Run(ctx context.Context) error {
@@ -135,8 +176,10 @@ func (c passportCmd) Run(ctx context.Context) error {
 		}
 	}
 	p := passport.Profile{
-		MRZ: mrz.MRZ{Size: mrz.TD3, Code: "P", Issuer: "UTO", Nationality: "UTO", Surname: "ERIKSSON", GivenNames: "ANNA MARIA", Number: "L898902C3",
-			Birth: "740812", Sex: "F", Expiry: now.AddDate(5, 0, 0).Format("060102")},
+		MRZ: mrz.MRZ{
+			Size: mrz.TD3, Code: "P", Issuer: "UTO", Nationality: "UTO", Surname: "ERIKSSON", GivenNames: "ANNA MARIA", Number: "L898902C3",
+			Birth: "740812", Sex: "F", Expiry: now.AddDate(5, 0, 0).Format("060102"),
+		},
 		Portrait: append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 15000)...), Width: 360, Height: 480,
 		Access: map[string]passport.Access{"pace": passport.PACE, "bac": passport.BAC, "open": passport.NoAccess}[c.Profile], Faults: map[string]int{},
 	}
@@ -155,7 +198,8 @@ func (c passportCmd) Run(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case c.Stdio:
+	case c.Stdio: // standard output belongs to the chip
+		fmt.Fprintln(os.Stderr, strings.Join(card.MRZ(), "\n"))
 		return card.ServeStream(ctx, struct {
 			io.Reader
 			io.Writer
@@ -169,6 +213,12 @@ func (c passportCmd) Run(ctx context.Context) error {
 
 type personasCmd struct {
 	JSON bool `name:"json" help:"As JSON."`
+}
+
+func (personasCmd) Help() string {
+	return `Example: who is diverted, and why.
+
+  hwsim personas | grep diverted`
 }
 
 func (c personasCmd) Run() error {

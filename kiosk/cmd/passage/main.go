@@ -30,9 +30,17 @@ type cli struct {
 	Journal  struct {
 		Check checkCmd `cmd:"" help:"Verify the journal's chain."`
 	} `cmd:"" help:"The lane's journal."`
+	Doctor doctorCmd `cmd:"" help:"Look at every device of a lane, and say which misbehaves and what to do."`
+	Emrtd  struct {
+		Read emrtdReadCmd `cmd:"" help:"Read a travel document's chip, real or simulated, and judge it."`
+	} `cmd:"" help:"Electronic travel documents."`
+	Face struct {
+		Compare compareCmd `cmd:"" help:"Compare the faces of two pictures."`
+	} `cmd:"" help:"Faces."`
 	Stay  stayCmd `cmd:"" help:"Compute an authorised stay: 90 days in any 180."`
 	Trust struct {
-		List listCmd `cmd:"" help:"List a trust folder's authorities and revocation lists."`
+		List   listCmd   `cmd:"" help:"List a trust folder's authorities and revocation lists."`
+		Verify verifyCmd `cmd:"" help:"Judge a document's files without its chip."`
 	} `cmd:"" help:"Trust material."`
 	Pin pinCmd `cmd:"" help:"Make the hash of an officer's PIN for the configuration."`
 }
@@ -41,6 +49,8 @@ func main() {
 	var c cli
 	k := kong.Parse(&c, kong.Name("passage"), kong.UsageOnError(), kong.Description(`Tools for a Passage lane.
 
+  passage doctor --config examples/lane.toml    what is wrong with a lane's devices
+  passage emrtd read --sim pace                 a simulated passport, read and judged
   passage replay --db .cache/demo/entry.db      the demonstration's entry lane, step by step
   passage timeline --db .cache/demo/entry.db    its last crossing
   passage stay --on 2026-06-20 2026-01-01..2026-02-14 2026-04-01..2026-04-30`))

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+
+	"passage/eesclient"
+	"passage/hwsim/lanesim"
+)
+
+// pin is every simulated officer's.
+const pin = "4711"
+
+// laneConf is the part of a kioskd configuration that simulated devices fill.
+// reader is the body of its table.
+func laneConf(d *lanesim.Devices, direction, reader, trust string) string {
+	return fmt.Sprintf(`[lane]
+id = %q
+site = "Simulation"
+direction = %q
+timezone = "UTC"
+[reader]
+%s
+[mrz]
+tty = %q
+[gate]
+tty = %q
+entry_hold = "6s"
+exit_hold = "6s"
+[camera]
+url = "http://%s/stream"
+[vision]
+program = "bin/visiond"
+packs = ".cache/packs"
+pad = "http://%s/pad"
+[trust]
+dir = %q
+`, d.Name, direction, reader, d.MRZPath(), d.GatePath(), d.Camera, d.Camera, trust)
+}
+
+// registerConf is how a lane reaches a simulated register.
+func registerConf(addr string, f eesclient.Files) string {
+	return fmt.Sprintf(`[register]
+url = "https://%s"
+ca = %q
+cert = %q
+key = %q
+`, addr, f.CA, f.Cert, f.Key)
+}
+
+// deskConf is a lane's pages, its store at base.db with a key that is made
+// where there is none, and two officers.
+func deskConf(listen, base, hash string) (string, error) {
+	key := base + ".key32"
+	if _, err := os.Stat(key); errors.Is(err, os.ErrNotExist) {
+		b := make([]byte, 32)
+		rand.Read(b)
+		if err := os.WriteFile(key, b, 0o600); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf(`[web]
+listen = %q
+[store]
+path = %q
+key = %q
+[[officer]]
+id = "anna"
+name = "Anna Amt"
+role = "guard"
+pin = %q
+[[officer]]
+id = "bert"
+name = "Bert Bund"
+role = "supervisor"
+pin = %q
+`, listen, base+".db", key, hash, hash), nil
+}

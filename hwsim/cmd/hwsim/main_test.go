@@ -1,0 +1,74 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"passage/hwsim/lanesim"
+	"passage/hwsim/register/testca"
+	"passage/kiosk/config"
+	"passage/kiosk/web"
+)
+
+// What lane and register print is a whole configuration when put together.
+func TestFragmentsMakeAConfiguration(t *testing.T) {
+	hash, err := web.HashPIN(pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	desk, err := deskConf("127.0.0.1:8080", filepath.Join(dir, "lane"), hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &lanesim.Devices{Name: "lane", Dir: dir, Camera: "127.0.0.1:8190"}
+	text := laneConf(d, "entry", "type = \"vpcd\"\naddress = \"127.0.0.1:8220\"", dir) + desk + registerConf("127.0.0.1:8443", testca.Files(dir, "lane"))
+	c, err := config.Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if c.Gate.TTY != d.GatePath() || c.Camera != "http://127.0.0.1:8190/stream" || len(c.Officers) != 2 {
+		t.Errorf("%+v", c)
+	}
+	if b, err := os.ReadFile(c.Store.Key); err != nil || len(b) != 32 {
+		t.Errorf("the store's key: %d bytes, %v", len(b), err)
+	}
+}
+
+func TestCertificatesAreMadeOnce(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	for _, c := range []struct {
+		names []string
+		now   time.Time
+		made  bool
+	}{
+		{[]string{"register", "a"}, now, true},
+		{[]string{"register", "a"}, now, false},
+		{[]string{"register", "a", "b"}, now, true},
+		{[]string{"register", "b"}, now, false},
+		{[]string{"register", "b"}, now.AddDate(1, 0, 0), true},
+	} {
+		made, err := certificates(dir, c.names, c.now)
+		if err != nil || made != c.made {
+			t.Errorf("%v: made %v, %v; want %v", c.names, made, err, c.made)
+		}
+	}
+}
+
+// --help of every command teaches by an example of that command.
+func TestHelpTeaches(t *testing.T) {
+	k, err := kong.New(&cli{}, kong.Name("hwsim"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range k.Model.Leaves(true) {
+		if !strings.Contains(n.Detail, "\n  hwsim "+n.Name) {
+			t.Errorf("hwsim %s --help has no example", n.Path())
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"passage/hwsim/persona"
+	"passage/hwsim/register"
+	"passage/hwsim/register/testca"
+	"passage/sqlite"
+)
+
+// openRegister prepares a register whose records are at path and which knows
+// the travellers of list.
+func openRegister(ctx context.Context, path string, list []persona.Persona, today time.Time) (*register.Register, *sqlite.DB, error) {
+	db, err := sqlite.Open(ctx, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	reg, err := register.New(ctx, db.Writer)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	for _, p := range list {
+		if p.DocumentOf == "" {
+			reg.Load(p.Person(today))
+		}
+	}
+	return reg, db, nil
+}
+
+type registerCmd struct {
+	Listen string   `default:"127.0.0.1:8443" help:"Address on loopback."`
+	Dir    string   `default:".cache/lane" help:"Folder of the certificates and of the records."`
+	Lane   []string `default:"lane" help:"Lanes that get a certificate."`
+	Fault  []string `help:"Faults, WHAT=NAME; --list names them."`
+	List   bool     `help:"List the faults and end."`
+}
+
+func (registerCmd) Help() string {
+	return `Example: a register for the lane of hwsim lane, and its answer to that lane.
+
+  hwsim register &
+  cd .cache/lane
+  curl --cacert ca.pem --cert lane.pem --key lane.key https://127.0.0.1:8443/v1/health
+
+One whose SIS answers after four seconds, and which loses every record's
+acknowledgement:
+
+  hwsim register --fault SIS=slow --fault record=lost
+
+Certificates are made where they are missing or have run out. Those of other
+lanes are then made anew, too: the authority keeps no key.`
+}
+
+func (c registerCmd) Run(ctx context.Context) error {
+	if c.List {
+		fmt.Println("WHAT is search, consult, verifyFace, stay, record, health, all, SIS, SLTD, FPR or LOST; NAME is")
+		for _, f := range register.Faults {
+			fmt.Printf("%-10s %s\n", f.Name, f.Text)
+		}
+		return nil
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return err
+	}
+	made, err := certificates(dir, append([]string{"register"}, c.Lane...), time.Now())
+	if err != nil {
+		return err
+	}
+	list, err := persona.All()
+	if err != nil {
+		return err
+	}
+	reg, db, err := openRegister(ctx, filepath.Join(dir, "register.db"), list, today())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, f := range c.Fault {
+		what, name, ok := strings.Cut(f, "=")
+		if !ok || !slices.ContainsFunc(register.Faults, func(k register.Fault) bool { return k.Name == name }) {
+			return fmt.Errorf("register: %q is no fault; --list names them", f)
+		}
+		reg.Inject(what, name)
+	}
+	for _, name := range c.Lane {
+		conf := registerConf(c.Listen, testca.Files(dir, name))
+		path := filepath.Join(dir, name+"-register.toml")
+		if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
+			return err
+		}
+		fmt.Printf("# %s, the register as lane %s reaches it\n%s\n", path, name, conf)
+	}
+	return reg.Serve(ctx, c.Listen, testca.Files(dir, "register"), func(addr string) {
+		fmt.Printf("register at https://%s for %d travellers, records in %s\n", addr, len(list), filepath.Join(dir, "register.db"))
+		if made {
+			fmt.Println("certificates made in", dir)
+		}
+	})
+}
+
+// certificates makes the certificates of names in dir unless all are there and
+// valid; it reports whether it did.
+func certificates(dir string, names []string, now time.Time) (bool, error) {
+	for _, name := range names {
+		b, err := os.ReadFile(testca.Files(dir, name).Cert)
+		if err == nil {
+			if block, _ := pem.Decode(b); block != nil {
+				if cert, err := x509.ParseCertificate(block.Bytes); err == nil && now.Before(cert.NotAfter) {
+					continue
+				}
+			}
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return false, err
+		}
+		return true, testca.Write(dir, names...)
+	}
+	return false, nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"passage/drivers/apdu"
+	"passage/drivers/emrtd"
+	"passage/drivers/emrtd/pki"
+)
+
+// simulator builds hwsim, which is found beside passage when both are shipped.
+func simulator(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("hwsim is built first")
+	}
+	path := filepath.Join(t.TempDir(), "hwsim")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "passage/hwsim/cmd/hwsim").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+func TestReadSimulatedPassport(t *testing.T) {
+	path := simulator(t)
+	for _, c := range []struct {
+		profile string
+		faults  []string
+		verdict emrtd.Verdict
+		fails   error
+	}{
+		{profile: "pace", verdict: emrtd.ChipGenuine},
+		{profile: "bac", verdict: emrtd.ChipGenuine},
+		{profile: "open", verdict: emrtd.ChipGenuine},
+		{profile: "pace", faults: []string{"clone"}, verdict: emrtd.Clone},
+		{profile: "bac", faults: []string{"tampered_dg2"}, verdict: emrtd.Altered},
+		{profile: "pace", faults: []string{"removed_at=9"}, fails: apdu.ErrRemoved},
+	} {
+		t.Run(c.profile+" "+strings.Join(c.faults, " "), func(t *testing.T) {
+			ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+			defer stop()
+			dir := t.TempDir()
+			card, err := startSim(ctx, path, c.profile, c.faults, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer card.Close()
+			trust, err := pki.LoadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var trace bytes.Buffer
+			d, err := emrtd.Read(ctx, &traced{Card: card, out: &trace, began: time.Now()}, card.zone, emrtd.Options{Trust: trust})
+			if !errors.Is(err, c.fails) {
+				t.Fatalf("%v, want %v", err, c.fails)
+			}
+			if d.Verdict != c.verdict {
+				t.Errorf("%s, want %s: %+v", d.Verdict, c.verdict, d.Checks)
+			}
+			if n := strings.Count(trace.String(), "\n"); n != d.APDUs {
+				t.Errorf("%d commands traced of %d", n, d.APDUs)
+			}
+			if r := report(d, err); len(r.Steps) == 0 || (r.Error == "") != (c.fails == nil) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+	if _, err := startSim(t.Context(), path, "nonsense", nil, t.TempDir()); err == nil || !strings.Contains(err.Error(), "must be one of") {
+		t.Errorf("a profile that does not exist: %v", err)
+	}
+}
+
+// The commands with devices behind them teach by an example of themselves.
+func TestHelpTeaches(t *testing.T) {
+	k, err := kong.New(&cli{}, kong.Name("passage"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	taught := 0
+	for _, n := range k.Model.Leaves(true) {
+		if n.Detail == "" {
+			continue
+		}
+		taught++
+		if path := strings.Fields(n.FullPath()); !strings.Contains(n.Detail, "\n  "+strings.Join(path, " ")+" ") {
+			t.Errorf("%s --help has no example of itself", n.FullPath())
+		}
+	}
+	if taught < 4 {
+		t.Errorf("only %d commands teach", taught)
+	}
+}
