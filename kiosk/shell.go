@@ -262,7 +262,7 @@ func (s *Shell) carry(f lane.Effect) {
 		began := s.sinceStart()
 		s.dev.Store.Record(f.Transaction, time.Now(), func(err error) {
 			s.events.put(func() { s.span("record", began, s.sinceStart()) })
-			s.written(err, lane.Committed{Transaction: f.Transaction}, f.Transaction)
+			s.written(err, lane.Committed(f), f.Transaction)
 		})
 	case lane.Void:
 		s.dev.Store.Void(f.Transaction)

@@ -35,7 +35,6 @@ type traveller struct {
 	hint     Hint
 	answers  [lane.Checks]DBAnswer
 	reminded bool
-	refer    lane.Reason
 
 	spans []Span
 	phase lane.Phase

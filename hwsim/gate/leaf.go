@@ -32,7 +32,6 @@ type leaf struct {
 	zeroFor   time.Duration // at position 0
 	clearFor  time.Duration // the curtain, after a reversal
 	moved     bool          // has left 0 since the cycle began
-	began     time.Duration
 	driving   time.Duration
 	stalled   time.Duration
 	reversals int

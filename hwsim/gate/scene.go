@@ -102,10 +102,8 @@ func (g *Gate) move(dt time.Duration) {
 			continue
 		}
 		step := b.speed * dt.Seconds()
-		next := b.x
-		if b.target > b.x {
-			next = min(b.target, b.x+step)
-		} else {
+		next := min(b.target, b.x+step)
+		if b.target < b.x {
 			next = max(b.target, b.x-step)
 		}
 		if g.stops(b.x, next, EntryPlane, g.entry) || g.stops(b.x, next, ExitPlane, g.exit) {

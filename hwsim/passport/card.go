@@ -36,7 +36,6 @@ type Card struct {
 	challenge []byte
 	pace      *paceRun
 	sm        *channel
-	lastSFI   byte
 }
 
 // Stats count what the reader did, so that tests can assert its plan.
@@ -436,11 +435,10 @@ func (c *Card) internalAuthenticate(challenge []byte) ([]byte, uint16) {
 
 // channel is the card's side of secure messaging (§9.8).
 type channel struct {
-	cipher   kdf.Cipher
-	block    cipher.Block
-	mac      []byte
-	ssc      *big.Int
-	expected int
+	cipher kdf.Cipher
+	block  cipher.Block
+	mac    []byte
+	ssc    *big.Int
 }
 
 func newChannel(c kdf.Cipher, secret, ssc []byte) *channel {

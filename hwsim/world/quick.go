@@ -226,6 +226,7 @@ func (quickRegister) Consult(context.Context, lane.Check, kiosk.Identity, policy
 func (quickRegister) Search(context.Context, kiosk.Identity, policy.Document) (policy.Flags, string) {
 	return policy.Flags{}, ""
 }
+
 func (quickRegister) VerifyFace(context.Context, string, []byte) kiosk.DBAnswer {
 	return kiosk.DBAnswer{}
 }

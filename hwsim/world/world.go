@@ -186,8 +186,10 @@ func New(ctx context.Context) (*World, error) {
 func (w *World) Card(faults map[string]int) (*passport.Card, error) {
 	today := time.Now().UTC()
 	card, err := passport.New(passport.Profile{
-		MRZ: mrz.MRZ{Size: mrz.TD3, Code: "P", Issuer: "BRA", Nationality: "BRA", Surname: "AMOSTRA", GivenNames: "BIA", Number: Number,
-			Birth: today.AddDate(-35, 0, 0).Format("060102"), Sex: "F", Expiry: today.AddDate(5, 0, 0).Format("060102")},
+		MRZ: mrz.MRZ{
+			Size: mrz.TD3, Code: "P", Issuer: "BRA", Nationality: "BRA", Surname: "AMOSTRA", GivenNames: "BIA", Number: Number,
+			Birth: today.AddDate(-35, 0, 0).Format("060102"), Sex: "F", Expiry: today.AddDate(5, 0, 0).Format("060102"),
+		},
 		Portrait: append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, append(make([]byte, 12000), traveller)...), Width: 360, Height: 480,
 		Access: passport.BAC, Faults: faults,
 	}, w.signer)

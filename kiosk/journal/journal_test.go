@@ -189,10 +189,12 @@ func walk(t *testing.T, j *Journal) {
 	rules, s := lane.DefaultRules(), lane.Start()
 	now := lane.Instant(1)
 	for _, e := range []lane.Event{
-		lane.Started{}, lane.LeaseChanged{Held: true},
+		lane.Started{},
+		lane.LeaseChanged{Held: true},
 		lane.GateSeen{Gate: lane.Gate{Link: true, State: lane.GateSafe, Entry: lane.LeafLocked, Exit: lane.LeafLocked}},
 		lane.GateSeen{Gate: lane.Gate{Link: true, State: lane.GateReady, Entry: lane.LeafLocked, Exit: lane.LeafLocked}},
-		lane.DocumentPlaced{}, lane.DocumentRead{Transaction: 1, Finding: lane.Finding{Reason: lane.PA_FAIL, Alert: true}},
+		lane.DocumentPlaced{},
+		lane.DocumentRead{Transaction: 1, Finding: lane.Finding{Reason: lane.PA_FAIL, Alert: true}},
 	} {
 		now += lane.Instant(time.Second)
 		after, effects := rules.Step(s, now, e)

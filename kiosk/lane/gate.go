@@ -64,12 +64,11 @@ type Gate struct {
 	Walked, Crossed bool
 }
 
-// neither says that both leaves are away from their closed position.
+// neither says that both leaves are away from their closed position. No
+// command of the lane's leads there; a gate that shows it is broken (§11 R7).
 func (g Gate) neither() bool {
 	return g.Entry != LeafUnknown && g.Exit != LeafUnknown && !g.Entry.Closed() && !g.Exit.Closed()
 }
-
-const anyGate = 1<<gateStates - 1
 
 // permits is the table of lane phases and the gate states that go with them.
 // CLEARING, CHECK_EMPTY and COMMIT tolerate FALLBACK when the exit was open

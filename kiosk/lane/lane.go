@@ -271,6 +271,10 @@ func (t *turn) observe() {
 		if rises := e.Gate.Alarms &^ s.Gate.Alarms; rises != 0 {
 			t.alarms(rises)
 		}
+		if e.Gate.neither() && !s.Gate.neither() {
+			t.do(Alert{s.Transaction, AlertDoor, Urgent})
+			t.ask(CloseAll) // a gate in BOOT, EVACUATE or FAULT refuses it
+		}
 		s.Gate = e.Gate
 		switch s.Phase {
 		case Enter, DivertIn:
@@ -341,7 +345,7 @@ func (t *turn) intended(e Intended) {
 		return
 	}
 	if !(t.s.Intended && e.Transaction == t.s.Transaction) {
-		t.do(Void{e.Transaction})
+		t.do(Void(e))
 	}
 }
 

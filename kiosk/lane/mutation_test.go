@@ -26,7 +26,7 @@ var mutations = []struct {
 	{"record without evidence", "phases.go", "case g.Walked && (g.Crossed || g.State == GateFallback):", "case !g.Occupied:", "nothing rare"},
 	{"idle although a bag is left", "phases.go", "case !g.empty() && permits[Luggage]&(1<<g.State) != 0:", "case g.Bag && g.Occupied:", "nothing rare"},
 	{"forget the trapped limit", "lane.go", "if s.Trapped > 0 && t.now >= s.Trapped {", "if s.Trapped > 0 && t.now >= s.Trapped && s.Phase != Hold {", "nothing rare"},
-	{"a late intent is not voided", "lane.go", "\t\tt.do(Void{e.Transaction})\n", "\t\t_ = Void{e.Transaction}\n", "nothing rare"},
+	{"a late intent is not voided", "lane.go", "\t\tt.do(Void(e))\n", "\t\t_ = Void(e)\n", "nothing rare"},
 	{"no case after a power cut", "lane.go", "t.do(OpenCase{e.OpenIntent, PowerCut})", "_ = OpenCase{e.OpenIntent, PowerCut}", "restart"},
 	{"no case in the gate's fallback", "phases.go", "func (t *turn) broken(why CaseReason) {\n\tt.settle(why)\n", "func (t *turn) broken(why CaseReason) {\n\tt.s.Intended = false\n", "watchdog"},
 	{"stay in the phase while the gate evacuates", "lane.go", "s.Gate.State == GateEvacuate && s.Phase != Evacuate {", "s.Gate.State == GateEvacuate && s.Phase == Idle {", "fire"},

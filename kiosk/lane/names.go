@@ -120,6 +120,7 @@ func (v *Face) UnmarshalText(b []byte) error   { return parse(v, "face result", 
 func (v *Decision) UnmarshalText(b []byte) error {
 	return parse(v, "decision", string(b), decisionNames[:])
 }
+
 func (v *OfficerOrder) UnmarshalText(b []byte) error {
 	return parse(v, "order", string(b), orderNames[:])
 }
@@ -128,9 +129,11 @@ func (v *Cause) UnmarshalText(b []byte) error { return parse(v, "cause", string(
 func (v *Command) UnmarshalText(b []byte) error {
 	return parse(v, "command", string(b), commandNames[:])
 }
+
 func (v *Outcome) UnmarshalText(b []byte) error {
 	return parse(v, "outcome", string(b), outcomeNames[:])
 }
+
 func (v *CaseReason) UnmarshalText(b []byte) error {
 	return parse(v, "case reason", string(b), caseNames[:])
 }

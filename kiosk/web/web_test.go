@@ -32,6 +32,7 @@ func (f *fake) Decide(_ context.Context, o kiosk.Officer, _ string, d lane.Decis
 	f.said = append(f.said, o.ID+" "+d.String())
 	return f.err
 }
+
 func (f *fake) Order(_ context.Context, o kiosk.Officer, x lane.OfficerOrder) error {
 	f.said = append(f.said, o.ID+" "+x.String())
 	return f.err
@@ -62,7 +63,7 @@ func call(p http.Handler, method, path, body string, cookies ...*http.Cookie) *h
 }
 
 func TestAnOfficerSignsInAndDecides(t *testing.T) {
-	f, p := newPages(t)
+	_, p := newPages(t)
 	for _, path := range []string{"decide", "order", "presence", "sign-out"} {
 		if r := call(p, "POST", "/lane/api/"+path, "{}"); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s without signing in: %d", path, r.StatusCode)
@@ -79,7 +80,7 @@ func TestAnOfficerSignsInAndDecides(t *testing.T) {
 	if r := call(p, "POST", "/lane/api/sign-in", `{"officer":"anna","pin":"4711"}`); r.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("after %d wrong ones: %d", tries, r.StatusCode)
 	}
-	f, p = newPages(t)
+	f, p := newPages(t)
 	r := call(p, "POST", "/lane/api/sign-in", `{"officer":"anna","pin":"4711"}`)
 	if r.StatusCode != http.StatusOK || len(r.Cookies()) != 1 || !r.Cookies()[0].HttpOnly || r.Cookies()[0].SameSite != http.SameSiteStrictMode {
 		t.Fatalf("signing in: %d %v", r.StatusCode, r.Cookies())

@@ -28,9 +28,20 @@ func Embedding(manifest, data []byte) ([]byte, error) {
 		name string
 		down bool
 	}{
-		{"conv32_1", false}, {"conv32_2", false}, {"conv32_3", false}, {"conv64_down", true}, {"conv64_1", false}, {"conv64_2", false},
-		{"conv64_3", false}, {"conv128_down", true}, {"conv128_1", false}, {"conv128_2", false}, {"conv256_down", true}, {"conv256_1", false},
-		{"conv256_2", false}, {"conv256_down_out", true},
+		{"conv32_1", false},
+		{"conv32_2", false},
+		{"conv32_3", false},
+		{"conv64_down", true},
+		{"conv64_1", false},
+		{"conv64_2", false},
+		{"conv64_3", false},
+		{"conv128_down", true},
+		{"conv128_1", false},
+		{"conv128_2", false},
+		{"conv256_down", true},
+		{"conv256_1", false},
+		{"conv256_2", false},
+		{"conv256_down_out", true},
 	} {
 		x = r.block(b.name, x, b.down)
 	}

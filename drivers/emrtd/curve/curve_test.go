@@ -1,7 +1,7 @@
 package curve
 
 import (
-	"crypto/elliptic"
+	"crypto/ecdh"
 	"crypto/rand"
 	"math/big"
 	"testing"
@@ -34,8 +34,12 @@ func TestAgainstTheStandardLibrary(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, y := elliptic.P256().ScalarBaseMult(k.D.Bytes())
-		if !k.Public.Equal(Point{x, y}) {
+		private, err := ecdh.P256().NewPrivateKey(k.D.FillBytes(make([]byte, 32)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		public := private.PublicKey().Bytes() // 4, x, y
+		if !k.Public.Equal(Point{new(big.Int).SetBytes(public[1:33]), new(big.Int).SetBytes(public[33:])}) {
 			t.Fatal("k·G differs")
 		}
 	}

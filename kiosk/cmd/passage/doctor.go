@@ -24,6 +24,7 @@ import (
 	"passage/drivers/pcsc"
 	"passage/eesclient"
 	"passage/kiosk/config"
+	"passage/kiosk/devices"
 	"passage/matcher"
 	"passage/sqlite"
 )
