@@ -20,8 +20,11 @@ type Program struct {
 	Args []string // before the role's own, such as --no-sandbox
 }
 
+// command runs a worker below the lane's own priority: on a small machine no
+// inference may delay the heartbeat that holds the gate.
 func (p Program) command(ctx context.Context, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, p.Path, append(append([]string(nil), p.Args...), args...)...)
+	list := append([]string{"-n", "5", p.Path}, p.Args...)
+	c := exec.CommandContext(ctx, "nice", append(list, args...)...)
 	c.Env = []string{"OPENCV_LOG_LEVEL=SILENT", "OPENCV_FFMPEG_LOGLEVEL=-8"}
 	c.WaitDelay = time.Second
 	return c
