@@ -34,9 +34,13 @@ const (
 	stayWithin    = 2 * time.Second
 	recordWithin  = 3 * time.Second
 	healthWithin  = 2 * time.Second
+	extractWithin = 10 * time.Minute
 )
 
-const maxAnswer = 64 << 10
+const (
+	maxAnswer  = 64 << 10
+	maxExtract = 4 << 30
+)
 
 // Answer is a register's answer in the words of domain §3.
 type Answer string
@@ -230,6 +234,40 @@ func (c *Client) Stay(ctx context.Context, file, direction string, day time.Time
 		return api.Stay{}, fmt.Errorf("stay: %w", errMalformed)
 	}
 	return s, nil
+}
+
+// Extract fetches the register's signed copy of individual files. The caller
+// closes it; reading ends after maxExtract bytes or extractWithin.
+func (c *Client) Extract(ctx context.Context) (io.ReadCloser, error) {
+	ctx, cancel := context.WithTimeout(ctx, extractWithin)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/extract", nil)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("eesclient: request: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("eesclient: extract: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		cancel()
+		resp.Body.Close()
+		return nil, fmt.Errorf("extract: %w", StatusError(resp.StatusCode))
+	}
+	return &stream{io.LimitReader(resp.Body, maxExtract), resp.Body, cancel}, nil
+}
+
+// stream is a long answer: closing it ends the request.
+type stream struct {
+	io.Reader
+	body io.Closer
+	end  context.CancelFunc
+}
+
+func (s *stream) Close() error {
+	defer s.end()
+	return s.body.Close()
 }
 
 // Health lists the registers that answer.

@@ -156,7 +156,8 @@ type FaceResult struct {
 // error: what went wrong is an answer, and is never "no hit".
 type Register interface {
 	Consult(ctx context.Context, c lane.Check, id Identity, d policy.Document) DBAnswer
-	Search(ctx context.Context, id Identity, d policy.Document) (policy.Flags, string)
+	// Search finds the traveller's file; Pending says that nobody could.
+	Search(ctx context.Context, id Identity, d policy.Document) (policy.Flags, string, DBAnswer)
 	VerifyFace(ctx context.Context, file string, live []byte) DBAnswer
 	Stay(ctx context.Context, file string, dir policy.Direction, day time.Time) (DBAnswer, Stay)
 	// Known says whether the registers were reachable at the last look.

@@ -148,10 +148,10 @@ func (s *Shell) read(p *traveller) {
 // search looks for the traveller's file.
 func (s *Shell) search(p *traveller, id Identity, d policy.Document) {
 	began := time.Since(p.began)
-	flags, file := s.dev.Register.Search(p.ctx, id, d)
+	flags, file, found := s.dev.Register.Search(p.ctx, id, d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.flags, p.file = flags, file
+	p.flags, p.file, p.answers[lane.CheckFile] = flags, file, found
 	p.spans = append(p.spans, Span{"consult.search", began, time.Since(p.began)})
 }
 
@@ -200,7 +200,7 @@ func (s *Shell) qualify(p *traveller) {
 		return
 	}
 	s.mu.Lock()
-	flags, file := p.flags, p.file
+	flags, file, found := p.flags, p.file, p.answers[lane.CheckFile]
 	s.mu.Unlock()
 	finding := s.cfg.Policy.Qualify(d, flags, day)
 	if finding.Reason == lane.NONE && elsewhere {
@@ -226,7 +226,7 @@ func (s *Shell) qualify(p *traveller) {
 			})
 		})
 		// The file was found by the search; its flags are the answer.
-		s.events.put(lane.Answered{Transaction: p.number, Check: lane.CheckFile, Answer: lane.Clear})
+		s.events.put(lane.Answered{Transaction: p.number, Check: lane.CheckFile, Answer: found.Answer})
 		asking.Wait()
 	}
 }

@@ -420,6 +420,9 @@ type ServerInterface interface {
 	// (POST /v1/consult)
 	Consult(w http.ResponseWriter, r *http.Request)
 
+	// (GET /v1/extract)
+	Extract(w http.ResponseWriter, r *http.Request)
+
 	// (POST /v1/files/{file}/face)
 	VerifyFace(w http.ResponseWriter, r *http.Request, file File)
 
@@ -450,6 +453,20 @@ func (siw *ServerInterfaceWrapper) Consult(w http.ResponseWriter, r *http.Reques
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Consult(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Extract operation middleware
+func (siw *ServerInterfaceWrapper) Extract(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Extract(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -738,6 +755,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/consult", wrapper.Consult)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/files/{file}/face", wrapper.VerifyFace)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/files/{file}/stay", wrapper.Stay)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/extract", wrapper.Extract)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/records", wrapper.Record)
 
 	return m

@@ -6,6 +6,8 @@ package register
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
@@ -28,6 +30,7 @@ import (
 
 	"passage/eesclient"
 	"passage/eesclient/api"
+	"passage/eesclient/extract"
 	"passage/eesclient/stay"
 )
 
@@ -65,7 +68,8 @@ type Person struct {
 
 // Register is a running register.
 type Register struct {
-	db *sql.DB
+	db   *sql.DB
+	sign ed25519.PrivateKey // of extracts
 
 	mu     sync.Mutex
 	people []Person
@@ -79,7 +83,11 @@ func New(ctx context.Context, db *sql.DB) (*Register, error) {
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return nil, fmt.Errorf("register: open: %w", err)
 	}
-	return &Register{db: db, faults: map[string]string{}, counts: map[string]int{}}, nil
+	_, sign, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("register: open: %w", err)
+	}
+	return &Register{db: db, sign: sign, faults: map[string]string{}, counts: map[string]int{}}, nil
 }
 
 // Load adds people.
@@ -412,6 +420,34 @@ func (g *Register) VerifyFace(w http.ResponseWriter, r *http.Request, file api.F
 		result = "no_reference"
 	}
 	reply(w, http.StatusOK, api.FaceResult{Result: api.FaceResultResult(result)})
+}
+
+// ExtractKey is the public key of the register's extracts.
+func (g *Register) ExtractKey() ed25519.PublicKey { return g.sign.Public().(ed25519.PublicKey) }
+
+// Extract gives a signed copy of the individual files.
+func (g *Register) Extract(w http.ResponseWriter, _ *http.Request) {
+	var files []extract.File
+	g.mu.Lock()
+	for _, p := range g.people {
+		if p.File == "" || p.OldNumber {
+			continue
+		}
+		f := extract.File{Issuer: p.Issuer, Number: p.Number, File: p.File, Family: p.FamilyStatus, Reference: p.Reference}
+		if p.Visa == "short" || p.Visa == "long" {
+			f.Visa = p.Visa
+		}
+		if !p.VisaEnd.IsZero() {
+			f.VisaEnd = stay.On(p.VisaEnd)
+		}
+		for _, s := range p.Stays {
+			f.Stays = append(f.Stays, [2]int{int(s.First), int(s.Last)})
+		}
+		files = append(files, f)
+	}
+	g.mu.Unlock()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	_ = extract.Write(w, files, time.Now(), g.sign) // the client has gone otherwise
 }
 
 // Stay computes the authorised stay.

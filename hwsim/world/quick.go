@@ -223,8 +223,8 @@ func (quickRegister) Consult(context.Context, lane.Check, kiosk.Identity, policy
 	return kiosk.DBAnswer{Answer: lane.Clear}
 }
 
-func (quickRegister) Search(context.Context, kiosk.Identity, policy.Document) (policy.Flags, string) {
-	return policy.Flags{}, ""
+func (quickRegister) Search(context.Context, kiosk.Identity, policy.Document) (policy.Flags, string, kiosk.DBAnswer) {
+	return policy.Flags{}, "", kiosk.DBAnswer{}
 }
 
 func (quickRegister) VerifyFace(context.Context, string, []byte) kiosk.DBAnswer {

@@ -23,6 +23,7 @@ import (
 	"passage/drivers/emrtd/pki"
 	serial "passage/drivers/mrz"
 	"passage/eesclient"
+	"passage/eesclient/extract"
 	"passage/eesclient/outbox"
 	"passage/eesclient/stay"
 	"passage/hwsim/gate"
@@ -72,6 +73,7 @@ type World struct {
 	client *eesclient.Client
 	db     *sqlite.DB // the register's
 	key    []byte
+	local  *extract.Extract // set by Local
 
 	mu   sync.Mutex
 	lane *running
@@ -200,6 +202,21 @@ func (w *World) Card(faults map[string]int) (*passport.Card, error) {
 	return card, nil
 }
 
+// Local gives the lane a copy of the register's files, taken now.
+func (w *World) Local() error {
+	var err error
+	if w.local, err = extract.New(w.ctx, w.DB.Writer, w.key, w.Register.ExtractKey()); err != nil {
+		return err
+	}
+	in, err := w.client.Extract(w.ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	_, err = w.local.Import(w.ctx, in, time.Now())
+	return err
+}
+
 // Start starts the lane's process, as kioskd's main does.
 func (w *World) Start() error {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -217,7 +234,7 @@ func (w *World) Start() error {
 	l := &running{ended: make(chan error, 1), kill: kill, power: make(chan struct{})}
 	p := policy.Default(policy.Exit)
 	p.Production = false
-	reg := devices.NewRegister(w.client)
+	reg := devices.NewRegister(w.client, w.local)
 	shell := kiosk.New(kiosk.Config{Lane: "X1", Site: "Simulation", Rules: Rules(), Policy: p, SiteKey: w.key}, kiosk.Devices{
 		Gate: &devices.Gate{
 			Open: func() (devices.Line, error) { return socket{w.Line, l}, nil },

@@ -83,3 +83,50 @@ func TestACrossing(t *testing.T) {
 		}
 	})
 }
+
+// With a copy of the files the lane finds the traveller's file and stay while
+// the EES is away, and says how old the answer is; a face that nobody verified
+// still releases nobody.
+func TestTheExtractAnswers(t *testing.T) {
+	live(t, func(w *world.World) {
+		if err := w.Local(); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range []string{"search", "stay", "verifyFace"} {
+			w.Register.Inject(o, "down")
+		}
+	}, func(t *testing.T, w *world.World) {
+		time.Sleep(2 * time.Hour) // virtual
+		if !until(t, w, 20*time.Second, func(v kiosk.View) bool { return v.State.Phase == lane.Idle }) {
+			t.Fatal("the lane does not open")
+		}
+		card, err := w.Card(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := w.Traveller("", card).Walk(t.Context())
+			done <- err
+		}()
+		if !until(t, w, 30*time.Second, func(v kiosk.View) bool { return v.State.Phase == lane.Inside }) {
+			t.Fatalf("%+v, %+v", w.Shell().View().State, w.Shell().View().Recent)
+		}
+		c := w.Shell().View().Crossing
+		for _, check := range []lane.Check{lane.CheckFile, lane.CheckStay} {
+			if a := c.Answers[check]; a.Answer != lane.LocalCopy || a.Age < 2*time.Hour || a.Age > 3*time.Hour {
+				t.Errorf("%v: %v, %v old", check, a.Answer, a.Age)
+			}
+		}
+		if c.Stay.Overstay != 0 || c.Stay.Status != "ok" {
+			t.Errorf("stay %+v", c.Stay)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		until(t, w, 20*time.Second, func(v kiosk.View) bool { return len(v.Recent) > 0 })
+		if r := w.Shell().View().Recent; len(r) != 1 || r[0].Outcome != lane.OutcomeDivertedIn || r[0].Reason != lane.DB_OFF {
+			t.Errorf("recent %+v", r)
+		}
+	})
+}

@@ -77,6 +77,7 @@ type Vision struct {
 // Register is the EES-style register.
 type Register struct {
 	URL, CA, Cert, Key string
+	ExtractKey         string // path of the register's public Ed25519 key; empty: no extract
 }
 
 // Store is the lane's database.
@@ -125,6 +126,7 @@ type raw struct {
 	}
 	Register struct {
 		URL, CA, Cert, Key string
+		ExtractKey         string `toml:"extract_key"`
 	}
 	Trust struct{ Dir string }
 	Web   struct{ Listen string }
@@ -311,7 +313,7 @@ func (r raw) valid() (Config, error) {
 
 	c.Register = Register{
 		URL: p.need("register.url", r.Register.URL), CA: p.need("register.ca", r.Register.CA),
-		Cert: p.need("register.cert", r.Register.Cert), Key: p.need("register.key", r.Register.Key),
+		Cert: p.need("register.cert", r.Register.Cert), Key: p.need("register.key", r.Register.Key), ExtractKey: r.Register.ExtractKey,
 	}
 	if u, err := url.Parse(c.Register.URL); c.Register.URL != "" && (err != nil || u.Scheme != "https") {
 		p.add("register.url", "%q is not an https URL", c.Register.URL)
@@ -348,10 +350,11 @@ func (r raw) valid() (Config, error) {
 	pol.TCNEntry = p.one("policy.tcn_entry_authorisation", r.Policy.TCNEntry, "officer_confirm", "officer_confirm", "auto_supervised")
 	pol.ETIAS = p.one("policy.etias_mode", r.Policy.ETIAS, "off", "off", "transition", "grace", "on")
 	pol.StampRequired = r.Policy.StampRequired
-	if r.Policy.EESOffline == "extract" {
-		p.add("policy.ees_offline", "\"extract\" is not supported yet: a lane without its register diverts")
-	} else {
-		p.one("policy.ees_offline", r.Policy.EESOffline, "divert", "divert")
+	switch offline := p.one("policy.ees_offline", r.Policy.EESOffline, "divert", "divert", "extract"); {
+	case offline == "extract" && r.Register.ExtractKey == "":
+		p.add("register.extract_key", "is needed with policy.ees_offline = \"extract\": the file of the register's public Ed25519 key, PEM")
+	case offline == "divert" && r.Register.ExtractKey != "":
+		p.add("register.extract_key", "means nothing with policy.ees_offline = \"divert\"")
 	}
 	c.Kiosk.Policy = pol
 

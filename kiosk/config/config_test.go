@@ -87,7 +87,7 @@ func TestParseRefuses(t *testing.T) {
 		{"trapped longer", `[trust]`, "[timers]\ntrapped = \"200s\"\n[trust]", "timers.trapped"},
 		{"timer nobody knows", `[trust]`, "[timers]\nnap = \"2s\"\n[trust]", "timers.nap"},
 		{"prompt after end", `[trust]`, "[timers]\ntake_doc = \"10s\"\n[trust]", "take_doc_prompt"},
-		{"extract", `[trust]`, "[policy]\nees_offline = \"extract\"\n[trust]", "not supported yet"},
+		{"extract", `[trust]`, "[policy]\nees_offline = \"extract\"\n[trust]", "register.extract_key"},
 		{"neighbours without key", `[trust]`, "[site]\npeers = [\"https://127.0.0.1:1\"]\n[trust]", "site.key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -14,7 +17,9 @@ import (
 
 	"passage/eesclient"
 	"passage/eesclient/api"
+	"passage/eesclient/extract"
 	"passage/eesclient/outbox"
+	"passage/eesclient/stay"
 	"passage/kiosk"
 	"passage/kiosk/lane"
 	"passage/kiosk/policy"
@@ -23,12 +28,14 @@ import (
 // Register asks the register in the lane's words.
 type Register struct {
 	client *eesclient.Client
+	local  *extract.Extract // nil: a lane without its register diverts
 	known  atomic.Bool
 }
 
-// NewRegister asks by c; Watch keeps looking whether it answers.
-func NewRegister(c *eesclient.Client) *Register {
-	r := &Register{client: c}
+// NewRegister asks by c; Watch keeps looking whether it answers. A copy of the
+// files answers in its place where that is permitted; nil for none.
+func NewRegister(c *eesclient.Client, local *extract.Extract) *Register {
+	r := &Register{client: c, local: local}
 	r.known.Store(true)
 	return r
 }
@@ -77,21 +84,72 @@ func (r *Register) Consult(ctx context.Context, c lane.Check, id kiosk.Identity,
 }
 
 // Search looks for the traveller's file.
-func (r *Register) Search(ctx context.Context, id kiosk.Identity, d policy.Document) (policy.Flags, string) {
+func (r *Register) Search(ctx context.Context, id kiosk.Identity, d policy.Document) (policy.Flags, string, kiosk.DBAnswer) {
 	f, err := r.client.Search(ctx, api.Search{Document: apiDocument(id, d), Identity: apiIdentity(id, d)})
 	if err != nil {
-		return policy.Flags{}, ""
+		return r.searchLocally(ctx, id, d)
 	}
 	flags := policy.Flags{Searched: true, Found: map[api.FoundOutcome]int{"one": 1, "several": 2}[f.Outcome]}
 	if f.Outcome != "one" {
-		return flags, ""
+		return flags, "", kiosk.DBAnswer{Answer: lane.Clear}
 	}
 	flags.FamilyStatus = f.FamilyStatus != nil && *f.FamilyStatus
 	flags.Reference = f.FaceReference != nil && *f.FaceReference
 	if f.Visa != nil {
 		flags.ShortVisa, flags.LongStayVisa = *f.Visa == "short", *f.Visa == "long"
 	}
-	return flags, *f.File
+	return flags, *f.File, kiosk.DBAnswer{Answer: lane.Clear}
+}
+
+// searchLocally asks the copy. Somebody whom it does not know may have been
+// registered since: that is no answer.
+func (r *Register) searchLocally(ctx context.Context, id kiosk.Identity, d policy.Document) (policy.Flags, string, kiosk.DBAnswer) {
+	if r.local == nil || ctx.Err() != nil {
+		return policy.Flags{}, "", kiosk.DBAnswer{}
+	}
+	f, age, err := r.local.Search(ctx, d.Issuer, id.Number, time.Now())
+	if err != nil {
+		return policy.Flags{}, "", kiosk.DBAnswer{}
+	}
+	return policy.Flags{
+		Searched: true, Found: 1, FamilyStatus: f.Family, Reference: f.Reference, ShortVisa: f.Visa == "short", LongStayVisa: f.Visa == "long",
+	}, f.File, kiosk.DBAnswer{Answer: lane.LocalCopy, Age: age}
+}
+
+// Refresh takes over the register's copy of the files now and every hour, and
+// erases one that has become too old, until ctx ends.
+func (r *Register) Refresh(ctx context.Context, log *slog.Logger) error {
+	if r.local == nil {
+		return nil
+	}
+	for ctx.Err() == nil {
+		wait := time.Hour + rand.N(10*time.Minute) // a country's lanes do not come all at once
+		n, err := r.fetch(ctx)
+		switch {
+		case err == nil:
+			log.Info("extract taken over", "files", n)
+		case ctx.Err() == nil && !errors.Is(err, extract.ErrOld):
+			log.Warn("extract", "error", err)
+			wait = time.Minute
+		}
+		if err := r.local.Expire(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			log.Warn("extract", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+func (r *Register) fetch(ctx context.Context) (int, error) {
+	in, err := r.client.Extract(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	return r.local.Import(ctx, in, time.Now())
 }
 
 // VerifyFace compares the live picture with the register's.
@@ -109,24 +167,50 @@ func (r *Register) VerifyFace(ctx context.Context, file string, live []byte) kio
 func (r *Register) Stay(ctx context.Context, file string, dir policy.Direction, day time.Time) (kiosk.DBAnswer, kiosk.Stay) {
 	s, err := r.client.Stay(ctx, file, string(dir), day)
 	if err != nil {
-		return kiosk.DBAnswer{Answer: lane.NotConsulted}, kiosk.Stay{}
+		return r.stayLocally(ctx, file, dir, day)
 	}
 	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay}
 	if s.LastDay != nil {
 		out.LastDay = s.LastDay.Format(time.DateOnly)
 	}
-	a := lane.Clear
+	return kiosk.DBAnswer{Answer: stayed(out, lane.Clear)}, out
+}
+
+// stayed is what a stay means for the decision; good is the answer for one
+// that is in order.
+func stayed(s kiosk.Stay, good lane.Answer) lane.Answer {
 	switch {
-	case s.Status == "undetermined":
-		a = lane.Undetermined
+	case s.Status == string(stay.Undetermined):
+		return lane.Undetermined
 	case s.Overstay > 0:
-		a = lane.Overstayed
-	case s.Status == "exhausted":
-		a = lane.Exhausted
-	case s.Status == "not_applicable":
-		a = lane.NotApplicable
+		return lane.Overstayed
+	case s.Status == string(stay.Exhausted):
+		return lane.Exhausted
+	case s.Status == string(stay.NotSubject):
+		return lane.NotApplicable
 	}
-	return kiosk.DBAnswer{Answer: a}, out
+	return good
+}
+
+// stayLocally computes the stay from the copy.
+func (r *Register) stayLocally(ctx context.Context, file string, dir policy.Direction, day time.Time) (kiosk.DBAnswer, kiosk.Stay) {
+	if r.local == nil || ctx.Err() != nil {
+		return kiosk.DBAnswer{Answer: lane.NotConsulted}, kiosk.Stay{}
+	}
+	f, age, err := r.local.ByName(ctx, file, time.Now())
+	if err != nil {
+		return kiosk.DBAnswer{Answer: lane.NotConsulted}, kiosk.Stay{}
+	}
+	compute := stay.Entry
+	if dir == policy.Exit {
+		compute = stay.Exit
+	}
+	s := compute(f.All(), stay.On(day), stay.Visa{End: f.VisaEnd})
+	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay}
+	if s.LastDay != 0 {
+		out.LastDay = s.LastDay.String()
+	}
+	return kiosk.DBAnswer{Answer: stayed(out, lane.LocalCopy), Age: age}, out
 }
 
 // Records turns a crossing's facts into the register's record.

@@ -3,6 +3,10 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"database/sql"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +22,7 @@ import (
 
 	"passage/drivers/emrtd/pki"
 	"passage/eesclient"
+	"passage/eesclient/extract"
 	"passage/eesclient/outbox"
 	"passage/kiosk"
 	"passage/kiosk/config"
@@ -102,7 +107,11 @@ func run(c cli) error {
 	defer doc.Close()
 	program := matcher.Program{Path: conf.Vision.Program}
 	eyes := devices.NewVision(conf, program)
-	reg := devices.NewRegister(client)
+	local, err := localExtract(ctx, conf.Register.ExtractKey, db.Writer, key)
+	if err != nil {
+		return err
+	}
+	reg := devices.NewRegister(client, local)
 	site, err := newNeighbours(conf)
 	if err != nil {
 		return err
@@ -133,6 +142,7 @@ func run(c cli) error {
 		return box.Drain(work, client, func(key string) { log.Warn("the register has another record", "key", key) })
 	})
 	group.Go(func() error { return reg.Watch(work) })
+	group.Go(func() error { return reg.Refresh(work, log) })
 	group.Go(func() error { return site.serve(work) })
 	group.Go(func() error { return serve(work, listener, pages) })
 	group.Go(func() error {
@@ -144,6 +154,31 @@ func run(c cli) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// localExtract is the copy of the register's files that a lane may hold; nil
+// where the configuration names no key for it.
+func localExtract(ctx context.Context, path string, db *sql.DB, key []byte) (*extract.Extract, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("register.extract_key: %w", err)
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("register.extract_key: %s has no PEM block", path)
+	}
+	public, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("register.extract_key: %w", err)
+	}
+	signer, ok := public.(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("register.extract_key: %s has a %T, not an Ed25519 key", path, public)
+	}
+	return extract.New(ctx, db, key, signer)
 }
 
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
