@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"passage/hwsim/gate"
 	"passage/hwsim/passport"
 	"passage/hwsim/people"
 	"passage/hwsim/persona"
@@ -107,6 +108,8 @@ type Result struct {
 	Seconds float64
 	Checks  string
 	UUID    string
+	// Critical is the crossing's critical path in seconds: see critical.
+	Critical float64
 }
 
 // Cross walks one persona through the lane and returns what became of it. live
@@ -154,12 +157,47 @@ func (l *Lane) Cross(ctx context.Context, p persona.Persona, card *passport.Card
 	r := Result{Outcome: l.truth(p.ID, before), Seconds: took.Seconds(), Checks: checks}
 	if len(v.Recent) > 0 && v.Recent[0].UUID != last {
 		r.Reason, r.UUID, r.Seconds = v.Recent[0].Reason, v.Recent[0].UUID, v.Recent[0].Seconds
+		r.Critical = critical(v.Recent[0].Spans, l.Gate.Truth()[before:])
 	}
 	l.Eye.Inject("")
 	l.Eye.Mask(false)
 	l.Eye.Show()
 	l.recover(ctx)
 	return r, nil
+}
+
+// steps are those of the lane's timeline that need what the one before found,
+// and cannot overlap: the chip's keys are in the MRZ, the portrait is decoded
+// when it is authentic, the register compares the chosen live picture, the exit
+// waits for the intent. The others are done beside them.
+var steps = []string{"mrz", "chip.", "portrait", "face", "consult.REF_FACE", "lane.REVIEW", "lane.HOLD", "lane.MULTI", "intent", "record"}
+
+// critical is the time of the longest chain of steps that could not overlap:
+// what the devices needed by the lane's timeline, how long each leaf's cycle
+// took from its first movement by the gate's own record, and the traveller's
+// reaction to "take your document". What the lane adds to it by asking, polling
+// and commanding is its own.
+func critical(spans []Span, truth []gate.Record) float64 {
+	sum := people.Reaction
+	for _, s := range spans {
+		for _, name := range steps {
+			if s.Name == name || strings.HasSuffix(name, ".") && strings.HasPrefix(s.Name, name) {
+				sum += time.Duration(s.End-s.Start) * time.Millisecond
+				break
+			}
+		}
+	}
+	moving := time.Duration(-1)
+	for _, r := range truth {
+		switch {
+		case r.What == "open" && moving < 0:
+			moving = r.At
+		case r.What == "state" && moving >= 0 && (r.Who == "OCCUPIED" || r.Who == "READY" || r.Who == "SAFE_CLOSED"):
+			sum += r.At - moving
+			moving = -1
+		}
+	}
+	return sum.Seconds()
 }
 
 // truth reads the outcome from the gate's own record.

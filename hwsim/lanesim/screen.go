@@ -49,8 +49,16 @@ type LaneView struct {
 		Outcome string  `json:"outcome"`
 		Reason  string  `json:"reason"`
 		Seconds float64 `json:"seconds"`
+		Spans   []Span  `json:"spans"`
 	} `json:"recent"`
 	Unfit []string `json:"unfit"`
+}
+
+// Span is a step of a crossing in ms since the document was placed.
+type Span struct {
+	Name  string `json:"name"`
+	Start int64  `json:"start"`
+	End   int64  `json:"end"`
 }
 
 // feed keeps the newest value of an event stream.

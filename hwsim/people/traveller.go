@@ -45,8 +45,10 @@ type Traveller struct {
 	back   bool
 }
 
+// Reaction is how long a person takes to act on what a screen says.
+const Reaction = 350 * time.Millisecond
+
 const (
-	reaction = 350 * time.Millisecond
 	patience = 170 * time.Second
 	glance   = 60 * time.Millisecond
 )
@@ -131,7 +133,7 @@ func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 		g.Walk(w.ID, gate.Beyond, w.speed())
 	case screen == "S3" && w.Script == "forget" && !w.inside:
 	case screen == "S3" && entry < 80 && !w.inside:
-		if !Pause(ctx, reaction) {
+		if !Pause(ctx, Reaction) {
 			return true, ctx.Err()
 		}
 		return false, w.Take()
@@ -141,7 +143,7 @@ func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 			g.Walk(w.ID+"b", gate.Marks-0.4, w.speed())
 		}
 	case (screen == "S11" || screen == "S13" || w.back) && !w.inside && x < gate.EntryPlane:
-		if !Pause(ctx, reaction) {
+		if !Pause(ctx, Reaction) {
 			return true, ctx.Err()
 		}
 		g.Walk(w.ID, gate.Approach-1.5, 1.3)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -25,13 +26,14 @@ import (
 )
 
 type demoCmd struct {
-	Once  bool     `help:"Send every traveller once, print a table, and exit 0 only if all went as expected."`
-	Only  []string `help:"Only these travellers, such as P01,P10."`
-	JSON  bool     `name:"json" help:"The table as JSON."`
-	Dir   string   `default:".cache/demo" help:"Work folder; emptied first."`
-	Port  int      `default:"8180" help:"First of the ports on loopback."`
-	VPCD  bool     `name:"vpcd" help:"Use the built-in reader even where pcscd could run."`
-	Quiet bool     `help:"Do not print each crossing."`
+	Once    bool     `help:"Send every traveller once, print a table, and exit 0 only if all went as expected."`
+	Only    []string `help:"Only these travellers, such as P01,P10."`
+	JSON    bool     `name:"json" help:"The table as JSON."`
+	Dir     string   `default:".cache/demo" help:"Work folder; emptied first."`
+	Port    int      `default:"8180" help:"First of the ports on loopback."`
+	VPCD    bool     `name:"vpcd" help:"Use the built-in reader even where pcscd could run."`
+	Quiet   bool     `help:"Do not print each crossing."`
+	Figures string   `help:"Write the rows of docs/benchmarks.md to this file."`
 }
 
 // lanes are two for entry and one for exit: most travellers of the catalogue
@@ -50,6 +52,7 @@ type row struct {
 	Seconds   float64 `json:"seconds"`
 	Transport string  `json:"transport"`
 	Checks    string  `json:"checks"`
+	Critical  float64 `json:"critical_path"` // seconds
 	OK        bool    `json:"as_expected"`
 }
 
@@ -66,6 +69,7 @@ type demo struct {
 
 	alone sync.RWMutex             // held for writing by who has the register to themselves
 	laid  map[string]chan struct{} // by persona: the crossing is over
+	pids  sync.Map                 // of kioskd, by lane
 }
 
 func (demoCmd) Help() string {
@@ -255,7 +259,11 @@ key = "a demonstration's site key, 32 bytes or more"
 		c.Stdout, c.Stderr = log, log
 		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		c.WaitDelay = 8 * time.Second
-		err := c.Run()
+		err := c.Start()
+		if err == nil {
+			x.pids.Store(name, c.Process.Pid)
+			err = c.Wait()
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -339,7 +347,7 @@ func (x *demo) cross(ctx context.Context, l *lanesim.Lane, p persona.Persona, i 
 		r.Got = err.Error()
 		return r
 	}
-	r.Got, r.Seconds, r.Checks = res.Outcome, res.Seconds, res.Checks
+	r.Got, r.Seconds, r.Checks, r.Critical = res.Outcome, res.Seconds, res.Checks, res.Critical
 	if res.Outcome != "released" {
 		r.Got = strings.TrimSpace(res.Outcome + " " + res.Reason)
 	} else if !x.recorded(ctx, res.UUID, records) {
@@ -390,17 +398,71 @@ func (x *demo) table(rows []row) error {
 		}
 	} else {
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "\npersona\tlane\texpected\toutcome\tseconds\tpassport\tchecks not successful")
+		fmt.Fprintln(w, "\npersona\tlane\texpected\toutcome\tseconds\tpath\tpassport\tchecks not successful")
 		for _, r := range rows {
-			fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%.1f\t%s\t%s\n", r.Persona, r.Name, r.Lane, r.Expected, r.Got, r.Seconds, r.Transport, r.Checks)
+			fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\t%s\n", r.Persona, r.Name, r.Lane, r.Expected, r.Got, r.Seconds, r.Critical, r.Transport, r.Checks)
 		}
 		if err := w.Flush(); err != nil {
 			return err
 		}
+	}
+	if err := x.figures(rows); err != nil {
+		return err
 	}
 	fmt.Printf("%d crossings, %d as expected\n", len(rows), good)
 	if good != len(rows) {
 		return fmt.Errorf("%d crossings went otherwise; logs are in %s", len(rows)-good, x.Dir)
 	}
 	return nil
+}
+
+// figures says how fast and how large the lanes were: crossing time over the
+// critical path of those who were released, and the memory of kioskd.
+func (x *demo) figures(rows []row) error {
+	var ratios []float64
+	for _, r := range rows {
+		if strings.HasPrefix(r.Got, "released") && r.Critical > 0 {
+			ratios = append(ratios, r.Seconds/r.Critical)
+		}
+	}
+	if len(ratios) == 0 {
+		return nil
+	}
+	slices.Sort(ratios)
+	median, worst := ratios[len(ratios)/2], ratios[len(ratios)-1]
+	most := 0.0
+	x.pids.Range(func(_, pid any) bool {
+		most = max(most, peak(pid.(int)))
+		return true
+	})
+	out := os.Stdout
+	if x.JSON {
+		out = os.Stderr
+	}
+	fmt.Fprintf(out, "crossing time ÷ critical path: %.2f median, %.2f worst of %d released; kioskd: %.0f MB resident at most\n", median, worst, len(ratios), most)
+	if x.Figures == "" {
+		return nil
+	}
+	text := fmt.Sprintf("| demonstration: crossing time ÷ critical path | ≤ 1.25 | %.2f median, %.2f worst | %d released travellers on %d lanes, %s |\n", median, worst, len(ratios), laneCount, x.transport[lanes[0].name]) +
+		fmt.Sprintf("| demonstration: kioskd resident, peak | < 80 MB | %.0f MB | the largest of %d processes after %d crossings |\n", most, laneCount, len(rows))
+	if err := os.WriteFile(x.Figures, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("demo: figures: %w", err)
+	}
+	return nil
+}
+
+// peak is the most memory that a process has had resident, in MB; 0 if nobody
+// can tell.
+func peak(pid int) float64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		var kb float64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kb); n == 1 {
+			return kb / 1024
+		}
+	}
+	return 0
 }
