@@ -136,7 +136,7 @@ var commands = map[lane.Command]gate.Command{
 	lane.ReadyMode:      {Code: gate.SetMode, Arg0: 1},
 	lane.Maintenance:    {Code: gate.SetMode, Arg0: 2, Arg1: 0x4D54},
 	lane.ClearAlarms:    {Code: gate.ClearAlarm, Arg0: 0xFFFF},
-	lane.ClearCrowd:     {Code: gate.ClearAlarm, Arg0: uint16(gate.Tailgate | gate.MultiPerson | gate.Intrusion | gate.Dwell)},
+	lane.ClearCrowd:     {Code: gate.ClearAlarm, Arg0: uint16(gate.Tailgate | gate.MultiPerson | gate.Intrusion | gate.Dwell | gate.Watchdog)},
 	lane.ClearFaults:    {Code: gate.ClearFault, Arg0: 0xFFFF},
 	lane.EvacuateGate:   {Code: gate.EvacuateCommand, Arg0: 1},
 	lane.EndEvacuate:    {Code: gate.EvacuateCommand},

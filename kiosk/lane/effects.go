@@ -63,16 +63,6 @@ func (Remind) effect()      {}
 func (Alert) effect()       {}
 func (Conclude) effect()    {}
 
-// Durable says whether an effect is a write whose completion the core waits
-// for. Everything else is carried out without waiting for any disk.
-func Durable(e Effect) bool {
-	switch e.(type) {
-	case WriteIntent, Record:
-		return true
-	}
-	return false
-}
-
 // Command is a command to the gate in the lane's own words; the driver's
 // table turns it into ABC-LANE §7 codes.
 type Command uint8
@@ -87,7 +77,7 @@ const (
 	ReadyMode // SET_MODE(READY)
 	Maintenance
 	ClearAlarms
-	ClearCrowd // CLEAR_ALARM of tail-gating, several persons and intrusion only
+	ClearCrowd // CLEAR_ALARM of tail-gating, several persons, intrusion, dwell and watchdog only
 	ClearFaults
 	EvacuateGate
 	EndEvacuate
