@@ -147,6 +147,9 @@ func (s *Shell) Acknowledge(id int, officer string) error {
 	return nil
 }
 
+// Cases lists the open reconciliation cases, oldest first.
+func (s *Shell) Cases(ctx context.Context) ([]Case, error) { return s.dev.Store.Cases(ctx) }
+
 // SettleCase closes a reconciliation case with an officer's finding.
 func (s *Shell) SettleCase(ctx context.Context, officer, transaction, finding string) error {
 	if finding == "" {

@@ -36,6 +36,7 @@ type View struct {
 	Since      time.Time
 	Gate       GateDetail
 	Unfit      map[lane.Health]string
+	Registers  bool // those that every traveller needs answered at the last look
 	Officers   map[string]time.Time
 	Alerts     []Alert
 	Recent     []Recent
@@ -78,7 +79,7 @@ func (s *Shell) View() View {
 	defer s.mu.Unlock()
 	v := View{
 		Config: s.cfg, State: s.state, Now: s.now(), Since: s.phaseAt, Gate: s.gate,
-		Unfit: map[lane.Health]string{}, Officers: map[string]time.Time{}, Counts: map[string]int{},
+		Registers: s.dev.Register.Known(context.Background()), Unfit: map[lane.Health]string{}, Officers: map[string]time.Time{}, Counts: map[string]int{},
 		Alerts: slices.Clone(s.alerts), Recent: slices.Clone(s.recent), Steps: s.steps.summary(),
 	}
 	for k, w := range s.why {

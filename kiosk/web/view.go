@@ -22,13 +22,45 @@ type View struct {
 	Since     int64          `json:"since"` // Unix ms
 	Gate      GateView       `json:"gate"`
 	Unfit     []string       `json:"unfit"`
+	Devices   []DeviceView   `json:"devices"`
 	Officers  []string       `json:"officers"`
 	Banners   []string       `json:"banners"`
 	Counts    map[string]int `json:"counts"`
+	Closed    bool           `json:"closed,omitempty"` // by an officer
 	Me        string         `json:"me,omitempty"`
 	Case      *Case          `json:"case,omitempty"`
 	Alerts    []AlertView    `json:"alerts,omitempty"`
 	Recent    []RecentView   `json:"recent,omitempty"`
+}
+
+// DeviceView is something that the lane depends on.
+type DeviceView struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Why  string `json:"why,omitempty"`
+}
+
+func devices(v kiosk.View) []DeviceView {
+	g := v.State.Gate
+	gate := DeviceView{Name: "gate", OK: g.Link && g.State != lane.GateFault}
+	if !g.Link {
+		gate.Why = "not heard"
+	} else if !gate.OK {
+		gate.Why = "fault"
+	}
+	list := []DeviceView{gate}
+	for _, d := range []struct {
+		name string
+		h    lane.Health
+	}{{"camera", lane.UnfitCamera}, {"face matcher", lane.UnfitMatcher}, {"storage", lane.UnfitStorage}} {
+		why, bad := v.Unfit[d.h]
+		list = append(list, DeviceView{d.name, !bad, why})
+	}
+	registers := DeviceView{Name: "registers", OK: v.Registers}
+	if !v.Registers {
+		registers.Why = "away: travellers are sent to the desk"
+	}
+	return append(list, registers)
 }
 
 // GateView is the gate as last polled.
@@ -124,7 +156,7 @@ func view(v kiosk.View, x *session) View {
 	g := v.State.Gate
 	out := View{
 		Lane: v.Config.Lane, Site: v.Config.Site, Direction: string(v.Config.Policy.Direction), State: v.State.Phase.String(),
-		Since: v.Since.UnixMilli(), Unfit: reasons(v), Counts: v.Counts, Officers: slices.Sorted(maps.Keys(v.Officers)),
+		Since: v.Since.UnixMilli(), Unfit: reasons(v), Devices: devices(v), Closed: v.State.Closed, Counts: v.Counts, Officers: slices.Sorted(maps.Keys(v.Officers)),
 		Gate: GateView{
 			g.Link, g.State.String(), v.Gate.EntryPercent, v.Gate.ExitPercent, g.Occupied, g.Bag, v.Gate.Persons, v.Gate.Alarms, v.Gate.Faults,
 		},

@@ -34,6 +34,7 @@ type Lane interface {
 	Renew(ctx context.Context) error
 	Present(officer string, here bool)
 	Acknowledge(id int, officer string) error
+	Cases(ctx context.Context) ([]kiosk.Case, error)
 	SettleCase(ctx context.Context, officer, transaction, finding string) error
 	Face(transaction, which string) ([]byte, bool)
 	Help()
@@ -133,6 +134,7 @@ func New(l Lane, officers []Officer) (http.Handler, error) {
 	}))
 	mux.HandleFunc("POST /lane/api/decide", s.officer(s.decide))
 	mux.HandleFunc("POST /lane/api/order", s.officer(s.order))
+	mux.HandleFunc("GET /lane/api/cases", s.officer(s.cases))
 	mux.HandleFunc("GET /lane/face/{transaction}/{which}", s.officer(s.face))
 	return guard(http.NewCrossOriginProtection().Handler(mux)), nil
 }
@@ -416,6 +418,27 @@ func (s *server) order(w http.ResponseWriter, r *http.Request, x *session) {
 		}
 		answer(w, s.lane.Order(r.Context(), x.officer, o))
 	}
+}
+
+// CaseView is an open reconciliation case: an intent of which nobody knows
+// whether its traveller went.
+type CaseView struct {
+	Transaction string `json:"transaction"`
+	At          int64  `json:"at"` // Unix ms
+	Why         string `json:"why"`
+}
+
+func (s *server) cases(w http.ResponseWriter, r *http.Request, _ *session) {
+	list, err := s.lane.Cases(r.Context())
+	if err != nil {
+		problem(w, http.StatusInternalServerError, "the store does not answer")
+		return
+	}
+	out := []CaseView{}
+	for _, c := range list {
+		out = append(out, CaseView{c.Transaction, c.At.UnixMilli(), c.Why})
+	}
+	reply(w, http.StatusOK, out)
 }
 
 func (s *server) face(w http.ResponseWriter, r *http.Request, _ *session) {

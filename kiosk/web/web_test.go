@@ -20,13 +20,16 @@ type fake struct {
 	err  error
 }
 
-func (f *fake) View() kiosk.View                                         { return f.view }
-func (f *fake) Watch(context.Context) <-chan struct{}                    { return nil }
-func (f *fake) Renew(context.Context) error                              { f.said = append(f.said, "renew"); return f.err }
-func (f *fake) Present(o string, here bool)                              {}
-func (f *fake) Acknowledge(int, string) error                            { return f.err }
-func (f *fake) Face(string, string) ([]byte, bool)                       { return []byte{0xFF, 0xD8}, true }
-func (f *fake) Help()                                                    { f.said = append(f.said, "help") }
+func (f *fake) View() kiosk.View                      { return f.view }
+func (f *fake) Watch(context.Context) <-chan struct{} { return nil }
+func (f *fake) Renew(context.Context) error           { f.said = append(f.said, "renew"); return f.err }
+func (f *fake) Present(o string, here bool)           {}
+func (f *fake) Acknowledge(int, string) error         { return f.err }
+func (f *fake) Face(string, string) ([]byte, bool)    { return []byte{0xFF, 0xD8}, true }
+func (f *fake) Help()                                 { f.said = append(f.said, "help") }
+func (f *fake) Cases(context.Context) ([]kiosk.Case, error) {
+	return []kiosk.Case{{Transaction: "t1", Why: "power_cut"}}, f.err
+}
 func (f *fake) SettleCase(context.Context, string, string, string) error { return f.err }
 func (f *fake) Decide(_ context.Context, o kiosk.Officer, _ string, d lane.Decision, _, _, _ string) error {
 	f.said = append(f.said, o.ID+" "+d.String())

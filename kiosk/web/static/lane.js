@@ -2,12 +2,72 @@
 // reason. Everything is built as text nodes: no answer can become markup.
 const $ = id => document.getElementById(id);
 const el = (tag, props = {}, ...children) => { const e = Object.assign(document.createElement(tag), props); e.append(...children); return e; };
+const shape = (tag, attributes, ...children) => { const e = document.createElementNS('http://www.w3.org/2000/svg', tag); for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v); e.append(...children); return e; };
 const post = (path, body) => fetch('/lane/api/' + path, { method: 'POST', body: JSON.stringify(body ?? {}) });
 let view = null, shown = '', pictures = '';
 
 const tones = { IDLE: 'good', REVIEW: 'mid', HOLD: 'mid', MULTI: 'mid', LUGGAGE: 'mid', FALLBACK: 'bad', FAULT: 'bad', EVACUATE: 'bad', OUT_OF_SERVICE: 'bad' };
 const codes = { successful: ['✓', 'good'], failed: ['✗', 'bad'], undetermined: ['?', 'mid'], clear: ['✓', 'good'], not_applicable: ['–', 'dim'], local_copy: ['✓', 'mid'], hit_action: ['✗', 'bad'], hit_inquiry: ['!', 'bad'], possible: ['?', 'mid'], not_consulted: ['?', 'mid'], malformed: ['?', 'mid'], face_differs: ['✗', 'bad'], exhausted: ['✗', 'bad'], overstay: ['✗', 'bad'] };
 const reasons = { release: ['visual_comparison', 'guardian_seen', 'purpose_and_means_checked', 'quality', 'consulted_elsewhere'], divert: ['doubt', 'document', 'face', 'traveller_asked', 'other'], hold: ['check_needed', 'other'], retry_face: ['pose', 'light', 'covered'], refer_second_line: ['hit', 'face', 'document', 'other'] };
+
+// What a state means to the officer, and the orders that mean something in it.
+const say = {
+  IDLE: 'Open. Waiting for a traveller.', OUT_OF_SERVICE: 'Closed. It opens by itself when an officer is on duty and every device works.',
+  DOC_READ: 'The document is being read.', ELIGIBLE: 'The register is being asked.', TAKE_DOC: 'The traveller takes the document back.',
+  ENTER: 'The entry is open.', SEALING: 'The entry closes behind the traveller.', INSIDE: 'The face is compared with the chip.',
+  DECIDE: 'All answers are being weighed.', WAIT_DB: 'A register is slow. The traveller is asked to wait.', REVIEW: 'Your decision: compare the faces, read the checks, choose.',
+  INTEND: 'Released. The decision is being written.', RELEASE: 'The exit is open.', CLEARING: 'The exit closes behind the traveller.', CHECK_EMPTY: 'Making sure that nobody is inside.',
+  COMMIT: 'The crossing is being recorded.', DIVERT_OUT: 'Sent to the desk before entering.', DIVERT_IN: 'The entry is open: the person comes back out.', RETURNING: 'The entry closes.',
+  MULTI: 'More than one person is inside. Speak to them; divert, or clear the alarm when you have seen one person only.', LUGGAGE: 'Something was left inside and nobody is. Order maintenance, take it out, close the entry, end maintenance.',
+  HOLD: 'A person is held inside. Speak to them now, then divert, or take the case back to review.', FALLBACK: 'The gate has freed its entry. Help the person out.', FAULT: 'The gate is broken or not heard. Help the person out, then clear the fault.',
+  EVACUATE: 'Evacuation: everybody out. End it when the cause is gone.',
+};
+const orders = { open: 'Open lane', close: 'Close lane', renew: 'I am with the person', review: 'Back to review', clear_alarms: 'Clear alarms', clear_faults: 'Clear faults', maintenance: 'Maintenance', move_entry_open: 'Open entry', move_entry_close: 'Close entry', move_exit_open: 'Open exit', move_exit_close: 'Close exit', close_leaf: 'Close on a bag', end_maintenance: 'End maintenance', end_evacuate: 'End evacuation', evacuate: 'Evacuate' };
+const alarms = { FIRE: 'fire alarm', EGRESS_BUTTON: 'egress button pressed', TAILGATE: 'two people close together', MULTI_PERSON: 'more than one person', LEFT_LUGGAGE: 'something left inside', FORCED_ENTRY: 'entry leaf forced', FORCED_EXIT: 'exit leaf forced', WRONG_WAY: 'somebody came in by the exit', DWELL: 'somebody inside for long', ENTRY_BLOCKED: 'entry blocked', EXIT_BLOCKED: 'exit blocked', INTRUSION: 'somebody inside unexpectedly', WATCHDOG: 'the gate had lost its controller', TAMPER: 'cabinet opened' };
+const alerts = { hit: 'Hit in a register: the person is held', document: 'Document suspicious', face: 'The register knows another face', multi: 'More than one person', luggage: 'Something left inside', help: 'Help button', dwell: 'Somebody inside for long', camera: 'Camera shows nothing', doc_left: 'Document forgotten on the reader', review: 'A decision is overdue', hold: 'A person is held and waits', door: 'A leaf does not move or is blocked', forced: 'A leaf was forced', wrong_way: 'Somebody came in by the exit', intrusion: 'Somebody inside unexpectedly', link: 'The gate is not heard', fault: 'The gate is broken', fallback: 'The gate has freed its entry', evacuate: 'Evacuation', state: 'The gate is in an unexpected state', storage: 'The disk does not take a record', turned: 'The person did not leave by the exit' };
+
+// fitting lists the orders for now, the first one being the likeliest.
+function fitting(v) {
+  const alarmed = (v.gate.alarms ?? []).length > 0, list = [];
+  if (v.state === 'LUGGAGE' && v.gate.state === 'MAINTENANCE') list.push(...(v.gate.entry > 0 ? ['move_entry_close'] : ['move_entry_open', 'end_maintenance']));
+  else if (v.state === 'LUGGAGE') list.push('maintenance');
+  else if (v.gate.state === 'MAINTENANCE') list.push('end_maintenance');
+  if (v.state === 'FAULT') list.push('clear_faults');
+  if (v.state === 'EVACUATE') list.push('end_evacuate');
+  if (alarmed && ['OUT_OF_SERVICE', 'MULTI', 'FALLBACK'].includes(v.state)) list.push('clear_alarms');
+  if (v.gate.occupied) list.push('renew');
+  if (v.state === 'HOLD') list.push('review');
+  if (v.closed) list.push('open'); else if (v.state === 'IDLE') list.push('close');
+  return list;
+}
+
+function orderButton(o, main) {
+  const b = el('button', { type: 'button', textContent: orders[o], className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
+  b.onclick = async () => {
+    if (o === 'evacuate' && !confirm('Evacuate this lane? The gate frees its way out.')) return;
+    const r = await post('order', { order: o });
+    note(r.ok ? '' : (await r.json()).title);
+  };
+  return b;
+}
+function note(text) { $('denied2')?.remove(); if (text) $('orders').append(el('output', { id: 'denied2', className: 'bad', textContent: text })); }
+
+async function cases() {
+  if (!view?.me) { $('open').hidden = true; return; }
+  const r = await fetch('/lane/api/cases');
+  if (!r.ok) return;
+  const list = await r.json();
+  $('open').hidden = !list.length;
+  const key = JSON.stringify(list);
+  if (key === cases.last) return;
+  cases.last = key;
+  $('open').lastElementChild.replaceChildren(...list.map(c => {
+    const found = el('select', { required: true, ariaLabel: 'finding' }, ...['', 'crossed', 'did not cross', 'referred to second line'].map(v => el('option', { value: v, textContent: v || 'finding…' })));
+    const form = el('form', {}, el('span', { textContent: `${new Date(c.at).toLocaleString()} · ${c.why.replaceAll('_', ' ')}` }), found, el('button', { textContent: 'Settle' }));
+    form.onsubmit = async e => { e.preventDefault(); await post('order', { order: 'settle_case', id: c.transaction, text: found.value }); cases(); };
+    return form;
+  }));
+}
 
 function checks(list) {
   return el('ul', { className: 'checks' }, ...(list ?? []).map(c => {
@@ -33,14 +93,19 @@ function decide(k) {
   return el('div', { className: 'decide' }, select, text, ...buttons, said);
 }
 
+const whys = { FACE: 'The live face does not match the chip, or was not good enough to compare.', PAD: 'Attack detection calls you: a mask, a picture or a screen?', OFFICER: 'This traveller needs an officer’s confirmation.', ALERT: 'A register has an entry that asks for you.', STAY: 'The authorised stay could not be determined.', MULTI: 'More than one person was inside.', EES_FACE: 'The register knows another face for this file.', HELP: 'The traveller pressed the help button.', CAMERA: 'The camera or the face matcher failed.', TURNED: 'The person did not leave by the exit.', TIMEOUT: 'Something took too long.', DB_OFF: 'A mandatory register did not answer.' };
+
+function nobody() {
+  return el('div', { className: 'none' }, shape('svg', { viewBox: '0 0 90 110', 'aria-hidden': 'true' }, shape('circle', { cx: 45, cy: 36, r: 24 }), shape('path', { d: 'M3 110c0-32 18-46 42-46s42 14 42 46z' })));
+}
+
 function drawCase(k) {
   const box = $('case');
   if (!view.me) { box.replaceChildren(el('p', { className: 'empty', textContent: 'Sign in to see cases and decide.' })); return; }
   if (!k) { box.replaceChildren(el('p', { className: 'empty', textContent: 'No crossing under way.' })); return; }
-  const kids = [el('h2', { textContent: `${k.name || 'Reading…'}  ${k.issuer}  ${k.class === 'unknown' ? '' : k.class}` })];
-  if (k.reason) kids.push(el('p', { className: 'bad', textContent: 'Reason: ' + k.reason }));
-  const faces = [['chip', 'Chip', k.chip], ['live', 'Live', k.live]].filter(f => f[2]).map(([w, label]) => el('figure', {}, el('img', { src: `/lane/face/${k.transaction}/${w}`, alt: label + ' face' }), el('figcaption', { textContent: label })));
-  if (faces.length) kids.push(el('div', { className: 'faces' }, ...faces));
+  const kids = [el('h2', { textContent: [k.name || 'Reading…', k.issuer, k.class === 'unknown' ? '' : k.class.replaceAll('_', ' ')].filter(Boolean).join(' · ') })];
+  if (k.reason) kids.push(el('p', { className: 'why', textContent: whys[k.reason] ?? k.reason }));
+  kids.push(el('div', { className: 'faces' }, ...[['chip', 'Chip', k.chip], ['live', 'Live', k.live]].map(([w, label, there]) => el('figure', {}, there ? el('img', { src: `/lane/face/${k.transaction}/${w}`, alt: label + ' face' }) : nobody(), el('figcaption', { textContent: there ? label : label + ': not yet' })))));
   if (k.face) kids.push(el('p', { textContent: `Face: ${k.face.result.replaceAll('_', ' ')}, ${k.face.shown} of 100 (limit 60), ${k.face.attempts} attempt(s) · attack detection: ${k.face.pad}` }));
   if (k.stay) kids.push(el('p', { textContent: k.stay.Overstay ? `Stay: ${k.stay.Overstay} days over` : `Stay: ${k.stay.Status}, ${k.stay.Days} days${k.stay.LastDay ? ', last day ' + k.stay.LastDay : ''}` }));
   kids.push(decide(k), el('h3', { textContent: `Document${k.access ? ' · ' + k.access : ''}${k.verdict ? ' · ' + k.verdict.replaceAll('_', ' ') : ''}` }), checks(k.checks), el('h3', { textContent: 'Registers' }), checks(k.answers));
@@ -51,18 +116,27 @@ function draw() {
   const v = view;
   $('lane').textContent = `${v.lane} · ${v.direction}`; $('site').textContent = v.site; document.title = `${v.lane} ${v.state}`;
   $('state').textContent = v.state.replaceAll('_', ' '); $('state').dataset.tone = tones[v.state] ?? '';
-  $('me').hidden = !v.me; $('signin').hidden = !!v.me; $('me').firstElementChild.textContent = v.me ?? ''; $('orders').hidden = !v.me;
+  $('say').textContent = v.closed && v.state === 'OUT_OF_SERVICE' ? 'Closed by an officer.' : say[v.state] ?? '';
+  $('me').hidden = !v.me; $('signin').hidden = !!v.me; $('me').firstElementChild.textContent = v.me ?? '';
+  const fit = fitting(v), key2 = JSON.stringify([v.me, fit]);
+  if (key2 !== draw.orders) {
+    draw.orders = key2;
+    $('orders').hidden = $('more').hidden = !v.me;
+    $('orders').replaceChildren(...fit.map((o, i) => orderButton(o, i === 0 && o !== 'close')));
+    $('more').lastElementChild.replaceChildren(...Object.keys(orders).filter(o => !fit.includes(o)).map(o => orderButton(o)));
+  }
   $('banners').replaceChildren(...(v.banners ?? []).map(b => el('p', { textContent: b })));
-  $('alerts').replaceChildren(...(v.alerts ?? []).filter(a => !a.by).map(a => { const b = el('button', { textContent: 'I see to it' }); b.onclick = () => post('order', { order: 'acknowledge', id: String(a.id) }); return el('div', {}, `${a.kind.replaceAll('_', ' ')} · ${new Date(a.at).toLocaleTimeString()}`, b); }));
+  $('alerts').replaceChildren(...(v.alerts ?? []).filter(a => !a.by).map(a => { const b = el('button', { textContent: 'I see to it' }); b.onclick = () => post('order', { order: 'acknowledge', id: String(a.id) }); return el('div', {}, `${alerts[a.kind] ?? a.kind} · ${new Date(a.at).toLocaleTimeString()}`, b); }));
   for (const leaf of ['entry', 'exit']) { const l = $('leaf-' + leaf), open = v.gate[leaf]; l.setAttribute('height', 142 * (1 - .85 * open / 100)); l.classList.toggle('open', open > 0); }
-  $('trap').classList.toggle('full', v.gate.occupied); $('bag').toggleAttribute('hidden', !v.gate.bag);
+  $('trap').classList.toggle('full', v.gate.occupied); $('bag').classList.toggle('off', !v.gate.bag);
   const n = v.gate.occupied ? Math.min(4, Math.max(1, v.gate.persons)) : 0;
-  $('people').replaceChildren(...Array.from({ length: n }, (_, i) => { const c = document.createElementNS('http://www.w3.org/2000/svg', 'circle'); c.setAttribute('cx', 280 + 44 * i); c.setAttribute('cy', 95); c.setAttribute('r', 18); c.setAttribute('class', 'person'); return c; }));
-  $('gate').textContent = v.gate.link ? 'Gate ' + v.gate.state.replaceAll('_', ' ') : 'Gate not heard';
-  $('gatebits').textContent = [...(v.gate.alarms ?? []), ...(v.gate.faults ?? [])].join(' · ');
-  $('unfit').textContent = [(v.officers ?? []).length ? 'On duty: ' + v.officers.join(', ') : 'No officer on duty', ...(v.unfit ?? [])].join(' · ');
+  $('people').replaceChildren(...Array.from({ length: n }, (_, i) => shape('circle', { cx: 280 + 44 * i, cy: 95, r: 18, class: 'person' })));
+  $('gatebits').textContent = [...(v.gate.alarms ?? []).map(a => alarms[a] ?? a), ...(v.gate.faults ?? []).map(f => 'fault ' + f.toLowerCase().replaceAll('_', ' '))].join(' · ');
+  $('devices').replaceChildren(...(v.devices ?? []).map(d => el('li', { className: d.ok ? '' : 'bad' }, el('span', { className: 'mark ' + (d.ok ? 'good' : 'bad'), textContent: d.ok ? '✓' : '✗' }), d.name + (d.why ? ': ' + d.why.replace(/^(camera|matcher): /, '') : ''))));
+  $('duty').textContent = (v.officers ?? []).length ? 'On duty: ' + v.officers.join(', ') : 'No officer on duty: the lane stays closed.';
   const k = JSON.stringify([v.case, v.me]);
   if (k !== shown) { shown = k; drawCase(v.case); }
+  $('recent').querySelector('.empty').hidden = !!(v.recent ?? []).length;
   $('recent').querySelector('tbody').replaceChildren(...(v.recent ?? []).map(r => el('tr', {}, ...[new Date(r.at).toLocaleTimeString(), r.class, r.outcome.replaceAll('_', ' '), r.reason ?? '', r.seconds.toFixed(1)].map(t => el('td', { textContent: t })))));
 }
 
@@ -73,9 +147,8 @@ $('signin').onsubmit = async e => {
   if (r.ok) { e.target.reset(); listen(); }
 };
 $('signout').onclick = async () => { await post('sign-out'); listen(); };
-$('orders').onclick = e => { const o = e.target.dataset?.order; if (o && (o !== 'evacuate' || confirm('Evacuate this lane?'))) post('order', { order: o }); };
 addEventListener('keydown', e => { if (e.target.matches('input,select')) return; const b = document.querySelectorAll('.decide button')[+e.key - 1]; if (b && !b.disabled) b.click(); });
-setInterval(() => { if (view?.me) post('presence'); if (view) $('since').textContent = Math.max(0, Math.round((Date.now() - view.since) / 1000)) + ' s'; }, 5000);
+setInterval(() => { cases(); if (view?.me) post('presence'); if (view) $('since').textContent = Math.max(0, Math.round((Date.now() - view.since) / 1000)) + ' s'; }, 5000);
 let events;
 function listen() { events?.close(); shown = ''; events = new EventSource('/lane/events'); events.onmessage = e => { view = JSON.parse(e.data); draw(); }; events.onerror = () => { $('state').textContent = 'no connection'; $('state').dataset.tone = 'bad'; }; }
 listen();
