@@ -216,6 +216,13 @@ func (g *Gate) Truth() []Record {
 	return slices.Clone(g.truth)
 }
 
+// Forget drops what Truth would return, for those who run long.
+func (g *Gate) Forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.truth = nil
+}
+
 // Listen calls f for every record from now on, with the gate locked: f must
 // not call the gate.
 func (g *Gate) Listen(f func(Record)) {

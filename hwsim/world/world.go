@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -142,9 +143,16 @@ const Number = "X0T4711"
 
 const traveller = 7 // the face on the chip, as the first pixel of a frame
 
-// New builds a lane that has not been started. All goroutines that it starts
-// end with Close.
-func New(ctx context.Context) (*World, error) {
+// New builds a lane that has not been started, with the databases of lane and
+// register in dir, or in memory for "". All goroutines that it starts end with
+// Close.
+func New(ctx context.Context, dir string) (*World, error) {
+	path := func(name string) string {
+		if dir == "" {
+			return ":memory:"
+		}
+		return filepath.Join(dir, name)
+	}
 	w := &World{Field: &Field{change: make(chan struct{})}, Eyes: &Eyes{gone: make(chan struct{})}, zones: newWire(), Decision: "divert", key: make([]byte, 32)}
 	w.ctx, w.stop = context.WithCancel(ctx)
 	w.clerks = &errgroup.Group{}
@@ -161,10 +169,10 @@ func New(ctx context.Context) (*World, error) {
 	if w.trust, err = office.Store(); err != nil {
 		return nil, err
 	}
-	if w.db, err = sqlite.Open(w.ctx, ":memory:"); err != nil {
+	if w.db, err = sqlite.Open(w.ctx, path("register.db")); err != nil {
 		return nil, err
 	}
-	if w.DB, err = sqlite.Open(w.ctx, ":memory:"); err != nil {
+	if w.DB, err = sqlite.Open(w.ctx, path("lane.db")); err != nil {
 		return nil, err
 	}
 	if w.Register, err = register.New(w.ctx, w.db.Writer); err != nil {

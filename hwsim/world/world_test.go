@@ -15,10 +15,16 @@ import (
 // it is open.
 func live(t *testing.T, prepare func(w *world.World), story func(t *testing.T, w *world.World)) {
 	t.Helper()
+	liveIn(t, "", prepare, story)
+}
+
+// liveIn is live with the databases in a folder.
+func liveIn(t *testing.T, dir string, prepare func(w *world.World), story func(t *testing.T, w *world.World)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		w, err := world.New(ctx)
+		w, err := world.New(ctx, dir)
 		if err != nil {
 			t.Fatal(err)
 		}
