@@ -4,7 +4,7 @@ GO    := go
 TAGS  := -tags customenv
 VISION = . scripts/vision.env &&
 
-.PHONY: setup build demo screenshots test check fuzz clean
+.PHONY: setup build demo run sim chaos screenshots picture bench test check fuzz package clean
 
 setup:
 	@scripts/setup
@@ -20,6 +20,21 @@ build: setup bin/visiond
 demo: build
 	bin/hwsim demo $(if $(ONCE),--once) $(DEMOFLAGS)
 
+# A real lane: make run CONFIG=/etc/passage/lane.toml
+run: build
+	bin/kioskd --config $(or $(CONFIG),examples/lane.toml)
+
+# Many crossings through core and shell in virtual time, from random seeds.
+sim: setup
+	$(GO) test ./kiosk/lane -count=1 -run 'TestSimulation$$' -v $(if $(SEED),-seed $(SEED))
+
+# Everything that can break, in every state of a lane.
+chaos: setup
+	$(GO) test ./hwsim/world -count=1 -run 'TestFaults$$' -v | grep -vE '^ *(=== |--- PASS)'
+
+bench: build
+	scripts/bench $(or $(AREA),lane)
+
 screenshots: build
 	scripts/screenshots
 
@@ -29,17 +44,27 @@ test: setup bin/visiond
 	$(VISION) $(GO) vet $(TAGS) ./matcher/...
 	@echo; $(GO) test -count=1 -run 'TestSearch$$' -v ./kiosk/lane | grep -E 'search_test|^ok|^FAIL|^---'
 
+# docs/lane.dot and docs/lane.svg, from the rules by the exhaustive search.
+picture:
+	@command -v dot >/dev/null || $(if $(filter-out 0,$(shell id -u)),sudo )apt-get install -y -qq --no-install-recommends graphviz
+	cd kiosk/lane && $(GO) test . -count=1 -run 'TestSearch$$' -update
+
 # Quick checks before a commit.
 check: setup bin/visiond
 	@test -z "$$($(GO) run mvdan.cc/gofumpt@v0.9.2 -l $$(git ls-files '*.go' | grep -v '\.gen\.go'))" || { echo 'not gofumpted:'; $(GO) run mvdan.cc/gofumpt@v0.9.2 -l $$(git ls-files '*.go' | grep -v '\.gen\.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	@dead="$$($(GO) run golang.org/x/tools/cmd/deadcode@v0.38.0 -test ./... | grep -vE '\.gen\.go|\.(effect|event)$$')"; test -z "$$dead" || { echo "nobody calls:"; echo "$$dead"; exit 1; }
 	$(GO) test -race -short ./...
 
 fuzz:
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9]*' $$t/*_test.go | sed 's/func //'); do \
 	    echo "$$t $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(SECONDS_EACH),20)s $$t || exit 1; done; done
+
+# A Debian package of what a lane computer runs.
+package: build
+	scripts/package
 
 clean:
 	rm -rf bin

@@ -51,14 +51,14 @@ var (
 // File is what a copy says of one traveller's individual file (Reg. (EU)
 // 2017/2226 Art. 16).
 type File struct {
-	Issuer    string    `json:"issuer"`
-	Number    string    `json:"number"`
-	File      string    `json:"file"`
-	Family    bool      `json:"family,omitempty"`
-	Visa      string    `json:"visa,omitempty"` // short, long
-	VisaEnd   stay.Day  `json:"visa_end,omitempty"`
-	Reference bool      `json:"reference,omitempty"`
-	Stays     [][2]int  `json:"stays,omitempty"` // first and last day since 1970; last 0 is open
+	Issuer    string   `json:"issuer"`
+	Number    string   `json:"number"`
+	File      string   `json:"file"`
+	Family    bool     `json:"family,omitempty"`
+	Visa      string   `json:"visa,omitempty"` // short, long
+	VisaEnd   stay.Day `json:"visa_end,omitempty"`
+	Reference bool     `json:"reference,omitempty"`
+	Stays     [][2]int `json:"stays,omitempty"` // first and last day since 1970; last 0 is open
 }
 
 // All returns the file's stays.

@@ -15,10 +15,9 @@ import (
 // Reader sends the zone of the document that is laid on it: STX, lines
 // separated by CR, ETX.
 type Reader struct {
-	mu    sync.Mutex
-	line  *os.File
-	baud  int
-	fault string
+	mu   sync.Mutex
+	line *os.File
+	baud int
 }
 
 // Open makes the device and links path to it.
@@ -35,29 +34,11 @@ func Open(ctx context.Context, path string, baud int) (*Reader, error) {
 	return &Reader{line: master, baud: baud}, nil
 }
 
-// Inject gives the reader a fault: garbage, truncated, digit (a wrong check
-// digit), mute; "" clears it.
-func (r *Reader) Inject(fault string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.fault = fault
-}
-
 // Place sends a document's zone, as slowly as the line is.
 func (r *Reader) Place(lines []string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	text := "\x02" + strings.Join(lines, "\r") + "\x03"
-	switch r.fault {
-	case "mute":
-		return nil
-	case "garbage":
-		text = "\x02\xFF\x00?<<<\x03"
-	case "truncated":
-		text = text[:len(text)/2]
-	case "digit":
-		text = strings.Replace(text, "0", "1", 1)
-	}
 	time.Sleep(time.Duration(len(text)) * 10 * time.Second / time.Duration(r.baud))
 	if _, err := r.line.WriteString(text); err != nil {
 		return fmt.Errorf("mrzreader: %w", err)

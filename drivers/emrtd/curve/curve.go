@@ -7,7 +7,6 @@
 package curve
 
 import (
-	"crypto/ecdsa"
 	"crypto/elliptic"
 	"errors"
 	"fmt"
@@ -333,14 +332,4 @@ func (c *Curve) Sign(random io.Reader, d *big.Int, digest []byte) (r, s *big.Int
 			return r, s, nil
 		}
 	}
-}
-
-// FromECDSA finds the curve of a standard library key.
-func FromECDSA(k *ecdsa.PublicKey) (*Curve, bool) {
-	for _, c := range all {
-		if c.P.Cmp(k.Curve.Params().P) == 0 && c.B.Cmp(k.Curve.Params().B) == 0 {
-			return c, true
-		}
-	}
-	return nil, false
 }
