@@ -251,6 +251,20 @@ func TestOpenRefuses(t *testing.T) {
 	if _, _, err := Open(t.Context(), db.Writer, key[:16], &box{}); err == nil {
 		t.Error("a short key is accepted")
 	}
+	j, _, err := Open(t.Context(), db.Writer, key, &box{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		j.Append(kiosk.Entry{Now: lane.Instant(n + 1), At: time.Unix(int64(n), 0), Event: lane.Tick{}, After: lane.Start()})
+	}
+	j.flush(t.Context())
+	if _, err := db.Writer.Exec("UPDATE entry SET at = at + 1 WHERE seq = 3"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Open(t.Context(), db.Writer, key, &box{}); err == nil || !strings.Contains(err.Error(), "passage journal check") {
+		t.Errorf("an altered last entry: %v", err)
+	}
 	if _, err := db.Writer.Exec("PRAGMA user_version = 9"); err != nil {
 		t.Fatal(err)
 	}
