@@ -136,6 +136,7 @@ type Eyes struct {
 	fault  string
 	killed bool
 	gone   chan struct{} // closed when the camera is unplugged
+	died   chan struct{} // told when the worker dies
 }
 
 // See sets who is before the camera: 0 nobody, several adds a second person.
@@ -156,6 +157,10 @@ func (e *Eyes) Inject(fault string) {
 		close(e.gone)
 	case "dead":
 		e.killed = true
+		select {
+		case e.died <- struct{}{}:
+		default: // it is dead already
+		}
 	case "":
 		select {
 		case <-e.gone:
@@ -210,23 +215,27 @@ func (s *stream) Next() (camera.Frame, error) {
 
 func (s *stream) Close() error { close(s.closed); return nil }
 
-// Run keeps the worker: a dead one is back within a second.
+// restart is what it takes to have the models again.
+const restart = time.Second
+
+// Run keeps the worker: a dead one is started again.
 func (e *Eyes) Run(ctx context.Context, health func(string)) error {
 	for {
-		e.mu.Lock()
-		killed := e.killed
-		e.killed = e.fault == "dead"
-		e.mu.Unlock()
-		if killed {
-			health("matcher: the worker has to be started")
-		} else {
-			health("")
-		}
+		health("")
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(800 * time.Millisecond):
+		case <-e.died:
 		}
+		health("matcher: the worker has to be started")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(restart):
+		}
+		e.mu.Lock()
+		e.killed = false
+		e.mu.Unlock()
 	}
 }
 

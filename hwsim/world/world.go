@@ -153,7 +153,7 @@ func New(ctx context.Context, dir string) (*World, error) {
 		}
 		return filepath.Join(dir, name)
 	}
-	w := &World{Field: &Field{change: make(chan struct{})}, Eyes: &Eyes{gone: make(chan struct{})}, zones: newWire(), Decision: "divert", key: make([]byte, 32)}
+	w := &World{Field: &Field{change: make(chan struct{})}, Eyes: &Eyes{gone: make(chan struct{}), died: make(chan struct{}, 1)}, zones: newWire(), Decision: "divert", key: make([]byte, 32)}
 	w.ctx, w.stop = context.WithCancel(ctx)
 	w.clerks = &errgroup.Group{}
 	w.Gate = gate.New(gate.Config{})
