@@ -33,7 +33,7 @@ chaos: setup
 	$(GO) test ./hwsim/world -count=1 -run 'TestFaults$$' -v | grep -vE '^ *(=== |--- PASS)'
 
 bench: build
-	scripts/bench $(or $(AREA),lane)
+	scripts/bench $(or $(AREA),all)
 
 screenshots: build
 	scripts/screenshots
