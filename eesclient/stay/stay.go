@@ -4,6 +4,7 @@
 package stay
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -38,15 +39,28 @@ const (
 	Exhausted    Status = "exhausted" // entry with no day left
 )
 
-// Stay is a counted stay from First to Last, both included. An open stay has
-// Last 0.
+// Stay is a stay from First to Last, both included. An open stay has Last 0; an
+// exit of which nobody knows the entry, such as one whose stamp is lost, has
+// First 0.
 type Stay struct{ First, Last Day }
 
-// Visa limits a stay beyond the rule. The zero value limits nothing.
+// Visa limits or extends a stay beyond the rule. The zero value does neither.
 type Visa struct {
 	End        Day // last day of validity; 0 for none
 	UnusedDays int // days left of a sticker's duration; 0 for none
-	Extended   Day // stay extended to this day (Reg. 2017/2226 Art. 19)
+	Extended   Day // stay extended to this day (Reg. 2017/2226 Art. 19); 0 for none
+}
+
+// last is the last day that the visa allows for a stay that began on a day.
+func (v Visa) last(began Day) Day {
+	end := Day(1 << 40)
+	if v.End != 0 {
+		end = v.End
+	}
+	if v.UnusedDays > 0 {
+		end = min(end, began+Day(v.UnusedDays)-1)
+	}
+	return end
 }
 
 // Result is an answer with the days it rests on.
@@ -55,91 +69,163 @@ type Result struct {
 	Days     int // allowed from the reference day on, at most 90
 	LastDay  Day // last allowed day; 0 if none
 	Used     int // counted days in the window that ends on the reference day
-	Overstay int // days of stay beyond what was allowed
+	Overstay int // days of stay beyond what was allowed; on exit only
 	From     Day // the first such day; 0 if none
 }
 
-// days is the set of counted days, sorted.
-func days(stays []Stay, until Day) []Day {
-	var set []Day
-	for _, s := range stays {
-		last := s.Last
-		if last == 0 {
-			last = until
-		}
-		for d := s.First; d <= last; d++ {
-			set = append(set, d)
+// Bilateral says whether the result is one that an agreement of the host state
+// with the traveller's could better: such waivers are exceptions (Reg. 2017/2226
+// Art. 60) which the rule does not know, and an officer does.
+func (r Result) Bilateral() bool { return r.Status == Exhausted || r.Overstay > 0 }
+
+// set is a set of days: sorted ranges that neither touch nor overlap.
+type set []Stay
+
+func union(list []Stay) set {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b Stay) int { return cmp.Compare(a.First, b.First) })
+	var s set
+	for _, r := range list {
+		if n := len(s); n > 0 && r.First <= s[n-1].Last+1 {
+			s[n-1].Last = max(s[n-1].Last, r.Last)
+		} else {
+			s = append(s, r)
 		}
 	}
-	slices.Sort(set)
-	return slices.Compact(set)
+	return s
 }
 
-// used counts the days of a sorted set within the window that ends on d.
-func used(set []Day, d Day) int {
-	from, _ := slices.BinarySearch(set, d-window+1)
-	to, found := slices.BinarySearch(set, d)
-	if found {
-		to++
-	}
-	return to - from
-}
-
-// Entry computes the allowed stay for somebody who enters on a day: the longest
-// run of days such that no day's window holds more than 90.
-func Entry(stays []Stay, on Day, v Visa) Result {
-	for _, s := range stays {
-		if s.Last == 0 || s.Last < s.First {
-			return Result{Status: Undetermined} // no exit on record: rebuttable, an officer's
+// minus returns the days of s that are not in other.
+func (s set) minus(other set) set {
+	var left set
+	for _, r := range s {
+		for _, o := range other {
+			if o.Last < r.First || o.First > r.Last {
+				continue
+			}
+			if o.First > r.First {
+				left = append(left, Stay{r.First, o.First - 1})
+			}
+			r.First = o.Last + 1
+		}
+		if r.First <= r.Last {
+			left = append(left, r)
 		}
 	}
-	set := days(stays, 0)
-	r := Result{Status: OK, Used: used(set, on)}
-	end := Day(1 << 40)
-	if v.End != 0 {
-		end = min(end, v.End)
+	return left
+}
+
+// from finds the first range that ends on d or later.
+func (s set) from(d Day) int {
+	i, _ := slices.BinarySearchFunc(s, d, func(r Stay, d Day) int { return cmp.Compare(r.Last, d) })
+	return i
+}
+
+func (s set) has(d Day) bool {
+	i := s.from(d)
+	return i < len(s) && s[i].First <= d
+}
+
+// used counts the days within the window that ends on d.
+func (s set) used(d Day) int {
+	n := 0
+	for _, r := range s[s.from(d-window+1):] {
+		if r.First > d {
+			break
+		}
+		n += int(min(r.Last, d)-max(r.First, d-window+1)) + 1
 	}
-	if v.UnusedDays > 0 {
-		end = min(end, on+Day(v.UnusedDays)-1)
+	return n
+}
+
+// counted returns the days of stays without the excluded ones. Open stays are
+// taken to last until a day. It fails for a stay that nobody can count.
+func counted(stays []Stay, until Day, excluded []Stay) (set, bool) {
+	closed := make([]Stay, 0, len(stays))
+	for _, s := range stays {
+		if s.Last == 0 {
+			s.Last = until
+		}
+		if s.First == 0 || s.Last < s.First {
+			return nil, false
+		}
+		closed = append(closed, s)
 	}
+	return union(closed).minus(union(excluded)), true
+}
+
+// run walks on from a day for as long as every day's window holds at most 90
+// days and the day is not after end. The result keeps its other fields.
+func (r Result) run(s set, on, end Day) Result {
+	walked := 0 // days that count only because they are stayed now
 	for d := on; d <= end && r.Days < limit; d++ {
-		if at, found := slices.BinarySearch(set, d); !found {
-			set = slices.Insert(set, at, d)
+		if !s.has(d) {
+			walked++
 		}
-		if used(set, d) > limit {
+		if s.used(d)+walked > limit {
 			break
 		}
 		r.Days, r.LastDay = r.Days+1, d
 	}
+	return r
+}
+
+// Entry computes the allowed stay for somebody who enters on a day: the longest
+// run of days such that no day's window holds more than 90. Excluded days,
+// under a residence permit or a long-stay visa, do not count. A stay without
+// exit is an officer's: the presumption that it lasts is rebuttable (Reg.
+// 2017/2226 Art. 20).
+func Entry(stays []Stay, on Day, v Visa, excluded ...Stay) Result {
+	s, ok := counted(stays, 0, excluded)
+	if !ok {
+		return Result{Status: Undetermined}
+	}
+	r := Result{Status: OK, Used: s.used(on)}.run(s, on, v.last(on))
 	if r.Days == 0 {
 		r.Status = Exhausted
 	}
 	return r
 }
 
-// Exit checks the stay that an exit on a day closes: the open one of stays.
-func Exit(stays []Stay, on Day, v Visa) Result {
-	open := 0
-	for _, s := range stays {
+// closedBy finds the stay that an exit on a day closes: the one without exit,
+// or else one that is on record as ending that day. There must be just one.
+func closedBy(stays []Stay, on Day) (at int, ok bool) {
+	at = -1
+	for i, s := range stays {
 		if s.Last == 0 {
-			open++
-			if s.First > on {
-				return Result{Status: Undetermined}
+			if at >= 0 {
+				return 0, false
 			}
+			at = i
 		}
 	}
-	if open != 1 {
+	if at < 0 {
+		at = slices.IndexFunc(stays, func(s Stay) bool { return s.Last == on })
+	}
+	return at, at >= 0 && stays[at].First <= on
+}
+
+// Exit checks the stay that an exit on a day closes: the open one of stays.
+// Days are then those that were left, from that day on.
+func Exit(stays []Stay, on Day, v Visa, excluded ...Stay) Result {
+	at, ok := closedBy(stays, on)
+	if !ok {
 		return Result{Status: Undetermined} // an exit without an entry, or two of them
 	}
-	set := days(stays, on)
-	r := Result{Status: OK, Used: used(set, on)}
-	for _, d := range set {
-		late := used(set, d) > limit || v.End != 0 && d > v.End
-		if d <= on && late && d > v.Extended {
-			if r.Overstay++; r.From == 0 {
-				r.From = d
+	s, ok := counted(stays, on, excluded)
+	if !ok {
+		return Result{Status: Undetermined}
+	}
+	end := v.last(stays[at].First)
+	r := Result{Status: OK, Used: s.used(on)}
+	for _, x := range s {
+		for d := x.First; d <= min(x.Last, on); d++ {
+			if (s.used(d) > limit || d > end) && d > v.Extended {
+				if r.Overstay++; r.From == 0 {
+					r.From = d
+				}
 			}
 		}
 	}
-	return r
+	return r.run(s, on, end)
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"passage/drivers/emrtd/pki"
-	"passage/eesclient/stay"
 	"passage/kiosk/config"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
@@ -53,7 +52,7 @@ func main() {
   passage emrtd read --sim pace                 a simulated passport, read and judged
   passage replay --db .cache/demo/entry.db      the demonstration's entry lane, step by step
   passage timeline --db .cache/demo/entry.db    its last crossing
-  passage stay --on 2026-06-20 2026-01-01..2026-02-14 2026-04-01..2026-04-30`))
+  passage stay --on 2026-06-20 2026-01-01..2026-02-14 2026-04-01..2026-04-30   90 days in any 180`))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	k.BindTo(ctx, (*context.Context)(nil))
@@ -202,69 +201,6 @@ func picture(c journal.Crossing) string {
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
-}
-
-type stayCmd struct {
-	On    string   `required:"" help:"Day of entry (or, with --exit, of exit), yyyy-mm-dd."`
-	Exit  bool     `help:"Check the stay that this exit closes."`
-	Visa  string   `help:"Last day of a visa."`
-	Days  int      `help:"Unused days of a visa."`
-	JSON  bool     `name:"json" help:"As JSON."`
-	Stays []string `arg:"" optional:"" help:"Earlier stays, first..last; first.. for an open one."`
-}
-
-func day(s string) (stay.Day, error) {
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		return 0, fmt.Errorf("stay: %q is not a day such as 2026-06-20", s)
-	}
-	return stay.On(t), nil
-}
-
-func (c stayCmd) Run() error {
-	on, err := day(c.On)
-	if err != nil {
-		return err
-	}
-	v := stay.Visa{UnusedDays: c.Days}
-	if c.Visa != "" {
-		if v.End, err = day(c.Visa); err != nil {
-			return err
-		}
-	}
-	var list []stay.Stay
-	for _, s := range c.Stays {
-		a, b, _ := strings.Cut(s, "..")
-		var st stay.Stay
-		if st.First, err = day(a); err != nil {
-			return err
-		}
-		if b != "" {
-			if st.Last, err = day(b); err != nil {
-				return err
-			}
-		}
-		list = append(list, st)
-	}
-	r := stay.Entry(list, on, v)
-	if c.Exit {
-		r = stay.Exit(list, on, v)
-	}
-	switch {
-	case c.JSON:
-		return json.NewEncoder(os.Stdout).Encode(r)
-	case c.Exit:
-		fmt.Printf("%s: %d days over", r.Status, r.Overstay)
-		if r.Overstay > 0 {
-			fmt.Printf(", from %v", r.From)
-		}
-		fmt.Println()
-	case r.Days > 0:
-		fmt.Printf("%s: %d days from %v, last day %v (%d of the 180 days before used)\n", r.Status, r.Days, on, r.LastDay, r.Used)
-	default:
-		fmt.Printf("%s: no day from %v (%d of the 180 days before used)\n", r.Status, on, r.Used)
-	}
-	return nil
 }
 
 type listCmd struct {
