@@ -3,6 +3,7 @@ module passage
 go 1.26.0
 
 require (
+	filippo.io/nistec v0.0.4
 	github.com/alecthomas/kong v1.17.0
 	github.com/creack/pty v1.1.24
 	github.com/ebfe/scard v0.0.0-20241214075232-7af069cabc25

@@ -45,6 +45,29 @@ func TestAgainstTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// Multiplication by nistec is that by the curve equation.
+func TestConstantTime(t *testing.T) {
+	for _, c := range all {
+		if c.mul == nil {
+			continue
+		}
+		plain := *c
+		plain.mul = nil
+		k, err := c.Generate(rand.Reader, c.G)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range []*big.Int{k.D, big.NewInt(0), big.NewInt(1), big.NewInt(16), c.N, new(big.Int).Add(c.N, k.D)} {
+			if a, b := c.Mul(d, k.Public), plain.Mul(d, k.Public); !a.Equal(b) {
+				t.Errorf("%s: %v times a point differ", c.Name, d)
+			}
+		}
+		if p := c.Mul(k.D, Point{big.NewInt(1), big.NewInt(1)}); !p.Infinite() {
+			t.Errorf("%s: a point off the curve is multiplied", c.Name)
+		}
+	}
+}
+
 func TestEncoding(t *testing.T) {
 	for _, c := range all {
 		k, err := c.Generate(rand.Reader, c.G)
