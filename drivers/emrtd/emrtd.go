@@ -290,7 +290,7 @@ func (r *reading) pace(ctx context.Context, i pace.Info, name bool) error {
 	if err != nil {
 		return err
 	}
-	run, err := pace.Start(i, pace.PasswordKey(r.key.Information()), nonce, r.o.Random)
+	run, err := pace.Start(i, pace.PasswordMRZ(r.key.Information()), nonce, r.o.Random)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
@@ -298,7 +298,11 @@ func (r *reading) pace(ctx context.Context, i pace.Info, name bool) error {
 	if err != nil {
 		return err
 	}
-	chip, err := r.general(ctx, lds.Make(0x81, own), 0x82, true)
+	answer := uint32(0x82)
+	if i.Mapping == pace.IM {
+		answer = 0 // the chip adds nothing
+	}
+	chip, err := r.general(ctx, lds.Make(0x81, own), answer, true)
 	if err != nil {
 		return err
 	}
@@ -314,7 +318,7 @@ func (r *reading) pace(ctx context.Context, i pace.Info, name bool) error {
 	if err := run.AgreeWith(chip); err != nil {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
-	token, err := run.OwnToken(chip)
+	token, err := run.OwnToken()
 	if err != nil {
 		return err
 	}
@@ -352,7 +356,8 @@ func base128(n int) []byte {
 	return out
 }
 
-// general is GENERAL AUTHENTICATE; chained is for all but the last command.
+// general is GENERAL AUTHENTICATE; chained is for all but the last command. It
+// returns the data object that is wanted, 0 for none.
 func (r *reading) general(ctx context.Context, data []byte, want uint32, chained bool) ([]byte, error) {
 	c := apdu.Command{INS: 0x86, Data: lds.Make(0x7C, data), Ne: 256}
 	if chained {
@@ -367,7 +372,7 @@ func (r *reading) general(ctx context.Context, data []byte, want uint32, chained
 		return nil, fmt.Errorf("%w: no dynamic authentication data", ErrProtocol)
 	}
 	v, ok := lds.Find(dyn, want)
-	if !ok {
+	if !ok && want != 0 {
 		return nil, fmt.Errorf("%w: no data object %X", ErrProtocol, want)
 	}
 	return v, nil

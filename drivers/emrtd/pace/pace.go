@@ -1,10 +1,13 @@
-// Package pace is Password Authenticated Connection Establishment with generic
-// mapping over elliptic curves, the arithmetic of the reader's side. ICAO Doc
-// 9303-11 §4.4. Integrated mapping, chip authentication mapping and DH groups
-// are told apart in Info and refused by Supported.
+// Package pace is Password Authenticated Connection Establishment, the reader's
+// side: generic, integrated and chip authentication mapping over elliptic
+// curves and MODP groups. ICAO Doc 9303-11 §4.4.
+//
+// A run goes Start, Map, MapWith, Agree, AgreeWith, OwnToken, Finish, and for
+// the chip authentication mapping Genuine. It sends nothing itself.
 package pace
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/asn1"
 	"errors"
@@ -12,6 +15,7 @@ import (
 	"io"
 
 	"passage/drivers/emrtd/curve"
+	"passage/drivers/emrtd/dh"
 	"passage/drivers/emrtd/kdf"
 	"passage/drivers/emrtd/lds"
 )
@@ -31,16 +35,18 @@ type Info struct {
 	Mapping   Mapping
 	ECDH      bool
 	Cipher    kdf.Cipher
-	Parameter int // id of the standardised domain parameters
+	Parameter int // id of the standardised domain parameters; -1 if none is named
 }
 
 var base = asn1.ObjectIdentifier{0, 4, 0, 127, 0, 7, 2, 2, 4} // id-PACE
 
 func (i Info) String() string {
-	return fmt.Sprintf("PACE-%s-%s-%v/%d", map[bool]string{true: "ECDH", false: "DH"}[i.ECDH], [...]string{"?", "GM", "IM", "CAM"}[i.Mapping], i.Cipher, i.Parameter)
+	return fmt.Sprintf("PACE-%s-%s-%v/%d", map[bool]string{true: "ECDH", false: "DH"}[i.ECDH], [...]string{"?", "GM", "IM", "CAM"}[min(int(i.Mapping), 3)], i.Cipher, i.Parameter)
 }
 
-// Parse reads the PACEInfos among SecurityInfos; others are skipped.
+// Parse reads the PACEInfos among SecurityInfos; others are skipped. An info
+// that names no standardised parameters has explicit ones: it is listed, and
+// not supported.
 func Parse(infos [][]byte) []Info {
 	var list []Info
 	for _, raw := range infos {
@@ -70,44 +76,79 @@ func Parse(infos [][]byte) []Info {
 	return list
 }
 
-// Supported says whether this package can run the variant.
+// Supported says whether the variant exists and its parameters are
+// standardised: Doc 9303-11 table 6. The integrated mapping needs a field of
+// p ≡ 3 mod 4, which secp224r1 has not; the chip authentication mapping knows
+// no 3DES.
 func (i Info) Supported() bool {
-	_, ok := curve.ByID(i.Parameter)
-	return ok && i.ECDH && i.Mapping == GM
+	if i.Mapping == CAM && (i.Cipher == kdf.TDES || !i.ECDH) {
+		return false
+	}
+	if !i.ECDH {
+		_, ok := dh.ByID(i.Parameter)
+		return ok
+	}
+	c, ok := curve.ByID(i.Parameter)
+	return ok && (i.Mapping != IM || mappable(c))
 }
 
 // Errors of a run.
 var (
-	ErrPoint = errors.New("pace: the chip sent a key that is not allowed")
-	ErrToken = errors.New("pace: the chip's token is wrong: wrong password, or no genuine chip")
+	ErrPoint   = errors.New("pace: the chip sent a key that is not allowed")
+	ErrToken   = errors.New("pace: the chip's token is wrong: wrong password, or no genuine chip")
+	ErrMapping = errors.New("pace: the chip's mapping key is not that of its static key: a copy")
 )
+
+// group is the arithmetic of one run: a curve's or a MODP group's, with the
+// generator that the mapping made. Keys are as on the wire.
+type group interface {
+	// generate makes an ephemeral key over the present generator.
+	generate(random io.Reader) ([]byte, error)
+	// check refuses a key that is none of the group, or the reader's own, and
+	// returns it at its fixed length: that counts in the token, whatever leading
+	// zeros the chip sent.
+	check(theirs []byte) ([]byte, error)
+	// agree returns the secret with a key that was checked, padded to the
+	// group's length.
+	agree(theirs []byte) ([]byte, error)
+	// generic and integrated set the generator: §4.4.3.3.
+	generic(nonce, theirs []byte) error
+	integrated(random []byte) error
+	// size is the length of the field in bits.
+	size() int
+	// tag is that of the key in the token's input: 86 or 84.
+	tag() uint32
+}
 
 // Run is one PACE under way.
 type Run struct {
-	info   Info
-	curve  *curve.Curve
-	random io.Reader
-	nonce  []byte
-	map1   curve.Key
-	base   curve.Point
-	key    curve.Key
-	secret []byte
+	info      Info
+	group     group
+	random    io.Reader
+	nonce     []byte
+	own       []byte // the nonce that the integrated mapping adds
+	mapped    []byte // the chip's mapping key
+	key, chip []byte // the second pair of public keys
+	secret    []byte
 }
 
-// PasswordKey is the secret of the MRZ password: SHA-1 of the MRZ information,
-// all 20 bytes. A CAN is its digits. §9.7.3.
-func PasswordKey(information string) []byte {
+// PasswordMRZ is the secret of the MRZ password: SHA-1 of the MRZ information,
+// all 20 bytes. The CAN's is its digits. §9.7.3.
+func PasswordMRZ(information string) []byte {
 	h := sha1.Sum([]byte(information))
 	return h[:]
 }
 
 // Start decrypts the nonce with the password's key.
 func Start(i Info, password, encrypted []byte, random io.Reader) (*Run, error) {
-	c, ok := curve.ByID(i.Parameter)
-	if !ok || !i.Supported() {
+	return start(i, kdf.Derive(i.Cipher, password, kdf.Password), encrypted, random)
+}
+
+func start(i Info, key, encrypted []byte, random io.Reader) (*Run, error) {
+	if !i.Supported() {
 		return nil, fmt.Errorf("pace: %v is not supported", i)
 	}
-	block, err := kdf.Block(i.Cipher, kdf.Derive(i.Cipher, password, kdf.Password))
+	block, err := kdf.Block(i.Cipher, key)
 	if err != nil {
 		return nil, err
 	}
@@ -118,93 +159,86 @@ func Start(i Info, password, encrypted []byte, random io.Reader) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pace: nonce: %w", err)
 	}
-	return &Run{info: i, curve: c, random: random, nonce: nonce}, nil
-}
-
-// Map returns the reader's mapping key, then MapWith takes the chip's.
-func (r *Run) Map() ([]byte, error) {
-	var err error
-	if r.map1, err = r.curve.Generate(r.random, r.curve.G); err != nil {
-		return nil, err
+	r := &Run{info: i, random: random, nonce: nonce}
+	if i.ECDH {
+		c, _ := curve.ByID(i.Parameter)
+		r.group = &points{curve: c, base: c.G}
+	} else {
+		g, _ := dh.ByID(i.Parameter)
+		r.group = &numbers{group: g, base: g.G}
 	}
-	return r.curve.Encode(r.map1.Public), nil
+	return r, nil
 }
 
-// MapWith computes the new base point: s·G + H, H the mapping keys' shared
-// point.
+// Map returns what the reader sends for the mapping: a key, or the integrated
+// mapping's own nonce, as long as the cipher's key. MapWith takes the answer.
+func (r *Run) Map() ([]byte, error) {
+	if r.info.Mapping != IM {
+		return r.group.generate(r.random)
+	}
+	r.own = make([]byte, r.info.Cipher.KeyLen())
+	if _, err := io.ReadFull(r.random, r.own); err != nil {
+		return nil, fmt.Errorf("pace: random: %w", err)
+	}
+	return r.own, nil
+}
+
+// MapWith computes the new generator from the chip's mapping data; the
+// integrated mapping has none.
 func (r *Run) MapWith(chip []byte) error {
-	p, err := r.point(chip, r.map1)
-	if err != nil {
+	if r.info.Mapping == IM {
+		b, err := pseudorandom(r.info.Cipher, r.nonce, r.own, r.group.size())
+		if err != nil {
+			return err
+		}
+		return r.group.integrated(b)
+	}
+	var err error
+	if r.mapped, err = r.group.check(chip); err != nil {
 		return err
 	}
-	r.base = Generic(r.curve, r.nonce, r.curve.Mul(r.map1.D, p))
-	if r.base.Infinite() {
-		return ErrPoint
-	}
-	return nil
+	return r.group.generic(r.nonce, r.mapped)
 }
 
-// Generic is the generic mapping of §4.4.3.3.1.
-func Generic(c *curve.Curve, nonce []byte, h curve.Point) curve.Point {
-	return c.Add(c.Mul(bigInt(nonce), c.G), h)
-}
-
-// Agree returns the reader's public key over the new base point, then
-// AgreeWith takes the chip's and computes the shared secret.
+// Agree returns the reader's public key over the new generator, then AgreeWith
+// takes the chip's and computes the shared secret.
 func (r *Run) Agree() ([]byte, error) {
 	var err error
-	if r.key, err = r.curve.Generate(r.random, r.base); err != nil {
-		return nil, err
-	}
-	return r.curve.Encode(r.key.Public), nil
+	r.key, err = r.group.generate(r.random)
+	return r.key, err
 }
 
 // AgreeWith takes the chip's public key; it must differ from the reader's.
 func (r *Run) AgreeWith(chip []byte) error {
-	p, err := r.point(chip, r.key)
-	if err != nil {
+	var err error
+	if r.chip, err = r.group.check(chip); err != nil {
 		return err
 	}
-	shared := r.curve.Mul(r.key.D, p)
-	if shared.Infinite() {
-		return ErrPoint
-	}
-	r.secret = r.curve.X(shared)
-	return nil
+	r.secret, err = r.group.agree(r.chip)
+	return err
 }
 
-func (r *Run) point(b []byte, own curve.Key) (curve.Point, error) {
-	p, err := r.curve.Decode(b)
-	if err != nil {
-		return p, fmt.Errorf("%w: %w", ErrPoint, err)
-	}
-	if p.X.Cmp(own.Public.X) == 0 {
-		return p, fmt.Errorf("%w: our own key came back", ErrPoint)
-	}
-	return p, nil
-}
-
-// Token is the authentication token over a public key: the MAC of its public
+// token is the authentication token over a public key: the MAC of its public
 // key data object with the variant's OID. §4.4.3.4.
-func Token(i Info, secret []byte, point []byte) ([]byte, error) {
-	oid, err := asn1.Marshal(i.OID)
+func (r *Run) token(public []byte) ([]byte, error) {
+	oid, err := asn1.Marshal(r.info.OID)
 	if err != nil {
 		return nil, fmt.Errorf("pace: token: %w", err)
 	}
-	data := lds.Make(0x7F49, oid, lds.Make(0x86, point))
-	if i.Cipher == kdf.TDES {
+	data := lds.Make(0x7F49, oid, lds.Make(r.group.tag(), public))
+	if r.info.Cipher == kdf.TDES {
 		data = kdf.Pad(data, 8)
 	}
-	return kdf.Authenticate(i.Cipher, kdf.Derive(i.Cipher, secret, kdf.MAC), data)
+	return kdf.Authenticate(r.info.Cipher, kdf.Derive(r.info.Cipher, r.secret, kdf.MAC), data)
 }
 
 // OwnToken is the token that the reader sends, over the chip's key.
-func (r *Run) OwnToken(chip []byte) ([]byte, error) { return Token(r.info, r.secret, chip) }
+func (r *Run) OwnToken() ([]byte, error) { return r.token(r.chip) }
 
 // Finish verifies the chip's token, over the reader's key, and returns the
 // shared secret for the session's keys.
 func (r *Run) Finish(token []byte) ([]byte, error) {
-	want, err := Token(r.info, r.secret, r.curve.Encode(r.key.Public))
+	want, err := r.token(r.key)
 	if err != nil {
 		return nil, err
 	}
@@ -212,4 +246,39 @@ func (r *Run) Finish(token []byte) ([]byte, error) {
 		return nil, ErrToken
 	}
 	return r.secret, nil
+}
+
+// Genuine checks the chip authentication data of the last answer (data object
+// 8A) with the chip's static key, which must lie on the curve of the run: the
+// chip's mapping key is that many times the static one. §4.4.3.5.
+func (r *Run) Genuine(encrypted []byte, static curve.Point) error {
+	p, ok := r.group.(*points)
+	if !ok || r.info.Mapping != CAM {
+		return fmt.Errorf("pace: %v authenticates no chip", r.info)
+	}
+	block, err := kdf.Block(r.info.Cipher, kdf.Derive(r.info.Cipher, r.secret, kdf.Encryption))
+	if err != nil {
+		return err
+	}
+	// The initial vector is the encryption of -1.
+	iv := bytes.Repeat([]byte{0xFF}, block.BlockSize())
+	block.Encrypt(iv, iv)
+	if len(encrypted) == 0 || len(encrypted) > 128 {
+		return fmt.Errorf("pace: chip authentication data of %d bytes", len(encrypted))
+	}
+	b, err := kdf.CBC(block, iv, encrypted, false)
+	if err != nil {
+		return fmt.Errorf("pace: chip authentication data: %w", err)
+	}
+	if b, err = kdf.Unpad(b); err != nil {
+		return fmt.Errorf("%w: %w", ErrMapping, err)
+	}
+	factor := bigInt(b)
+	if factor.Sign() == 0 || factor.Cmp(p.curve.N) >= 0 || !p.curve.On(static) {
+		return fmt.Errorf("%w: out of range", ErrMapping)
+	}
+	if got := p.curve.Mul(factor, static); got.Infinite() || !kdf.Equal(p.curve.Encode(got), r.mapped) {
+		return ErrMapping
+	}
+	return nil
 }
