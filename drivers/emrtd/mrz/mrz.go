@@ -1,5 +1,8 @@
 // Package mrz reads and writes the machine readable zone of travel documents:
-// TD1 (3 × 30), TD2 (2 × 36) and TD3 (2 × 44), ICAO Doc 9303 parts 3 to 6.
+// TD1 (3 × 30), TD2 (2 × 36), TD3 (2 × 44) and the visas MRV-A (2 × 44) and
+// MRV-B (2 × 36), ICAO Doc 9303 parts 3 to 7. It settles what an optical
+// reader was in doubt about, and compares the zone with what else a document
+// says of its holder.
 package mrz
 
 import (
@@ -7,7 +10,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Size is a document format.
@@ -17,12 +19,36 @@ const (
 	TD1 Size = iota + 1
 	TD2
 	TD3
+	MRVA // visa as large as a passport's page
+	MRVB
 )
 
-func (s Size) String() string { return [...]string{"?", "TD1", "TD2", "TD3"}[min(int(s), 3)] }
+func (s Size) String() string {
+	return [...]string{"?", "TD1", "TD2", "TD3", "MRV-A", "MRV-B"}[min(int(s), 5)]
+}
 
-// shape is the number of lines and their length.
-var shape = map[Size][2]int{TD1: {3, 30}, TD2: {2, 36}, TD3: {2, 44}}
+func (s Size) visa() bool { return s == MRVA || s == MRVB }
+
+// shape is the number of lines, their length, and the length of the names.
+var shape = map[Size][3]int{TD1: {3, 30, 30}, TD2: {2, 36, 31}, TD3: {2, 44, 39}, MRVA: {2, 44, 39}, MRVB: {2, 36, 31}}
+
+// sizeOf returns the size of so many lines of equal length; the code's first
+// letter tells a visa.
+func sizeOf(lines []string) Size {
+	for _, s := range []Size{TD1, TD2, TD3} {
+		if len(lines) != shape[s][0] || slices.ContainsFunc(lines, func(l string) bool { return len(l) != shape[s][1] }) {
+			continue
+		}
+		switch visa := lines[0][0] == 'V'; {
+		case visa && s == TD3:
+			return MRVA
+		case visa && s == TD2:
+			return MRVB
+		}
+		return s
+	}
+	return 0
+}
 
 // MRZ is a parsed zone. Filler is removed from all fields; Birth and Expiry
 // are six digits yymmdd, where unknown parts are '<' or 00.
@@ -37,8 +63,9 @@ type MRZ struct {
 	Birth       string
 	Sex         string // M, F or ""
 	Expiry      string
-	Optional    string
+	Optional    string // without the end of a long number
 	Optional2   string // TD1 line 2
+	Truncated   bool   // the names fill their field: something may have been cut
 	lines       []string
 	composite   bool
 }
@@ -77,8 +104,7 @@ func Split(text string) []string {
 		return lines
 	}
 	for _, s := range []Size{TD3, TD1, TD2} {
-		n, w := shape[s][0], shape[s][1]
-		if len(text) == n*w {
+		if n, w := shape[s][0], shape[s][1]; len(text) == n*w {
 			var lines []string
 			for i := range n {
 				lines = append(lines, text[i*w:(i+1)*w])
@@ -96,12 +122,7 @@ func Parse(lines ...string) (MRZ, error) {
 	if len(lines) == 1 {
 		lines = Split(lines[0])
 	}
-	size := Size(0)
-	for s, w := range shape {
-		if len(lines) == w[0] && !slices.ContainsFunc(lines, func(l string) bool { return len(l) != w[1] }) {
-			size = s
-		}
-	}
+	size := sizeOf(lines)
 	if size == 0 {
 		return MRZ{}, fmt.Errorf("mrz: parse: %w: %d lines", ErrShape, len(lines))
 	}
@@ -130,24 +151,26 @@ func Parse(lines ...string) (MRZ, error) {
 
 func trim(s string) string { return strings.Trim(strings.ReplaceAll(s, "<", " "), " ") }
 
-// book reads TD2 and TD3.
+// book reads the sizes of two lines. Visas have no composite digit; theirs
+// counts as right.
 func (m *MRZ) book(l []string, w int) error {
 	m.names(l[0][5:])
 	b := l[1]
-	optional, composite := b[28:w-1], b[0:10]+b[13:20]+b[21:w-1]
-	if m.Size == TD3 {
+	optional := b[28 : w-1]
+	m.composite = CheckDigit(b[0:10]+b[13:20]+b[21:w-1]) == b[w-1]
+	switch {
+	case m.Size == TD3:
 		optional = b[28:42]
 		if d := b[42]; d != CheckDigit(optional) && !(d == '<' && trim(optional) == "") {
 			return fmt.Errorf("personal number: %w", ErrCheckDigit)
 		}
-		composite = b[0:10] + b[13:20] + b[21:43]
+	case m.Size.visa():
+		optional, m.composite = b[28:], true
 	}
 	m.Nationality = trim(b[10:13])
-	m.Optional = trim(optional)
 	if err := m.number(b[0:9], b[9], optional); err != nil {
 		return err
 	}
-	m.composite = CheckDigit(composite) == b[w-1]
 	return m.dates(b[13:19], b[19], b[20], b[21:27], b[27])
 }
 
@@ -155,7 +178,7 @@ func (m *MRZ) td1(l []string) error {
 	m.names(l[2])
 	a, b := l[0], l[1]
 	m.Nationality = trim(b[15:18])
-	m.Optional, m.Optional2 = trim(a[15:30]), trim(b[18:29])
+	m.Optional2 = trim(b[18:29])
 	if err := m.number(a[5:14], a[14], a[15:30]); err != nil {
 		return err
 	}
@@ -167,18 +190,18 @@ func (m *MRZ) td1(l []string) error {
 // the check digit's place and goes on in the optional field, with its check
 // digit, ended by '<' (9303-5 note j).
 func (m *MRZ) number(field string, digit byte, optional string) error {
-	if digit == '<' && m.Size != TD3 {
-		rest, _, _ := strings.Cut(optional, "<")
+	if digit == '<' && (m.Size == TD1 || m.Size == TD2) {
+		rest, after, _ := strings.Cut(optional, "<")
 		if len(rest) < 2 || CheckDigit(field+rest[:len(rest)-1]) != rest[len(rest)-1] {
 			return fmt.Errorf("document number: %w", ErrCheckDigit)
 		}
-		m.Number = trim(field + rest[:len(rest)-1])
+		m.Number, m.Optional = trim(field+rest[:len(rest)-1]), trim(after)
 		return nil
 	}
 	if CheckDigit(field) != digit {
 		return fmt.Errorf("document number: %w", ErrCheckDigit)
 	}
-	m.Number = trim(field)
+	m.Number, m.Optional = trim(field), trim(optional)
 	return nil
 }
 
@@ -197,11 +220,13 @@ func (m *MRZ) dates(birth string, bd, sex byte, expiry string, ed byte) error {
 }
 
 func (m *MRZ) names(field string) {
+	m.Truncated = field[len(field)-1] != '<'
 	primary, secondary, _ := strings.Cut(strings.TrimRight(field, "<"), "<<")
 	m.Surname, m.GivenNames = trim(primary), trim(secondary)
 }
 
-// Composite says whether the composite check digit is right.
+// Composite says whether the composite check digit is right; visas have none,
+// and it is true.
 func (m MRZ) Composite() bool { return m.composite }
 
 // Lines returns the zone as it was read or made.
@@ -222,101 +247,76 @@ func (m MRZ) Information() string {
 	return number + string(CheckDigit(number)) + m.Birth + string(CheckDigit(m.Birth)) + m.Expiry + string(CheckDigit(m.Expiry))
 }
 
-// Make builds a zone from its fields; names and numbers are transliterated to
-// A–Z, 0–9 before. It fails if a field does not fit.
+// Make builds a zone from its fields. Names are transliterated, and cut where
+// they don't fit; a long number goes on in the optional field of TD1 and TD2.
+// It fails if another field does not fit.
 func Make(m MRZ) (MRZ, error) {
-	w, ok := shape[m.Size]
+	sh, ok := shape[m.Size]
 	if !ok {
 		return MRZ{}, fmt.Errorf("mrz: make: %w: no size", ErrShape)
 	}
-	names := fill(strings.ReplaceAll(m.Surname, " ", "<")+"<<"+strings.ReplaceAll(m.GivenNames, " ", "<"), map[Size]int{TD1: 30, TD2: 31, TD3: 39}[m.Size])
+	w := sh[1]
+	names := nameField(Transliterate(m.Surname), Transliterate(m.GivenNames), sh[2])
 	sex := m.Sex
 	if sex == "" {
 		sex = "<"
 	}
 	head := fill(m.Code, 2) + fill(m.Issuer, 3)
-	number := fill(m.Number, 9)
-	number += string(CheckDigit(number))
+	number, optional := strings.ReplaceAll(m.Number, " ", "<"), m.Optional
+	if len(number) > 9 && (m.Size == TD1 || m.Size == TD2) {
+		optional = strings.TrimRight(number[9:]+string(CheckDigit(number))+"<"+optional, "<")
+		number = number[:9] + "<"
+	} else {
+		number = fill(number, 9)
+		number += string(CheckDigit(number))
+	}
+	optional = strings.ReplaceAll(optional, " ", "<")
 	birth, expiry := m.Birth+string(CheckDigit(m.Birth)), m.Expiry+string(CheckDigit(m.Expiry))
+	middle := fill(m.Nationality, 3) + birth + sex + expiry
 	var lines []string
 	switch m.Size {
 	case TD1:
-		a := head + number + fill(m.Optional, 15)
-		b := birth + sex + expiry + fill(m.Nationality, 3) + fill(m.Optional2, 11)
-		lines = []string{a, b + string(CheckDigit(a[5:30]+b[0:7]+b[8:15]+b[18:29])), names}
-	case TD2:
-		b := number + fill(m.Nationality, 3) + birth + sex + expiry + fill(m.Optional, 7)
-		lines = []string{head + names, b + string(CheckDigit(b[0:10]+b[13:20]+b[21:35]))}
-	case TD3:
-		optional := fill(m.Optional, 14)
-		b := number + fill(m.Nationality, 3) + birth + sex + expiry + optional + string(CheckDigit(optional))
-		lines = []string{head + names, b + string(CheckDigit(b[0:10]+b[13:20]+b[21:43]))}
-	}
-	for _, l := range lines {
-		if len(l) != w[1] {
-			return MRZ{}, fmt.Errorf("mrz: make: %w: a field is too long", ErrShape)
+		a := head + number + fill(optional, 15)
+		b := birth + sex + expiry + fill(m.Nationality, 3) + fill(strings.ReplaceAll(m.Optional2, " ", "<"), 11)
+		if len(a) == w && len(b) == w-1 {
+			b += string(CheckDigit(a[5:30] + b[0:7] + b[8:15] + b[18:29]))
 		}
+		lines = []string{a, b, names}
+	case MRVA, MRVB:
+		lines = []string{head + names, number + middle + fill(optional, w-28)}
+	default:
+		b := number + middle + fill(optional, w-29)
+		if m.Size == TD3 {
+			optional = fill(optional, 14)
+			b = number + middle + optional + string(CheckDigit(optional))
+		}
+		if len(b) == w-1 {
+			b += string(CheckDigit(b[0:10] + b[13:20] + b[21:w-1]))
+		}
+		lines = []string{head + names, b}
+	}
+	if slices.ContainsFunc(lines, func(l string) bool { return len(l) != w }) {
+		return MRZ{}, fmt.Errorf("mrz: make: %w: a field is too long or too short", ErrShape)
 	}
 	return Parse(lines...)
 }
 
+// nameField writes the names so that a cut shows by a letter in the last
+// place, and something of the secondary identifier stays (9303-4 §4.2.3).
+func nameField(surname, given string, n int) string {
+	surname, given = strings.ReplaceAll(surname, " ", "<"), strings.ReplaceAll(given, " ", "<")
+	if given == "" || len(surname)+2+len(given) <= n {
+		return fill(strings.TrimRight(surname+"<<"+given, "<"), n)[:n]
+	}
+	surname = strings.TrimRight(surname[:min(len(surname), n-3)], "<")
+	for len(surname) > 1 && given[n-3-len(surname)] == '<' {
+		surname = strings.TrimRight(surname[:len(surname)-1], "<")
+		given = fill(given, n)
+	}
+	return surname + "<<" + given[:n-2-len(surname)]
+}
+
+// fill pads with fillers to n characters; a longer text stays as it is.
 func fill(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s + strings.Repeat("<", n-len(s))
-}
-
-// Date turns yymmdd into a civil date in UTC. An expiry lies within 15 years
-// after today, else in the past; a birth makes an age of 0 to 99. It reports
-// false for unknown or impossible parts. BSI TR-03135 §5.7.1.
-func Date(yymmdd string, today time.Time, birth bool) (time.Time, bool) {
-	t, err := time.Parse("060102", yymmdd)
-	if err != nil || t.Format("060102") != yymmdd {
-		return time.Time{}, false
-	}
-	century := today.Year() / 100 * 100
-	year := century + t.Year()%100
-	if birth && time.Date(year, t.Month(), t.Day(), 0, 0, 0, 0, time.UTC).After(today) {
-		year -= 100
-	}
-	if !birth && year > today.Year()+15 {
-		year -= 100
-	} else if !birth && year < today.Year()-85 {
-		year += 100
-	}
-	d := time.Date(year, t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-	return d, d.Day() == t.Day()
-}
-
-// confusions are the pairs that optical reading mixes up, letter to digit.
-var confusions = map[byte]byte{'O': '0', '0': 'O', 'I': '1', '1': 'I', 'S': '5', '5': 'S', 'B': '8', '8': 'B', 'Z': '2', '2': 'Z'}
-
-// Candidates returns document numbers that an optical reader may have meant by
-// s and that fit the check digit, likeliest (fewest changes) first, s itself
-// first of all if it fits; at most most of them.
-func Candidates(s string, digit byte, most int) []string {
-	type try struct {
-		s       string
-		changes int
-	}
-	list := []try{{s, 0}}
-	for i := range len(s) {
-		if c, ok := confusions[s[i]]; ok {
-			for _, t := range list[:len(list):len(list)] {
-				if len(list) >= 1<<10 {
-					break
-				}
-				list = append(list, try{t.s[:i] + string(c) + t.s[i+1:], t.changes + 1})
-			}
-		}
-	}
-	slices.SortStableFunc(list, func(a, b try) int { return a.changes - b.changes })
-	var fit []string
-	for _, t := range list {
-		if CheckDigit(fill(t.s, 9)) == digit && len(fit) < most {
-			fit = append(fit, t.s)
-		}
-	}
-	return fit
+	return s + strings.Repeat("<", max(0, n-len(s)))
 }

@@ -1,7 +1,10 @@
 package mrz
 
 import (
+	"encoding/json"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,13 +113,277 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
+// vectors are the rows of the standard's examples that are checked here.
+type vectors struct {
+	MRZ []struct {
+		ID          string   `json:"id"`
+		Format      string   `json:"format"`
+		Lines       []string `json:"lines"`
+		Number      string   `json:"document_number"`
+		Birth       string   `json:"date_of_birth"`
+		Expiry      string   `json:"date_of_expiry"`
+		Information string   `json:"mrz_information"`
+		Valid       bool     `json:"all_check_digits_valid"`
+	} `json:"mrz"`
+	Digits []struct {
+		Data  string `json:"data"`
+		Digit string `json:"check_digit"`
+	} `json:"check_digits"`
+}
+
+const data = "../../../../shared/data/emrtd/"
+
+func TestVectors(t *testing.T) {
+	b, err := os.ReadFile(data + "vectors.json")
+	if err != nil {
+		t.Skip("test data: ", err)
+	}
+	var v vectors
+	if err := json.Unmarshal(b, &v); err != nil {
+		t.Fatal(err)
+	}
+	if len(v.MRZ) == 0 || len(v.Digits) == 0 {
+		t.Fatal("no rows")
+	}
+	for _, r := range v.MRZ {
+		for i := range r.Lines { // one row has a filler too many
+			r.Lines[i] = r.Lines[i][:min(len(r.Lines[i]), shape[TD3][1])]
+		}
+		m, err := Parse(r.Lines...)
+		if err != nil || m.Size.String() != r.Format || m.Number != strings.TrimRight(r.Number, "<") || m.Birth != r.Birth || m.Expiry != r.Expiry || m.Information() != r.Information || m.Composite() != r.Valid {
+			t.Errorf("%s: %v %s, information %s, composite %v, %v", r.ID, m.Size, m.Number, m.Information(), m.Composite(), err)
+		}
+		again, err := Make(m)
+		if err != nil || r.Valid && !slices.Equal(again.Lines(), r.Lines) {
+			t.Errorf("%s: made again %q, %v", r.ID, again.Lines(), err)
+		}
+		if list := Alternatives(r.Lines...); len(list) == 0 || !slices.Equal(list[0].Lines(), r.Lines) {
+			t.Errorf("%s: its first alternative is not itself", r.ID)
+		}
+	}
+	for _, r := range v.Digits {
+		if got := string(CheckDigit(r.Data)); got != r.Digit {
+			t.Errorf("%s: %s, want %s", r.Data, got, r.Digit)
+		}
+	}
+}
+
+// The specimens whose pictures are in the test data.
+func TestSpecimens(t *testing.T) {
+	b, err := os.ReadFile(data + "MRZ_TRUTH.tsv")
+	if err != nil {
+		t.Skip("test data: ", err)
+	}
+	rows := strings.Split(strings.TrimSpace(string(b)), "\n")[1:]
+	for _, row := range rows {
+		f := strings.Split(row, "\t")
+		m, err := Parse(strings.Split(f[2], "|")...)
+		if err != nil || !m.Composite() || !strings.Contains(f[1], m.Size.String()) {
+			t.Errorf("%s: %v, composite %v, %v", f[0], m.Size, m.Composite(), err)
+		}
+	}
+	if len(rows) < 12 {
+		t.Error(len(rows), "rows")
+	}
+}
+
+func TestVisas(t *testing.T) {
+	for _, lines := range [][]string{
+		{"V<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<", "L8988901C4XXX4009078F96121096ZE184226B<<<<<<"}, // 9303-7 §4, MRV-A
+		{"V<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<", "L8988901C4XXX4009078F9612109<<<<<<<<"},                 // §5, MRV-B
+	} {
+		m, err := Parse(lines...)
+		if err != nil || !m.Size.visa() || m.Number != "L8988901C" || m.Nationality != "XXX" || !m.Composite() {
+			t.Errorf("%+v, %v", m, err)
+		}
+		if again, err := Make(m); err != nil || !slices.Equal(again.Lines(), lines) {
+			t.Errorf("made again: %q, %v", again.Lines(), err)
+		}
+	}
+}
+
+func TestMakeCuts(t *testing.T) {
+	base := MRZ{Size: TD2, Code: "I", Issuer: "UTO", Nationality: "UTO", Number: "D23145890734", Birth: "740812", Sex: "F", Expiry: "340415"}
+	for _, c := range []struct{ surname, given, field string }{
+		{"Müller", "Jürgen", "MUELLER<<JUERGEN<<<<<<<<<<<<<<<"},
+		{"Nilavadhanananda", "Chayapa Dejthamrong Krasuang", "NILAVADHANANANDA<<CHAYAPA<DEJTH"},
+		{"Papandropoulous", "Jonathon Alec", "PAPANDROPOULOUS<<JONATHON<ALEC<"},
+		{"Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "Bo", "AAAAAAAAAAAAAAAAAAAAAAAAAAAA<<B"},
+		{"Abcdefghijklmnopqrstuvw", "Olga X Y", "ABCDEFGHIJKLMNOPQRSTUVW<<OLGA<X"},
+		{"Arkfreith", "", "ARKFREITH<<<<<<<<<<<<<<<<<<<<<<"},
+	} {
+		m := base
+		m.Surname, m.GivenNames = c.surname, c.given
+		made, err := Make(m)
+		if err != nil {
+			t.Error(c.surname, err)
+			continue
+		}
+		if got := made.Lines()[0][5:]; got != c.field && got != c.field+"<" {
+			t.Errorf("%q, want %q", got, c.field)
+		}
+		if made.Number != base.Number || !made.Composite() {
+			t.Errorf("number %s, composite %v", made.Number, made.Composite())
+		}
+		for _, x := range Compare(Person{Surname: c.surname, GivenNames: c.given}, made.Person()) {
+			if x.Class == Different {
+				t.Errorf("%s and %s: %v", x.A, x.B, x.Class)
+			}
+		}
+	}
+	base.Birth = "7408"
+	if _, err := Make(base); !errors.Is(err, ErrShape) {
+		t.Error("a short date of birth:", err)
+	}
+}
+
+func TestKnown(t *testing.T) {
+	for _, c := range []struct {
+		s    string
+		want Parts
+		ok   bool
+	}{
+		{"740812", Parts{74, 8, 12}, true},
+		{"19740812", Parts{1974, 8, 12}, true},
+		{"74<<<<", Parts{74, 0, 0}, true},
+		{"<<0812", Parts{-1, 8, 12}, true},
+		{"740800", Parts{74, 8, 0}, true},
+		{"<<<<<<", Parts{-1, 0, 0}, true},
+		{"741301", Parts{74, 13, 1}, false},
+		{"7408<2", Parts{}, false},
+		{"74O812", Parts{}, false},
+		{"", Parts{}, false},
+		{"+40812", Parts{}, false},
+	} {
+		got, ok := Known(c.s)
+		if ok != c.ok || ok && got != c.want {
+			t.Errorf("%s: %v %v", c.s, got, ok)
+		}
+	}
+}
+
+func TestTransliterate(t *testing.T) {
+	for in, want := range map[string]string{
+		"Müller-Lüdenscheidt": "MUELLER LUEDENSCHEIDT", "D’Artagnan": "DARTAGNAN", "Núñez": "NUNEZ", "Weiß": "WEISS", "Łukasz": "LUKASZ",
+		"Иванова": "IVANOVA", "Щербаков": "SHCHERBAKOV", "Þórður": "THORDUR", "SMITH<<JOHN": "SMITH JOHN", "José\u0301": "JOSE", "山田": "",
+	} {
+		if got := Transliterate(in); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	zone, err := Make(MRZ{Size: TD3, Code: "P", Issuer: "D", Surname: "MUELLER", GivenNames: "JURGEN MAXIMILIAN ALEXANDER FRITZ", Number: "C01X00T47", Nationality: "D", Birth: "6408<<", Sex: "M", Expiry: "270228"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		other Person
+		want  string
+	}{
+		{"another transliteration, cut", Person{Surname: "Müller", GivenNames: "Jürgen Maximilian Alexander Friedrich"}, "surname equal, given names compatible"},
+		{"another man", Person{Surname: "Müller", GivenNames: "Hans"}, "surname equal, given names different"},
+		{"another order", Person{Surname: "Jürgen", GivenNames: "Müller"}, "surname different, given names different"},
+		{"parted otherwise", Person{Surname: "Müller Jurgen", GivenNames: "Maximilian Alexander Fritz"}, "names compatible"},
+		{"one field", Person{Surname: "Mueller Jurgen Maximilian Alexander Fritz"}, "names compatible"},
+		{"no table", Person{Surname: "ミュラー", Birth: "19640812"}, "birth compatible"},
+		{"unknown day", Person{Birth: "640801"}, "birth compatible"},
+		{"the same unknown day", Person{Birth: "6408<<"}, "birth equal"},
+		{"another year", Person{Birth: "19650812"}, "birth different"},
+		{"no date", Person{Birth: "12 AUG"}, "birth different"},
+		{"number", Person{Number: "C01X 00T47"}, "number equal"},
+		{"number misread", Person{Number: "CO1XOOT47"}, "number compatible"},
+		{"another number", Person{Number: "C01X00T48"}, "number different"},
+		{"state", Person{Nationality: "D", Issuer: "DEU"}, "nationality equal, issuer compatible"},
+		{"another state", Person{Nationality: "F"}, "nationality different"},
+		{"sex", Person{Sex: "M"}, "sex equal"},
+		{"unspecified", Person{Sex: "X"}, "sex compatible"},
+		{"another sex", Person{Sex: "F"}, "sex different"},
+		{"expiry", Person{Expiry: "20270228"}, "expiry equal"},
+	} {
+		var got []string
+		for _, x := range Compare(c.other, zone.Person()) {
+			got = append(got, x.Field+" "+x.Class.String())
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%s: %s, want %s", c.name, s, c.want)
+		}
+	}
+}
+
+func TestAlternatives(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lines []string
+	}{
+		{"letters in dates", []string{td3[0], strings.Replace(td3[1], "7408122", "74O8I22", 1)}},
+		{"digits in names", []string{"P<UT0ER1K550N<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<", td3[1]}},
+		{"a digit in the number", []string{td3[0], strings.Replace(td3[1], "L898902C3", "L8989O2C3", 1)}},
+	} {
+		list := Alternatives(c.lines...)
+		if len(list) == 0 || !slices.Equal(list[0].Lines(), td3) {
+			t.Errorf("%s: %d alternatives, the first is %q", c.name, len(list), list)
+		}
+	}
+	// A number whose two doubts cancel out: 8 and B differ by 3, seven times
+	// 3 and three times 3 make 30.
+	made, err := Make(MRZ{Size: TD3, Code: "P", Issuer: "UTO", Nationality: "UTO", Surname: "A", Number: "88XXXXXXX", Birth: "740812", Sex: "F", Expiry: "340415"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := Alternatives(made.Lines()...)
+	if len(list) != 2 || list[0].Number != "88XXXXXXX" || list[1].Number != "BBXXXXXXX" || !list[1].Composite() {
+		t.Errorf("%d alternatives", len(list))
+	}
+	if list := Alternatives("nonsense"); list != nil {
+		t.Error(list)
+	}
+	long := Candidates("D2314589O734", CheckDigit("D23145890734"), 8)
+	if len(long) == 0 || long[0] != "D23145890734" {
+		t.Errorf("a long number: %v", long)
+	}
+}
+
+func TestResolveRefuses(t *testing.T) {
+	good := [][][]Guess{Doubt(td3[0]), Doubt(td3[1])}
+	for name, lines := range map[string][][][]Guess{
+		"nothing":     nil,
+		"one line":    good[:1],
+		"too long":    {Doubt(td3[0] + "<"), good[1]},
+		"no guess":    {append(slices.Clone(good[0][:43]), nil), good[1]},
+		"wrong digit": {good[0], Doubt(strings.Replace(td3[1], "7408122", "7408123", 1))},
+		"no code":     {Doubt("X" + td3[0][1:]), good[1]},
+		"a space":     {Doubt(td3[0][:43] + " "), good[1]},
+	} {
+		if list, err := Resolve(lines, 8); err == nil {
+			t.Errorf("%s: %d zones", name, len(list))
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(strings.Join(td3, "\n"))
 	f.Add(strings.Join(td1, ""))
+	f.Add(strings.Join(td2, "\r\n"))
+	f.Add("V<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<\nL8988901C4XXX4009078F9612109<<<<<<<<")
+	f.Add("I<UTOD23145890<7349<<<<<<<<<<<\n3407127M9507122UTO<<<<<<<<<<<2\nSTEVENSON<<PETER<JOHN<<<<<<<<<")
+	f.Add("P<UT0ER1K550N<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<L898902C36UTO74O8I22F1204159ZE184226B<<<<<10")
 	f.Fuzz(func(t *testing.T, s string) {
+		for _, m := range Alternatives(s) {
+			if _, err := Parse(m.Lines()...); err != nil {
+				t.Errorf("an alternative that is none: %v", err)
+			}
+		}
 		m, err := Parse(s)
 		if err != nil {
 			return
+		}
+		for _, c := range Compare(m.Person(), m.Person()) {
+			if c.Class != Equal {
+				t.Errorf("%s: %v with itself", c.Field, c.Class)
+			}
 		}
 		if again, err := Parse(m.Lines()...); err != nil || again.Information() != m.Information() {
 			t.Errorf("%q is not stable: %v", s, err)
