@@ -48,7 +48,7 @@ func script(scores ...float64) func(context.Context, matcher.Frame) (matcher.Ana
 		d := make([]float32, 128)
 		d[0] = float32(s)
 		d[1] = float32(1 - s)
-		return matcher.Analysis{Faces: []matcher.Face{{X: 1, Y: 1, W: 10, H: 10, Eyes: 90, Flag: 1, Bright: 120}}, Descriptor: d}, nil
+		return matcher.Analysis{Faces: []matcher.Face{{X: 1, Y: 1, W: 10, H: 10, Eyes: 90, Flag: 1}}, Descriptor: d}, nil
 	}
 }
 

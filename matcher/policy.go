@@ -93,7 +93,7 @@ func (p Policy) advise(f Frame, a Analysis) Advice {
 		return Closer
 	case face.X < 0 || face.Y < 0 || face.X+face.W > f.Width || face.Y+face.H > f.Height:
 		return Back
-	case math.Abs(face.Yaw) > 0.35 || face.Bright < 25:
+	case math.Abs(face.Yaw) > 25:
 		return Look
 	}
 	return NoAdvice

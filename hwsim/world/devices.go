@@ -15,6 +15,7 @@ import (
 	"passage/drivers/camera"
 	"passage/hwsim/passport"
 	"passage/matcher"
+	"passage/matcher/quality"
 )
 
 // Field is a card reader with one field.
@@ -258,7 +259,7 @@ func (e *Eyes) Analyse(ctx context.Context, f matcher.Frame) (matcher.Analysis, 
 	}
 	d := make([]float32, 128)
 	d[who%128] = 1
-	return matcher.Analysis{Faces: []matcher.Face{{X: 1, Y: 1, W: 20, H: 20, Score: 1, Flag: 1, Eyes: 80, Bright: 120, Sharp: 200}}, Descriptor: d}, nil
+	return matcher.Analysis{Faces: []matcher.Face{{X: 1, Y: 1, W: 20, H: 20, Score: 1, Flag: 1, Eyes: 80, Quality: quality.Ideal()}}, Descriptor: d}, nil
 }
 
 // decode is the throw-away process for portraits.

@@ -89,7 +89,7 @@ func (r *resnet) layer(name, in string, stride int, same bool) string {
 	}
 	b := make([]float32, len(bias))
 	for i := range b {
-		b[i] = bias[i]*scale[i] + shift[i]
+		b[i] = float32(bias[i]*scale[i]) + shift[i] // rounded twice on every machine: no fused multiply-add
 	}
 	out, err := r.c.convolve(r.c.g.fresh(name), in, folded, b, []int{1, stride, stride, 1}, same, false)
 	r.err = err

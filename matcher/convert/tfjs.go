@@ -65,7 +65,7 @@ func weights(list []entry, data []byte) (map[string]weight, error) {
 			case "float16":
 				w.f = append(w.f, half(binary.LittleEndian.Uint16(b)))
 			case "uint8":
-				w.f = append(w.f, float32(float64(b[0])*e.Quantization.Scale+e.Quantization.Min))
+				w.f = append(w.f, float32(float64(float64(b[0])*e.Quantization.Scale)+e.Quantization.Min))
 			}
 		}
 		out[e.Name] = w

@@ -31,11 +31,11 @@ largest one counts.`
 
 // faceReport is what is known of one picture.
 type faceReport struct {
-	File  string  `json:"file"`
-	Faces int     `json:"faces"`
-	Eyes  float64 `json:"eyes_px"`
-	Yaw   float64 `json:"yaw"`
-	Sharp float64 `json:"sharpness"`
+	File    string  `json:"file"`
+	Faces   int     `json:"faces"`
+	Eyes    float64 `json:"eyes_px"`
+	Yaw     float64 `json:"yaw"`
+	Quality int     `json:"quality"`
 }
 
 type compareReport struct {
@@ -67,7 +67,7 @@ func (c compareCmd) Run(ctx context.Context) error {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
 	for _, p := range r.Pictures {
-		fmt.Printf("%s: %d face(s), %.0f px between the eyes, yaw %+.2f, sharpness %.0f\n", p.File, p.Faces, p.Eyes, p.Yaw, p.Sharp)
+		fmt.Printf("%s: %d face(s), %.0f px between the eyes, yaw %+.0f°, quality %d\n", p.File, p.Faces, p.Eyes, p.Yaw, p.Quality)
 	}
 	fmt.Printf("score %.4f, threshold %.4f, shown %d: %s\n", r.Score, r.Threshold, r.Shown, r.Verdict)
 	return nil
@@ -112,7 +112,7 @@ func faces(ctx context.Context, m *matcher.Matcher, path string) (matcher.Analys
 	if len(a.Faces) == 0 || a.Descriptor == nil {
 		return a, r, fmt.Errorf("%s: no face is found", path)
 	}
-	r.Faces, r.Eyes, r.Yaw, r.Sharp = len(a.Faces), a.Faces[0].Eyes, a.Faces[0].Yaw, a.Faces[0].Sharp
+	r.Faces, r.Eyes, r.Yaw, r.Quality = len(a.Faces), a.Faces[0].Eyes, a.Faces[0].Yaw, a.Faces[0].Quality.Unified
 	return a, r, nil
 }
 

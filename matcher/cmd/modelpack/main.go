@@ -3,6 +3,8 @@ package main
 
 import (
 	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"log"
 	"os"
@@ -11,7 +13,14 @@ import (
 	"github.com/alecthomas/kong"
 
 	"passage/matcher/convert"
+	"passage/matcher/pack"
 )
+
+// manifest states the hashes of the models: a conversion that gives other bytes
+// is refused.
+//
+//go:embed default.toml
+var manifest []byte
 
 type cli struct {
 	Human   string `required:"" help:"Folder of the unpacked package @vladmandic/human 3.3.6."`
@@ -53,19 +62,23 @@ func (c cli) run() error {
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
 	}
-	manifest := "# Made by matcher/cmd/modelpack; do not edit.\nname = \"default\"\nmetric = \"cosine\"\nthreshold = 0.932 # FMR 0.1 % on LFW pairs\n"
-	for _, m := range []struct {
-		file, origin, licence string
-		b                     []byte
-	}{
-		{"blazeface.onnx", "@vladmandic/human 3.3.6, Google MediaPipe", "Apache-2.0", blaze},
-		{"facemesh.onnx", "@vladmandic/human 3.3.6, Google MediaPipe", "Apache-2.0", mesh},
-		{"face_recognition.onnx", "@vladmandic/face-api 1.7.15, Davis King", "CC0-1.0", embed},
-	} {
-		if err := os.WriteFile(filepath.Join(c.Out, m.file), m.b, 0o644); err != nil {
+	want, err := pack.Parse(manifest)
+	if err != nil {
+		return err
+	}
+	models := want.Models()
+	for i, b := range [][]byte{blaze, mesh, embed} {
+		if sum := hex.EncodeToString(sum256(b)); sum != models[i].SHA256 {
+			return fmt.Errorf("%s: the conversion gives %s, the manifest says %s: another version of the package, or a changed converter", models[i].File, sum, models[i].SHA256)
+		}
+		if err := os.WriteFile(filepath.Join(c.Out, models[i].File), b, 0o644); err != nil {
 			return err
 		}
-		manifest += fmt.Sprintf("\n[[model]]\nfile = %q\norigin = %q\nlicence = %q\nsha256 = \"%x\"\n", m.file, m.origin, m.licence, sha256.Sum256(m.b))
 	}
-	return os.WriteFile(filepath.Join(c.Out, "manifest.toml"), []byte(manifest), 0o644)
+	return os.WriteFile(filepath.Join(c.Out, "manifest.toml"), manifest, 0o644)
+}
+
+func sum256(b []byte) []byte {
+	s := sha256.Sum256(b)
+	return s[:]
 }

@@ -1,0 +1,152 @@
+//go:build customenv
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"gocv.io/x/gocv"
+
+	"passage/matcher"
+	"passage/matcher/opencv"
+	"passage/matcher/pack"
+)
+
+type matchCmd struct {
+	Pack string `required:"" type:"existingdir" help:"Folder of the model pack."`
+}
+
+// load opens a pack: every file is compared with its hash before OpenCV sees
+// it, which a corrupt model would abort.
+func load(dir string) (*opencv.Engine, error) {
+	p, err := pack.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return opencv.Load(p)
+}
+
+func (m matchCmd) Run(c *cli) error {
+	e, err := load(m.Pack)
+	if err != nil {
+		return matcher.Write(os.Stdout, matcher.Analysis{Error: err.Error()}, nil)
+	}
+	if err := confine(c.NoSandbox, 0); err != nil {
+		return err
+	}
+	if err := matcher.Write(os.Stdout, matcher.Analysis{}, nil); err != nil {
+		return err
+	}
+	for in := bufio.NewReaderSize(os.Stdin, 1<<20); ; {
+		f, err := matcher.ReadFrame(in)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		a, err := e.Analyse(f)
+		if err != nil {
+			a = matcher.Analysis{Error: err.Error()}
+		}
+		if err := matcher.Write(os.Stdout, a, nil); err != nil {
+			return err
+		}
+	}
+}
+
+type portraitsCmd struct {
+	Pack  string   `required:"" type:"existingdir" help:"Folder of the model pack."`
+	Out   string   `required:"" help:"Folder for p01.jpg, p02.jpg, …"`
+	Files []string `arg:"" type:"existingfile" help:"Pictures with faces."`
+}
+
+// Portraits must be told apart by the matcher: look-alikes are dropped.
+const alike = 0.925
+
+func (p portraitsCmd) Run(*cli) error {
+	e, err := load(p.Pack)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.Out, 0o755); err != nil {
+		return err
+	}
+	var known [][]float32
+	for _, file := range p.Files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		f, err := opencv.Decode(b, 4096)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		for n := range 16 {
+			img, a, ok, err := e.Portrait(f, n, 360, 480)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			face := a.Faces[0]
+			why := ""
+			for _, k := range known {
+				if matcher.Cosine(k, a.Descriptor) > alike {
+					why = "looks like another one"
+				}
+			}
+			if face.Eyes < 28 || face.Yaw < -25 || face.Yaw > 25 {
+				why = fmt.Sprintf("too small or turned (eyes %.0f px, yaw %.0f°)", face.Eyes, face.Yaw)
+			}
+			if why == "" {
+				known = append(known, a.Descriptor)
+				name := filepath.Join(p.Out, fmt.Sprintf("p%02d.jpg", len(known)))
+				if !gocv.IMWriteWithParams(name, img, []int{gocv.IMWriteJpegQuality, 92}) {
+					return fmt.Errorf("%s cannot be written", name)
+				}
+				why = filepath.Base(name)
+			}
+			fmt.Printf("%-14s face %2d: %s\n", filepath.Base(file), n+1, why)
+			img.Close()
+		}
+	}
+	fmt.Printf("%d portraits\n", len(known))
+	return nil
+}
+
+type goldenCmd struct {
+	Pack string `required:"" type:"existingdir" help:"Folder of the model pack."`
+}
+
+func (g goldenCmd) Run(*cli) error {
+	e, err := load(g.Pack)
+	if err != nil {
+		return err
+	}
+	list, err := e.Goldens()
+	if err != nil {
+		return err
+	}
+	p, err := pack.Read(g.Pack)
+	if err != nil {
+		return err
+	}
+	for _, m := range p.Models() {
+		fmt.Printf("# %s\ngolden = [", m.File)
+		for i, v := range list[m.File] {
+			if i > 0 {
+				fmt.Print(", ")
+			}
+			fmt.Printf("%g", v)
+		}
+		fmt.Println("]")
+	}
+	return nil
+}
