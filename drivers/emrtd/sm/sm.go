@@ -13,8 +13,10 @@ import (
 )
 
 // Errors of a session. ErrNaked is a response without secure messaging: the
-// chip may or may not have counted the command; ErrMAC one that cannot be
-// believed. After either the session must not be used again.
+// chip may or may not have counted the command; it wraps the status word as an
+// apdu.StatusError. ErrMAC is a response that cannot be believed. After ErrMAC
+// the session must not be used again, after ErrNaked only to find out, by Back
+// and a command that cannot harm.
 var (
 	ErrNaked = errors.New("sm: response without secure messaging")
 	ErrMAC   = errors.New("sm: response is not authentic")
@@ -23,28 +25,56 @@ var (
 // Session is a running session. Its counter moves before each command and
 // again before each response; a skipped step makes the next MAC fail.
 type Session struct {
-	Cipher   kdf.Cipher
-	enc, mac []byte
-	block    cipher.Block
-	ssc      []byte
+	Cipher kdf.Cipher
+	mac    []byte
+	block  cipher.Block
+	ssc    []byte
+	before []byte // the counter before the last command
 }
 
 // New starts a session with keys derived from secret. ssc is the first
 // counter: BAC's from the challenges, all zeros after PACE and CA.
 func New(c kdf.Cipher, secret, ssc []byte) (*Session, error) {
-	s := &Session{Cipher: c, enc: kdf.Derive(c, secret, kdf.Encryption), mac: kdf.Derive(c, secret, kdf.MAC)}
+	enc := kdf.Derive(c, secret, kdf.Encryption)
+	defer clear(enc)
+	return Resume(c, enc, kdf.Derive(c, secret, kdf.MAC), ssc)
+}
+
+// Resume is a session with given keys.
+func Resume(c kdf.Cipher, enc, mac, ssc []byte) (*Session, error) {
+	s := &Session{Cipher: c, mac: mac}
 	var err error
-	if s.block, err = kdf.Block(c, s.enc); err != nil {
+	if s.block, err = kdf.Block(c, enc); err != nil {
 		return nil, err
+	}
+	if len(ssc) > c.BlockLen() {
+		return nil, fmt.Errorf("sm: a counter of %d bytes", len(ssc))
 	}
 	s.ssc = make([]byte, c.BlockLen())
 	copy(s.ssc[len(s.ssc)-len(ssc):], ssc)
+	s.before = bytes.Clone(s.ssc)
 	return s, nil
 }
 
-// Overhead is how many bytes of a response do not carry data: DO87's header
-// and padding, DO99, DO8E.
-func (s *Session) Overhead() int { return 4 + 1 + s.Cipher.BlockLen() + 4 + 10 }
+// tail is what a response has besides DO87: DO99 with the status, DO8E.
+const tail = 4 + 10
+
+// Capacity returns the most plain bytes whose protected form fits a response,
+// or with the same objects a command, of size bytes of data; 0 for none.
+func (s *Session) Capacity(size int) int {
+	header := 2
+	switch {
+	case size-tail > 0xFFFF:
+		header = 5
+	case size-tail > 0xFF+3:
+		header = 4
+	case size-tail > 0x7F+2:
+		header = 3
+	}
+	n := s.Cipher.BlockLen()
+	// The padding indicator, and at least one byte of padding.
+	return max(0, (size-tail-header-1)/n*n-1)
+}
 
 func (s *Session) count() {
 	for i := len(s.ssc) - 1; i >= 0; i-- {
@@ -53,6 +83,10 @@ func (s *Session) count() {
 		}
 	}
 }
+
+// Back takes the last command's step of the counter back, for a chip that may
+// not have counted it.
+func (s *Session) Back() { copy(s.ssc, s.before) }
 
 // iv is zero for 3DES and E(K, SSC) for AES. §9.8.6.1.
 func (s *Session) iv() []byte {
@@ -69,6 +103,7 @@ func (s *Session) authenticate(message []byte) ([]byte, error) {
 
 // Wrap protects a command.
 func (s *Session) Wrap(c apdu.Command) (apdu.Command, error) {
+	copy(s.before, s.ssc)
 	s.count()
 	head := []byte{c.CLA | 0x0C, c.INS, c.P1, c.P2}
 	var body []byte
@@ -99,7 +134,8 @@ func (s *Session) Wrap(c apdu.Command) (apdu.Command, error) {
 		return c, fmt.Errorf("sm: wrap: %w", err)
 	}
 	out := apdu.Command{CLA: head[0], INS: c.INS, P1: c.P1, P2: c.P2, Data: append(body, lds.Make(0x8E, mac)...), Ne: 256}
-	if c.Ne > 256-s.Overhead() || len(out.Data) > 255 {
+	// Ne of 256 in a short command says "all that fits", as much as it is.
+	if c.Ne != 256 && c.Ne > s.Capacity(256) || len(out.Data) > 255 {
 		out.Ne = 65536
 	}
 	return out, nil
@@ -108,23 +144,29 @@ func (s *Session) Wrap(c apdu.Command) (apdu.Command, error) {
 // Unwrap verifies and decrypts a response.
 func (s *Session) Unwrap(r apdu.Response) (apdu.Response, error) {
 	if len(r.Data) == 0 {
-		return r, fmt.Errorf("%w: %v", ErrNaked, r.SW)
+		return r, fmt.Errorf("%w: %w", ErrNaked, &apdu.StatusError{Command: "protected command", SW: r.SW})
 	}
 	list, err := lds.All(r.Data)
 	if err != nil {
 		return r, fmt.Errorf("%w: %w", ErrMAC, err)
 	}
 	var covered, ciphertext, status, mac []byte
-	padded := false
+	encrypted := false
 	for _, t := range list {
+		if mac != nil {
+			return r, fmt.Errorf("%w: data after the MAC", ErrMAC)
+		}
 		switch t.Tag {
 		case 0x87:
-			if len(t.Value) < 1 || t.Value[0] != 1 {
+			if len(t.Value) < 1 || t.Value[0] != 1 || encrypted {
 				return r, fmt.Errorf("%w: padding indicator", ErrMAC)
 			}
-			ciphertext, padded = t.Value[1:], true
+			ciphertext, encrypted = t.Value[1:], true
 		case 0x85:
-			ciphertext, padded = t.Value, true
+			if encrypted {
+				return r, fmt.Errorf("%w: two cryptograms", ErrMAC)
+			}
+			ciphertext, encrypted = t.Value, true
 		case 0x99:
 			status = t.Value
 		case 0x8E:
@@ -145,7 +187,7 @@ func (s *Session) Unwrap(r apdu.Response) (apdu.Response, error) {
 		return r, fmt.Errorf("%w: no status", ErrMAC)
 	}
 	out := apdu.Response{SW: apdu.SW(status[0])<<8 | apdu.SW(status[1])}
-	if padded && len(ciphertext) > 0 {
+	if encrypted && len(ciphertext) > 0 {
 		plain, err := kdf.CBC(s.block, s.iv(), ciphertext, false)
 		if err != nil {
 			return r, fmt.Errorf("%w: %w", ErrMAC, err)
