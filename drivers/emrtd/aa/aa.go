@@ -5,6 +5,7 @@ package aa
 import (
 	"crypto"
 	"crypto/rsa"
+	"crypto/subtle"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -77,45 +78,48 @@ func Verify(key *pki.PublicKey, hash crypto.Hash, challenge, signature []byte) e
 // trailers of ISO/IEC 9796-2 digital signature scheme 1.
 var trailers = map[byte]crypto.Hash{0x33: crypto.SHA1, 0x34: crypto.SHA256, 0x35: crypto.SHA512, 0x36: crypto.SHA384, 0x38: crypto.SHA224}
 
-// verifyRSA recovers the message part and compares the digest of it and the
-// challenge (ISO/IEC 9796-2 scheme 1, partial recovery).
+// verifyRSA opens the signature (ISO/IEC 9796-2 scheme 1): f or n - f ends in
+// nibble C.
 func verifyRSA(key *rsa.PublicKey, challenge, signature []byte) error {
 	s := new(big.Int).SetBytes(signature)
 	if s.Cmp(key.N) >= 0 {
 		return ErrSignature
 	}
-	f := new(big.Int).Exp(s, big.NewInt(int64(key.E)), key.N)
+	f := s.Exp(s, big.NewInt(int64(key.E)), key.N)
 	if new(big.Int).And(f, big.NewInt(15)).Int64() != 12 {
 		f.Sub(key.N, f)
 	}
-	m := f.FillBytes(make([]byte, (key.N.BitLen()+7)/8))
+	return verifyMessage(f.Bytes(), challenge)
+}
+
+// verifyMessage compares the digest in a message representative, without
+// leading zeros, with that of the recovered part and the challenge: header 6A
+// (partial recovery, the message fills the block), M1, digest, trailer.
+func verifyMessage(m, challenge []byte) error {
+	if len(m) < 64 || m[0] != 0x6A {
+		return fmt.Errorf("%w: no message of ISO/IEC 9796-2", ErrSignature)
+	}
 	hash, tail := crypto.SHA1, 1
-	switch {
-	case len(m) < 64:
-		return ErrSignature
-	case m[len(m)-1] == 0xBC:
-	case m[len(m)-1] == 0xCC:
+	switch m[len(m)-1] {
+	case 0xBC:
+	case 0xCC:
 		var ok bool
 		if hash, ok = trailers[m[len(m)-2]]; !ok {
-			return ErrSignature
+			return fmt.Errorf("%w: trailer %02XCC", ErrSignature, m[len(m)-2])
 		}
 		tail = 2
 	default:
-		return ErrSignature
+		return fmt.Errorf("%w: trailer %02X", ErrSignature, m[len(m)-1])
 	}
-	// Header 6A: partial recovery, the message fills the block.
-	for len(m) > 0 && m[0] == 0 {
-		m = m[1:]
+	end := len(m) - tail
+	start := end - hash.Size()
+	if start < 1 {
+		return fmt.Errorf("%w: no room for a digest", ErrSignature)
 	}
-	if len(m) < hash.Size()+tail+1 || m[0] != 0x6A {
-		return ErrSignature
-	}
-	m1 := m[1 : len(m)-tail-hash.Size()]
-	want := m[len(m)-tail-hash.Size() : len(m)-tail]
 	h := hash.New()
-	h.Write(m1)
+	h.Write(m[1:start])
 	h.Write(challenge)
-	if string(h.Sum(nil)) != string(want) {
+	if subtle.ConstantTimeCompare(h.Sum(nil), m[start:end]) != 1 {
 		return ErrSignature
 	}
 	return nil
