@@ -3,16 +3,11 @@ package passport
 import (
 	"bytes"
 	"context"
-	"crypto/cipher"
-	"crypto/rand"
-	"crypto/sha1"
-	"crypto/sha256"
-	"math/big"
+	"io"
 	"sync"
 	"time"
 
 	"passage/drivers/apdu"
-	"passage/drivers/emrtd/curve"
 	"passage/drivers/emrtd/kdf"
 	"passage/drivers/emrtd/lds"
 )
@@ -21,26 +16,53 @@ import (
 type Card struct {
 	mu      sync.Mutex
 	profile Profile
-	files   map[uint16][]byte
-	aa      curve.Key
+	random  io.Reader
+	mf, app map[uint16][]byte // by file identifier
+	aa      activeKey
+	ca, cam pair
 
 	// Rate is the contactless bit rate in kbit/s that Transmit takes the time
-	// of, 106 to 848; 0 answers at once.
-	Rate  int
-	stats Stats
-	gone  bool
+	// of, 106 to 848; 0 answers at once. FSC is the longest frame in bytes, 16
+	// to 256; 0 is 256.
+	Rate, FSC int
 
-	// volatile
-	app       bool
+	// What a loss of power does not end: counters, the chip's date and trust
+	// points.
+	stats   Stats
+	date    time.Time
+	trust   []trustPoint
+	canLeft int
+	gone    bool
+	last    []byte // the answer before
+
+	v volatile
+}
+
+// canTries is how many wrong card access numbers a chip counts down.
+const canTries = 3
+
+// volatile is what a chip forgets without power.
+type volatile struct {
+	app       bool // the eMRTD application is selected
 	current   []byte
 	challenge []byte
 	pace      *paceRun
-	sm        *channel
+	chip      bool     // Chip Authentication's key comes next
+	sm, next  *channel // next takes over after the answer under way
+	chain     []byte   // of a command in parts
+	rest      []byte   // of an answer in parts
+	fit       int      // plain bytes that the answer has room for
+
+	idIC, terminalKey []byte // names for Terminal Authentication
+	terminal          terminal
+	operations        int // of public keys, in the command under way
 }
 
-// Stats count what the reader did, so that tests can assert its plan.
+// Stats count what the reader did, so that tests can assert its plan. Link is
+// the time on the link by its model.
 type Stats struct {
 	APDUs, Bytes, Authentications, WrongPasswords int
+	Link                                          time.Duration
 }
 
 // Stats returns the counters.
@@ -50,10 +72,19 @@ func (c *Card) Stats() Stats {
 	return c.stats
 }
 
-// ATR is the answer to reset of a contactless card (PC/SC part 3).
+// ATR is the answer to reset of a contactless card: its historical bytes with
+// the card's capabilities (PC/SC part 3 §3.1.3.2.3, ISO/IEC 7816-4 §12.1.1).
 func (c *Card) ATR() []byte {
-	return []byte{0x3B, 0x88, 0x80, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x81, 0x81, 0x00, 0x09}
+	b := []byte{0x3B, 0x85, 0x80, 0x01, 0x80, 0x73, 0x80, 0x01, c.capabilities()}
+	sum := byte(0)
+	for _, v := range b[1:] {
+		sum ^= v
+	}
+	return append(b, sum)
 }
+
+// MRZ returns the lines printed on the document.
+func (c *Card) MRZ() []string { return c.profile.MRZ.Lines() }
 
 // Close ends nothing: the card is only taken off the reader.
 func (c *Card) Close() error { return nil }
@@ -62,27 +93,40 @@ func (c *Card) Close() error { return nil }
 func (c *Card) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.app, c.current, c.challenge, c.pace, c.sm = false, nil, nil, nil, nil
-	c.gone = false
+	c.v, c.gone = volatile{}, false
 }
 
 // Transmit answers one command APDU.
 func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	c.mu.Lock()
+	if !c.gone {
+		c.stats.APDUs++
+		c.gone = c.since("removed_at") || c.on("torn_at") && c.stats.Bytes+len(command) > c.profile.Faults["torn_at"]
+	}
 	if c.gone {
 		c.mu.Unlock()
 		return nil, apdu.ErrRemoved
 	}
-	c.stats.APDUs++
-	n := c.stats.APDUs
-	if at, on := c.profile.Faults["removed_at"]; on && n >= at {
-		c.gone = true
+	if c.at("silent_at") {
 		c.mu.Unlock()
-		return nil, apdu.ErrRemoved
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
-	reply := c.spoil(n, c.handle(command))
+	if c.at("returned_at") {
+		c.v = volatile{}
+	}
+	c.v.operations = 0
+	reply := c.spoil(c.handle(command))
 	c.stats.Bytes += len(command) + len(reply)
-	wait := c.linkTime(len(command) + len(reply))
+	wait := c.linkTime(len(command)+len(reply)) + time.Duration(c.v.operations)*c.profile.Crypto
+	if c.on("slow") {
+		wait *= 10
+	}
+	c.stats.Link += wait
+	if c.on("torn_at") && c.stats.Bytes > c.profile.Faults["torn_at"] {
+		c.gone = true
+	}
+	gone := c.gone
 	c.mu.Unlock()
 	if wait > 0 {
 		t := time.NewTimer(wait)
@@ -93,101 +137,209 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 			return nil, ctx.Err()
 		}
 	}
+	if gone {
+		return nil, apdu.ErrRemoved
+	}
 	return reply, nil
 }
 
-// linkTime is 9·B/R + blocks·(81/R + 0.6 ms) + 2 ms for ISO/IEC 14443-4 with
-// blocks of 253 data bytes.
+// linkTime is 9·B/R + blocks·(81/R + 0.6 ms) + 2 ms for ISO/IEC 14443-4, each
+// block with three bytes of its own.
 func (c *Card) linkTime(n int) time.Duration {
 	if c.Rate == 0 {
 		return 0
 	}
+	size := 253
+	if c.FSC > 0 {
+		size = c.FSC - 3
+	}
 	r := float64(c.Rate) * 1000
-	blocks := float64((n + 252) / 253)
+	blocks := float64((n + size - 1) / size)
 	return time.Duration((9*float64(n)/r + blocks*(81/r+0.0006) + 0.002) * float64(time.Second))
 }
-
-// spoil applies the faults that belong to the n-th command.
-func (c *Card) spoil(n int, reply []byte) []byte {
-	f := c.profile.Faults
-	if f["bad_mac_at"] == n && len(reply) > 4 {
-		reply[len(reply)-3] ^= 1
-	}
-	if f["naked_at"] == n {
-		c.sm = nil
-		return sw(0x6F00)
-	}
-	if f["garbage_at"] == n {
-		rand.Read(reply)
-	}
-	return reply
-}
-
-func sw(v uint16) []byte { return []byte{byte(v >> 8), byte(v)} }
-
-func answer(data []byte, v uint16) []byte { return append(bytes.Clone(data), sw(v)...) }
 
 // handle parses, opens secure messaging, executes, and protects the answer. A
 // plain command in a session ends it, as a chip does.
 func (c *Card) handle(b []byte) []byte {
+	if c.at("naked_kept_at") && c.v.sm != nil {
+		return sw(0x6F00)
+	}
 	cmd, err := apdu.Parse(b)
-	if err != nil {
+	extended := len(b) > 6 && b[4] == 0
+	if err != nil || extended && c.profile.Short || c.profile.Buffer > 0 && len(b) > c.profile.Buffer {
 		return sw(0x6700)
 	}
-	if cmd.CLA&0x0C == 0x0C {
-		if c.sm == nil {
-			return sw(0x6882)
+	room := cmd.Ne
+	if c.profile.Buffer > 0 {
+		room = min(room, c.profile.Buffer-2)
+	}
+	if cmd.INS == 0xC0 && c.v.rest != nil {
+		return c.part(c.v.rest, room)
+	}
+	c.v.rest = nil
+	if cmd.CLA&0x0C != 0x0C || c.since("plain_at") {
+		return c.plain(cmd, room)
+	}
+	if c.v.sm == nil {
+		return sw(0x6988)
+	}
+	plain, ok := c.v.sm.open(cmd)
+	if !ok {
+		c.v = volatile{app: c.v.app}
+		return sw(0x6988)
+	}
+	c.v.fit = c.v.sm.fit(cmd.INS, room)
+	data, status := c.collect(plain)
+	if c.at("wrong_sw_at") {
+		data, status = nil, 0x6F00
+	}
+	reply := c.v.sm.protect(cmd.INS, data, status)
+	c.change()
+	return c.part(reply, room)
+}
+
+// plain is a command without secure messaging.
+func (c *Card) plain(cmd apdu.Command, room int) []byte {
+	if c.since("plain_at") && c.v.sm != nil && cmd.CLA&0x0C == 0x0C {
+		if open, ok := c.v.sm.open(cmd); ok {
+			c.v.sm.step(1)
+			cmd = open
 		}
-		plain, ok := c.sm.open(cmd)
-		if !ok {
-			c.sm = nil
-			return sw(0x6988)
-		}
-		next := c.sm
-		data, status := c.execute(plain)
-		reply := next.protect(data, status)
+	} else if c.v.sm != nil {
+		c.v = volatile{app: c.v.app}
+	}
+	c.v.fit = room
+	data, status := c.collect(cmd)
+	c.change()
+	return c.part(answer(data, status), room)
+}
+
+// change lets the keys that a command agreed on take over.
+func (c *Card) change() {
+	if c.v.next != nil {
+		c.v.sm, c.v.next = c.v.next, nil
+	}
+}
+
+// part returns as much of an answer as there is room for; 61xx says that more
+// is there.
+func (c *Card) part(reply []byte, room int) []byte {
+	c.v.rest = nil
+	if room == 0 || len(reply)-2 <= room {
 		return reply
 	}
-	c.sm = nil
-	return answer(c.execute(cmd))
+	c.v.rest = bytes.Clone(reply[room:])
+	return answer(reply[:room], 0x6100|uint16(min(255, len(c.v.rest)-2)))
+}
+
+// collect puts the parts of a chained command together.
+func (c *Card) collect(cmd apdu.Command) ([]byte, uint16) {
+	chained := cmd.CLA&0x10 != 0
+	if chained && c.profile.NoChaining && cmd.INS != 0x86 {
+		return nil, 0x6884
+	}
+	// PACE sends all but its last command as parts of a chain, though each is
+	// whole and is answered.
+	if cmd.INS == 0x86 && c.v.chain == nil {
+		if _, _, err := lds.Next(cmd.Data); err == nil {
+			return c.execute(cmd)
+		}
+	}
+	if len(c.v.chain)+len(cmd.Data) > apdu.MaxData {
+		c.v.chain = nil
+		return nil, 0x6700
+	}
+	if chained {
+		c.v.chain = append(c.v.chain, cmd.Data...)
+		return nil, 0x9000
+	}
+	if c.v.chain != nil {
+		cmd.Data = append(c.v.chain, cmd.Data...)
+		c.v.chain = nil
+	}
+	return c.execute(cmd)
 }
 
 func (c *Card) execute(cmd apdu.Command) ([]byte, uint16) {
-	switch cmd.INS {
-	case 0xA4:
+	switch p := [3]byte{cmd.INS, cmd.P1, cmd.P2}; {
+	case cmd.INS == 0xA4:
 		return nil, c.selectFile(cmd)
-	case 0xB0, 0xB1:
+	case cmd.INS == 0xB0, cmd.INS == 0xB1:
 		return c.readBinary(cmd)
-	case 0x84:
-		c.challenge = make([]byte, 8)
-		rand.Read(c.challenge)
-		return c.challenge, 0x9000
-	case 0x82:
+	case cmd.INS == 0x84:
+		c.v.challenge = make([]byte, 8)
+		if !c.draw(c.v.challenge) {
+			return nil, 0x6F00
+		}
+		return c.v.challenge, 0x9000
+	case cmd.INS == 0x82:
+		if c.v.sm != nil {
+			return nil, c.externalTerminal(cmd.Data)
+		}
 		return c.externalAuthenticate(cmd.Data)
-	case 0x22:
-		return nil, c.setAT(cmd)
-	case 0x86:
+	case p == [3]byte{0x22, 0xC1, 0xA4}:
+		return nil, c.setPACE(cmd)
+	case p == [3]byte{0x22, 0x41, 0xA4}:
+		return nil, c.setCA(cmd)
+	case p == [3]byte{0x22, 0x41, 0xA6}:
+		c.v.operations++
+		return nil, c.setKAT(cmd)
+	case p == [3]byte{0x22, 0x81, 0xB6}:
+		return nil, c.setDST(cmd)
+	case p == [3]byte{0x22, 0x81, 0xA4}:
+		return nil, c.setTA(cmd)
+	case p == [3]byte{0x2A, 0x00, 0xBE}:
+		c.v.operations++
+		return nil, c.verifyCertificate(cmd)
+	case cmd.INS == 0x22:
+		return nil, 0x6A80
+	case cmd.INS == 0x86:
 		return c.generalAuthenticate(cmd)
-	case 0x88:
+	case cmd.INS == 0x88:
+		c.v.operations++
 		return c.internalAuthenticate(cmd.Data)
 	}
 	return nil, 0x6D00
 }
 
+// generalAuthenticate is the next step of PACE or of Chip Authentication.
+func (c *Card) generalAuthenticate(cmd apdu.Command) ([]byte, uint16) {
+	dyn, ok := lds.Find(cmd.Data, 0x7C)
+	if !ok {
+		return nil, 0x6A80
+	}
+	c.v.operations++
+	step := c.chipStep
+	switch {
+	case c.v.pace != nil:
+		step = c.paceStep
+	case !c.v.chip:
+		return nil, 0x6985
+	}
+	out, status := step(dyn)
+	if status != 0x9000 {
+		return nil, status
+	}
+	return lds.Make(0x7C, out), 0x9000
+}
+
+// open says whether the data may be read.
+func (c *Card) open() bool { return c.v.sm != nil || c.profile.Access == NoAccess }
+
 func (c *Card) selectFile(cmd apdu.Command) uint16 {
 	switch {
-	case cmd.P1 == 4 && bytes.Equal(cmd.Data, []byte{0xA0, 0, 0, 2, 0x47, 0x10, 1}):
-		if c.profile.Access == PACEOnly && c.sm == nil {
+	case cmd.P1 == 4 && bytes.Equal(cmd.Data, application):
+		if c.profile.Access == PACEOnly && c.v.sm == nil {
 			return 0x6982
 		}
-		c.app, c.current = true, nil
+		c.v.app, c.v.current = true, nil
 		return 0x9000
 	case cmd.P1 == 0 && (len(cmd.Data) == 0 || bytes.Equal(cmd.Data, []byte{0x3F, 0})):
-		c.app, c.current = false, nil
+		c.v.app, c.v.current = false, nil
 		return 0x9000
 	case cmd.P1 == 2 && len(cmd.Data) == 2:
 		f, status := c.file(uint16(cmd.Data[0])<<8 | uint16(cmd.Data[1]))
-		c.current = f
+		c.v.current = f
 		return status
 	}
 	return 0x6A82
@@ -195,26 +347,37 @@ func (c *Card) selectFile(cmd apdu.Command) uint16 {
 
 // file applies the access conditions.
 func (c *Card) file(fid uint16) ([]byte, uint16) {
-	f, ok := c.files[fid]
+	files, free := c.app, false
+	if !c.v.app {
+		files, free = c.mf, fid != fidCardSecurity
+	}
+	f, ok := files[fid]
 	switch {
-	case fid == lds.CardAccess.FID && !c.app && ok:
-		return f, 0x9000
-	case !c.app || fid == lds.CardAccess.FID:
+	case !ok && (free || c.open()), !ok && !c.v.app:
 		return nil, 0x6A82
-	case c.sm == nil && c.profile.Access != NoAccess:
+	case !free && !c.open(), c.v.app && !c.permits(int(fid&0xFF)):
 		return nil, 0x6982
-	case !ok:
-		return nil, 0x6A82
 	}
 	return f, 0x9000
 }
 
+// short returns the file identifier of a short one.
+func (c *Card) short(sfi byte) uint16 {
+	if !c.v.app && sfi == 0x01 {
+		return fidAttributes
+	}
+	if !c.v.app && sfi == 0x1E {
+		return fidDirectory
+	}
+	return 0x0100 | uint16(sfi)
+}
+
 func (c *Card) readBinary(cmd apdu.Command) ([]byte, uint16) {
 	offset := int(cmd.P1)<<8 | int(cmd.P2)
-	f := c.current
+	f := c.v.current
 	sfi := byte(0)
 	if cmd.INS == 0xB1 {
-		sfi = cmd.P2
+		sfi = cmd.P2 & 0x1F
 		v, ok := lds.Find(cmd.Data, 0x54)
 		if !ok || len(v) > 3 {
 			return nil, 0x6A80
@@ -228,11 +391,11 @@ func (c *Card) readBinary(cmd apdu.Command) ([]byte, uint16) {
 	}
 	if sfi > 0 {
 		var status uint16
-		if f, status = c.file(0x0100 | uint16(sfi)); status != 0x9000 {
+		if f, status = c.file(c.short(sfi)); status != 0x9000 {
 			return nil, status
 		}
-		c.current = f
-	} else if c.sm == nil && c.profile.Access != NoAccess {
+		c.v.current = f
+	} else if c.v.app && !c.open() {
 		return nil, 0x6982
 	}
 	if f == nil {
@@ -245,26 +408,37 @@ func (c *Card) readBinary(cmd apdu.Command) ([]byte, uint16) {
 	if m := c.profile.MaxLe; m > 0 && ne > m {
 		return nil, 0x6700
 	}
+	if c.on("excess") {
+		ne += 16
+	}
+	if c.on("ignore_le") {
+		ne = 65536
+	}
+	whole := cmd.Ne == 256 || cmd.Ne == 65536 // all that is there
+	if room := c.v.fit; ne > room {
+		ne, whole = room, true
+	}
 	if cmd.INS == 0xB1 {
-		ne = max(0, ne-6)
+		ne = max(0, ne-2)
+		for n := ne; len(lds.Make(0x53, make([]byte, ne))) > n+2; {
+			ne--
+		}
 		return lds.Make(0x53, f[offset:min(len(f), offset+ne)]), 0x9000
 	}
-	end := min(len(f), offset+ne)
-	if offset+ne > len(f) && cmd.Ne != 65536 && cmd.Ne != 256 {
-		return f[offset:end], 0x6282
+	if offset+ne > len(f) && !whole {
+		return f[offset:], 0x6282
 	}
-	return f[offset:end], 0x9000
+	return f[offset:min(len(f), offset+ne)], 0x9000
 }
 
 // externalAuthenticate is BAC's mutual authentication (Doc 9303-11 §4.3.3).
 func (c *Card) externalAuthenticate(data []byte) ([]byte, uint16) {
-	rnd := c.challenge
-	c.challenge = nil
-	if len(data) != 40 || rnd == nil || c.profile.Access == PACEOnly || !c.app {
+	rnd := c.v.challenge
+	c.v.challenge = nil
+	if len(data) != 40 || rnd == nil || c.profile.Access == PACEOnly || !c.v.app {
 		return nil, 0x6985
 	}
-	h := sha1.Sum([]byte(c.profile.MRZ.Information()))
-	enc, mac := kdf.Derive(kdf.TDES, h[:16], kdf.Encryption), kdf.Derive(kdf.TDES, h[:16], kdf.MAC)
+	enc, mac := c.basicKeys()
 	want, err := kdf.Authenticate(kdf.TDES, mac, kdf.Pad(data[:32], 8))
 	if err != nil || !kdf.Equal(want, data[32:]) {
 		c.stats.WrongPasswords++
@@ -281,7 +455,9 @@ func (c *Card) externalAuthenticate(data []byte) ([]byte, uint16) {
 		return nil, 0x6300
 	}
 	kic := make([]byte, 16)
-	rand.Read(kic)
+	if !c.draw(kic) {
+		return nil, 0x6F00
+	}
 	r := bytes.Join([][]byte{rnd, s[:8], kic}, nil)
 	e, err := kdf.CBC(block, zero, r, true)
 	if err != nil {
@@ -295,244 +471,8 @@ func (c *Card) externalAuthenticate(data []byte) ([]byte, uint16) {
 	for i := range seed {
 		seed[i] = s[16+i] ^ kic[i]
 	}
-	c.sm = newChannel(kdf.TDES, seed, append(bytes.Clone(rnd[4:]), s[4:8]...))
+	c.v.next = newChannel(kdf.TDES, seed, append(bytes.Clone(rnd[4:]), s[4:8]...))
+	c.v.idIC = c.documentID()
 	c.stats.Authentications++
 	return append(e, m...), 0x9000
-}
-
-// paceRun is PACE on the card's side (§4.4.4).
-type paceRun struct {
-	curve  *curve.Curve
-	nonce  *big.Int
-	stage  int
-	base   curve.Point
-	own    curve.Key
-	theirs []byte
-	secret []byte
-}
-
-func (c *Card) setAT(cmd apdu.Command) uint16 {
-	oid, ok := lds.Find(cmd.Data, 0x80)
-	password, ok2 := lds.Find(cmd.Data, 0x83)
-	want := der(oidPACE(c.profile.Cipher))[2:]
-	if cmd.P1 != 0xC1 || cmd.P2 != 0xA4 || !ok || !ok2 || (c.profile.Access != PACE && c.profile.Access != PACEOnly) {
-		return 0x6A80
-	}
-	if id, named := lds.Find(cmd.Data, 0x84); !bytes.Equal(oid, want) || !bytes.Equal(password, []byte{1}) || named && !bytes.Equal(id, []byte{byte(c.profile.Parameter)}) {
-		return 0x6A80
-	}
-	k, ok := curve.ByID(c.profile.Parameter)
-	if !ok {
-		return 0x6A80
-	}
-	c.pace = &paceRun{curve: k}
-	return 0x9000
-}
-
-func (c *Card) generalAuthenticate(cmd apdu.Command) ([]byte, uint16) {
-	p := c.pace
-	if p == nil {
-		return nil, 0x6985
-	}
-	dyn, ok := lds.Find(cmd.Data, 0x7C)
-	if !ok {
-		return nil, 0x6A80
-	}
-	p.stage++
-	out, status := c.paceStep(p, dyn)
-	if status != 0x9000 {
-		c.pace = nil
-		return nil, status
-	}
-	return lds.Make(0x7C, out), 0x9000
-}
-
-func (c *Card) paceStep(p *paceRun, dyn []byte) ([]byte, uint16) {
-	cip := c.profile.Cipher
-	switch p.stage {
-	case 1:
-		nonce := make([]byte, 16)
-		rand.Read(nonce)
-		p.nonce = new(big.Int).SetBytes(nonce)
-		h := sha1.Sum([]byte(c.profile.MRZ.Information()))
-		block, err := kdf.Block(cip, kdf.Derive(cip, h[:], kdf.Password))
-		if err != nil {
-			return nil, 0x6F00
-		}
-		z, err := kdf.CBC(block, make([]byte, block.BlockSize()), nonce, true)
-		if err != nil {
-			return nil, 0x6F00
-		}
-		return lds.Make(0x80, z), 0x9000
-	case 2:
-		b, _ := lds.Find(dyn, 0x81)
-		theirs, err := p.curve.Decode(b)
-		own, err2 := p.curve.Generate(rand.Reader, p.curve.G)
-		if err != nil || err2 != nil {
-			return nil, 0x6A80
-		}
-		h := p.curve.Mul(own.D, theirs)
-		p.base = p.curve.Add(p.curve.Mul(p.nonce, p.curve.G), h)
-		return lds.Make(0x82, p.curve.Encode(own.Public)), 0x9000
-	case 3:
-		b, _ := lds.Find(dyn, 0x83)
-		theirs, err := p.curve.Decode(b)
-		if err != nil {
-			return nil, 0x6A80
-		}
-		if p.own, err = p.curve.Generate(rand.Reader, p.base); err != nil {
-			return nil, 0x6F00
-		}
-		p.theirs = bytes.Clone(b)
-		p.secret = p.curve.X(p.curve.Mul(p.own.D, theirs))
-		return lds.Make(0x84, p.curve.Encode(p.own.Public)), 0x9000
-	case 4:
-		return c.paceToken(p, dyn)
-	}
-	return nil, 0x6985
-}
-
-func (c *Card) paceToken(p *paceRun, dyn []byte) ([]byte, uint16) {
-	cip := c.profile.Cipher
-	token := func(point []byte) []byte {
-		data := lds.Make(0x7F49, der(oidPACE(cip)), lds.Make(0x86, point))
-		if cip == kdf.TDES {
-			data = kdf.Pad(data, 8)
-		}
-		t, err := kdf.Authenticate(cip, kdf.Derive(cip, p.secret, kdf.MAC), data)
-		if err != nil {
-			return nil
-		}
-		return t
-	}
-	got, _ := lds.Find(dyn, 0x85)
-	if !kdf.Equal(got, token(p.curve.Encode(p.own.Public))) {
-		c.stats.WrongPasswords++
-		return nil, 0x6300
-	}
-	c.stats.Authentications++
-	c.sm = newChannel(cip, p.secret, make([]byte, cip.BlockLen()))
-	c.pace = nil
-	return lds.Make(0x86, token(p.theirs)), 0x9000
-}
-
-// internalAuthenticate is Active Authentication with ECDSA (§6.1).
-func (c *Card) internalAuthenticate(challenge []byte) ([]byte, uint16) {
-	if c.profile.NoAA || len(challenge) != 8 || c.sm == nil && c.profile.Access != NoAccess {
-		return nil, 0x6A88
-	}
-	k, _ := curve.ByID(12)
-	h := sha256.Sum256(challenge)
-	r, s, err := k.Sign(rand.Reader, c.aa.D, h[:])
-	if err != nil {
-		return nil, 0x6F00
-	}
-	out := make([]byte, 64)
-	r.FillBytes(out[:32])
-	s.FillBytes(out[32:])
-	return out, 0x9000
-}
-
-// channel is the card's side of secure messaging (§9.8).
-type channel struct {
-	cipher kdf.Cipher
-	block  cipher.Block
-	mac    []byte
-	ssc    *big.Int
-}
-
-func newChannel(c kdf.Cipher, secret, ssc []byte) *channel {
-	block, err := kdf.Block(c, kdf.Derive(c, secret, kdf.Encryption))
-	if err != nil {
-		return nil
-	}
-	return &channel{cipher: c, block: block, mac: kdf.Derive(c, secret, kdf.MAC), ssc: new(big.Int).SetBytes(ssc)}
-}
-
-func (ch *channel) counter() []byte {
-	n := ch.cipher.BlockLen()
-	v := new(big.Int).Mod(ch.ssc, new(big.Int).Lsh(big.NewInt(1), uint(8*n)))
-	return v.FillBytes(make([]byte, n))
-}
-
-func (ch *channel) vector() []byte {
-	iv := make([]byte, ch.cipher.BlockLen())
-	if ch.cipher != kdf.TDES {
-		ch.block.Encrypt(iv, ch.counter())
-	}
-	return iv
-}
-
-func (ch *channel) tag(message []byte) []byte {
-	t, err := kdf.Authenticate(ch.cipher, ch.mac, kdf.Pad(append(ch.counter(), message...), ch.cipher.BlockLen()))
-	if err != nil {
-		return nil
-	}
-	return t
-}
-
-// open verifies and decrypts a command.
-func (ch *channel) open(c apdu.Command) (apdu.Command, bool) {
-	ch.ssc.Add(ch.ssc, big.NewInt(1))
-	list, err := lds.All(c.Data)
-	if err != nil {
-		return c, false
-	}
-	plain := apdu.Command{CLA: c.CLA &^ 0x0C, INS: c.INS, P1: c.P1, P2: c.P2}
-	var body, mac, crypt []byte
-	for _, t := range list {
-		switch t.Tag {
-		case 0x8E:
-			mac = t.Value
-			continue
-		case 0x87:
-			if len(t.Value) < 1 || t.Value[0] != 1 {
-				return c, false
-			}
-			crypt = t.Value[1:]
-		case 0x85:
-			crypt = t.Value
-		case 0x97:
-			for _, b := range t.Value {
-				plain.Ne = plain.Ne<<8 | int(b)
-			}
-			if plain.Ne == 0 {
-				plain.Ne = 256
-				if len(t.Value) == 2 {
-					plain.Ne = 65536
-				}
-			}
-		}
-		body = append(body, t.Raw...)
-	}
-	message := append(kdf.Pad([]byte{c.CLA, c.INS, c.P1, c.P2}, ch.cipher.BlockLen()), body...)
-	if len(mac) != 8 || !kdf.Equal(mac, ch.tag(message)) {
-		return c, false
-	}
-	if crypt != nil {
-		b, err := kdf.CBC(ch.block, ch.vector(), crypt, false)
-		if err != nil {
-			return c, false
-		}
-		if plain.Data, err = kdf.Unpad(b); err != nil {
-			return c, false
-		}
-	}
-	return plain, true
-}
-
-// protect encrypts and authenticates an answer.
-func (ch *channel) protect(data []byte, status uint16) []byte {
-	ch.ssc.Add(ch.ssc, big.NewInt(1))
-	var body []byte
-	if len(data) > 0 {
-		crypt, err := kdf.CBC(ch.block, ch.vector(), kdf.Pad(data, ch.cipher.BlockLen()), true)
-		if err != nil {
-			return sw(0x6F00)
-		}
-		body = lds.Make(0x87, []byte{1}, crypt)
-	}
-	body = append(body, lds.Make(0x99, sw(status))...)
-	body = append(body, lds.Make(0x8E, ch.tag(body))...)
-	return answer(body, status)
 }

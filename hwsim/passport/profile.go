@@ -4,18 +4,15 @@
 package passport
 
 import (
-	"crypto/rand"
-	"encoding/asn1"
-	"encoding/binary"
+	"crypto"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
 
-	"passage/drivers/emrtd/curve"
-	"passage/drivers/emrtd/face"
 	"passage/drivers/emrtd/kdf"
-	"passage/drivers/emrtd/lds"
 	"passage/drivers/emrtd/mrz"
-	"passage/drivers/emrtd/pki"
-	"passage/hwsim/passport/testpki"
 )
 
 // Access is how a chip protects its data.
@@ -28,144 +25,150 @@ const (
 	PACEOnly
 )
 
-// Profile says what a virtual passport is like.
+// Profile says what a virtual passport is like. Its zero value is an open chip
+// with ECDSA for Active Authentication.
 type Profile struct {
-	MRZ       mrz.MRZ // fields; lines are made
-	Portrait  []byte  // JPEG or JPEG 2000
-	Width     int
-	Height    int
-	Access    Access
-	Parameter int        // PACE domain parameters; 0 is brainpoolP256r1
-	Cipher    kdf.Cipher // PACE cipher; 0 is AES-128
-	NoAA      bool       // no key for Active Authentication
-	MaxLe     int        // longest answer in plain bytes; 0 for none
-	Faults    map[string]int
+	MRZ      mrz.MRZ // fields; lines are made
+	CAN      string  // printed card access number; "" for none
+	Portrait []byte  // JPEG or JPEG 2000
+	Width    int
+	Height   int
+	Groups   map[int][]byte // further data groups, whole files by number
+	LDS18    bool           // version 1.8 of the logical data structure, else 1.7
+
+	Access Access
+	PACE   []Variant // offered; GM with AES-128 on brainpoolP256r1 unless set
+	AA     ActiveAuth
+	NoAA   bool // no key for Active Authentication
+	CA     ChipAuth
+	CVCA   [][]byte  // trust points of Terminal Authentication, CVCs
+	Today  time.Time // the chip's date before it sees a later certificate
+
+	Short      bool // no extended length
+	Buffer     int  // bytes of the longest command and answer, stated in EF.ATR/INFO; 0 says nothing
+	NoChaining bool // no command chaining
+	MaxLe      int  // longest answer in plain bytes, beyond which the chip says 6700; 0 for none
+
+	// Crypto is how long the chip computes for one public key operation, FWT
+	// how often it asks for more time meanwhile.
+	Crypto time.Duration
+	Faults map[string]int
+
+	// Random is where keys, nonces and challenges come from; crypto/rand
+	// unless set.
+	Random io.Reader
 }
 
-// Fault describes a fault of Profile.Faults; the value says when, where that
-// means something.
-type Fault struct{ Name, Text string }
+// Named is a profile of the catalogue.
+type Named struct{ Name, Text string }
 
-// Faults lists what a passport can be made to do wrong.
-var Faults = []Fault{
-	{"clone", "the chip lacks the private key of its DG15"},
-	{"tampered_dg1", "DG1 differs from the signed one"},
-	{"tampered_dg2", "one bit of DG2 differs from the signed one"},
-	{"bomb", "DG2 holds a JPEG 2000 header of 65,535² pixels"},
-	{"removed_at", "the card is gone at the n-th command"},
-	{"bad_mac_at", "the answer to the n-th command has a wrong MAC"},
-	{"naked_at", "the n-th command is answered by 6F00 without secure messaging, once"},
-	{"garbage_at", "the n-th command is answered by random bytes"},
-	{"truncated_dg2", "DG2 announces more bytes than there are"},
+// Catalogue lists the profiles with a name; Named by variant come on top.
+var Catalogue = []Named{
+	{"pace", "PACE, ECDH on brainpoolP256r1 with AES-128, or BAC; the chip proves itself by Active Authentication"},
+	{"bac", "Basic Access Control and Active Authentication"},
+	{"open", "no access control"},
+	{"pace-only", "PACE alone, as chips issued from 2028 are"},
+	{"can", "PACE alone, with the card access number 123456 on the page beside the zone"},
+	{"cam", "PACE with Chip Authentication Mapping on P-256"},
+	{"icao-ext", "PACE and Chip Authentication, DG14 and DG15; extended length of 65,535 bytes"},
+	{"icao-2048", "the same with buffers of 2,048 bytes, stated in EF.ATR/INFO"},
+	{"icao-short", "the same with short lengths alone"},
+	{"ca-dh", "BAC, Chip Authentication by MSE:Set KAT with DH and 3DES"},
+	{"aa-rsa", "BAC and Active Authentication with RSA-2048"},
+	{"plain", "BAC and nothing that proves the chip"},
+	{"full", "all data groups; DG3 and DG4 are for inspection systems"},
 }
 
-// bomb is a JPEG 2000 code stream whose header announces 65,535 × 65,535
-// pixels of three components and which has no data.
-func bomb() []byte {
-	b := []byte{0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0}
-	for _, v := range []uint32{65535, 65535, 0, 0, 65535, 65535, 0, 0} {
-		b = binary.BigEndian.AppendUint32(b, v)
+// icao is the chip that the floor of exchanges is reckoned for: PACE and Chip
+// Authentication, a portrait of 20 kB.
+func icao() Profile {
+	return Profile{
+		Access: PACE, PACE: []Variant{{GM, kdf.AES128, 13}}, CA: ChipAuth{Parameter: 13, Cipher: kdf.AES128},
+		LDS18: true,
 	}
-	b = append(b, 0, 3, 7, 1, 1, 7, 1, 1, 7, 1, 1)
-	return append(b, 0xFF, 0x52, 0, 12, 0, 0, 0, 1, 1, 5, 4, 4, 0, 1, 0xFF, 0x5C, 0, 4, 0x40, 0x40, 0xFF, 0xD9)
 }
 
-// New personalises a chip: its files are made and signed by signer.
-func New(p Profile, signer *testpki.Signer) (*Card, error) {
+// ByName returns a profile without a holder: the catalogue's, or a way of PACE
+// such as pace-im-aes256-16.
+func ByName(name string) (Profile, error) {
+	for _, v := range Variants() {
+		if v.Name() == name {
+			p := Profile{Access: PACEOnly, PACE: []Variant{v}, CAN: "123456"}
+			if v.Mapping != CAM {
+				p.CA = ChipAuth{Parameter: v.Parameter, Cipher: v.Cipher}
+			}
+			return p, nil
+		}
+	}
+	p := icao()
+	switch name {
+	case "pace":
+		return Profile{Access: PACE}, nil
+	case "bac":
+		return Profile{Access: BAC}, nil
+	case "open":
+		return Profile{}, nil
+	case "pace-only":
+		return Profile{Access: PACEOnly}, nil
+	case "can":
+		return Profile{Access: PACEOnly, CAN: "123456"}, nil
+	case "cam":
+		return Profile{Access: PACE, PACE: []Variant{{CAM, kdf.AES128, 12}, {GM, kdf.AES128, 12}}}, nil
+	case "icao-ext":
+		p.Buffer = 65535
+	case "icao-2048":
+		p.Buffer = 2048
+	case "icao-short":
+		p.Short = true
+	case "ca-dh":
+		return Profile{Access: BAC, NoAA: true, CA: ChipAuth{Parameter: 2, Cipher: kdf.TDES, KATOnly: true}}, nil
+	case "aa-rsa":
+		return Profile{Access: BAC, AA: ActiveAuth{Bits: 2048, Hash: crypto.SHA1}}, nil
+	case "plain":
+		return Profile{Access: BAC, NoAA: true}, nil
+	case "full":
+		p.Groups = sampleGroups()
+		p.CAN = "123456"
+	default:
+		return p, fmt.Errorf("passport: no profile is called %q", name)
+	}
+	return p, nil
+}
+
+// Names are the catalogue's.
+func Names() string {
+	var list []string
+	for _, n := range Catalogue {
+		list = append(list, n.Name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// fill sets what a profile leaves open.
+func (p *Profile) fill() error {
 	zone, err := mrz.Make(p.MRZ)
 	if err != nil {
-		return nil, fmt.Errorf("passport: %w", err)
+		return fmt.Errorf("passport: %w", err)
 	}
 	p.MRZ = zone
-	if p.Parameter == 0 {
-		p.Parameter = 13
+	if len(p.PACE) == 0 && p.Access >= PACE {
+		p.PACE = []Variant{{GM, kdf.AES128, 13}}
 	}
-	if p.Cipher == 0 {
-		p.Cipher = kdf.AES128
-	}
-	c := &Card{profile: p, files: map[uint16][]byte{}}
-	aaCurve, _ := curve.ByID(12)
-	if c.aa, err = aaCurve.Generate(rand.Reader, aaCurve.G); err != nil {
-		return nil, fmt.Errorf("passport: %w", err)
-	}
-	groups := map[int][]byte{}
-	text := ""
-	for _, l := range zone.Lines() {
-		text += l
-	}
-	groups[1] = lds.Make(0x61, lds.Make(0x5F1F, []byte(text)))
-	stream, format := p.Portrait, face.JPEG
-	if _, on := p.Faults["bomb"]; on {
-		stream, format = bomb(), face.JPEG2000
-	}
-	record := face.Record(stream, format, p.Width, p.Height)
-	header := lds.Make(0xA1, lds.Make(0x80, []byte{1, 1}), lds.Make(0x81, []byte{2}), lds.Make(0x87, []byte{1, 1}), lds.Make(0x88, []byte{0, 8}))
-	groups[2] = lds.Make(0x75, lds.Make(0x7F61, lds.Make(0x02, []byte{1}), lds.Make(0x7F60, header, lds.Make(0x5F2E, record))))
-	if !p.NoAA {
-		groups[14] = lds.Make(0x6E, lds.Make(0x31, activeInfo()))
-		groups[15] = lds.Make(0x6F, spki(aaCurve, c.aa.Public))
-	}
-	sod, err := signer.SOD(groups)
-	if err != nil {
-		return nil, err
-	}
-	if _, on := p.Faults["clone"]; on {
-		if c.aa, err = aaCurve.Generate(rand.Reader, aaCurve.G); err != nil {
-			return nil, fmt.Errorf("passport: %w", err)
+	for _, v := range p.PACE {
+		if !v.Valid() {
+			return fmt.Errorf("passport: %s is no way of PACE", v.Name())
 		}
 	}
-	if _, on := p.Faults["tampered_dg1"]; on {
-		groups[1][len(groups[1])-20] ^= 1
+	if p.AA.Parameter == 0 {
+		p.AA.Parameter = 12
 	}
-	if _, on := p.Faults["tampered_dg2"]; on {
-		groups[2][len(groups[2])/2] ^= 1
+	if p.AA.Hash == 0 {
+		p.AA.Hash = crypto.SHA256
 	}
-	if _, on := p.Faults["truncated_dg2"]; on {
-		groups[2] = groups[2][:len(groups[2])/2]
-	}
-	tags := []byte{}
-	for n := 1; n <= 16; n++ {
-		if b, ok := groups[n]; ok {
-			f := lds.Group(n)
-			c.files[f.FID] = b
-			tags = append(tags, byte(f.Tag))
+	for name := range p.Faults {
+		if !slices.ContainsFunc(Faults, func(f Fault) bool { return f.Name == name }) {
+			return fmt.Errorf("passport: no fault is called %q", name)
 		}
 	}
-	c.files[lds.SOD.FID] = sod
-	c.files[lds.COM.FID] = lds.Make(0x60, lds.Make(0x5F01, []byte("0107")), lds.Make(0x5F36, []byte("040000")), lds.Make(0x5C, tags))
-	if p.Access == PACE || p.Access == PACEOnly {
-		c.files[lds.CardAccess.FID] = lds.Make(0x31, paceInfo(p))
-	}
-	return c, nil
+	return nil
 }
-
-// der marshals constants of ours, which cannot fail.
-func der(v any) []byte {
-	b, err := asn1.Marshal(v)
-	if err != nil {
-		panic("passport: " + err.Error())
-	}
-	return b
-}
-
-// oidPACE is PACE-ECDH-GM with the profile's cipher.
-func oidPACE(c kdf.Cipher) asn1.ObjectIdentifier {
-	return asn1.ObjectIdentifier{0, 4, 0, 127, 0, 7, 2, 2, 4, 2, int(c)}
-}
-
-func paceInfo(p Profile) []byte {
-	return lds.Make(0x30, der(oidPACE(p.Cipher)), der(2), der(p.Parameter))
-}
-
-// activeInfo is ActiveAuthenticationInfo with ecdsa-plain-SHA256.
-func activeInfo() []byte {
-	return lds.Make(0x30, der(asn1.ObjectIdentifier{2, 23, 136, 1, 1, 5}), der(1), der(asn1.ObjectIdentifier{0, 4, 0, 127, 0, 7, 1, 1, 4, 1, 3}))
-}
-
-func spki(c *curve.Curve, p curve.Point) []byte {
-	alg := lds.Make(0x30, der(asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}), der(pki.CurveOID(c.Name)))
-	return lds.Make(0x30, alg, lds.Make(0x03, []byte{0}, c.Encode(p)))
-}
-
-// MRZ returns the lines printed on the document.
-func (c *Card) MRZ() []string { return c.profile.MRZ.Lines() }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -135,12 +136,14 @@ func (c cameraCmd) Run(ctx context.Context) error {
 }
 
 type passportCmd struct {
-	Profile string   `default:"pace" enum:"pace,bac,open" help:"Access control: pace, bac or open."`
+	Profile string   `default:"pace" help:"What the chip is like; --list names the profiles."`
 	Fault   []string `help:"Faults, NAME or NAME=N; --list names them."`
-	List    bool     `help:"List the faults and end."`
+	List    bool     `help:"List the profiles and the faults, and end."`
 	VPCD    string   `name:"vpcd" help:"Lay it on the vpcd reader at this address."`
 	Stdio   bool     `help:"Answer APDUs on standard input and output, each with a two-byte length; the zone goes to standard error."`
 	Trust   string   `help:"Write the issuer's certificate and revocation list to this folder."`
+	Rate    int      `help:"Take the time of a contactless link at this many kbit/s: 106, 212, 424 or 848; 0 answers at once."`
+	Seed    uint64   `help:"Draw all keys, nonces and challenges from this seed, so that a run can be repeated; 0 draws new ones."`
 }
 
 func (passportCmd) Help() string {
@@ -151,38 +154,43 @@ func (passportCmd) Help() string {
 A copied chip on the virtual reader of vsmartcard, and the trust store that
 goes with it:
 
-  hwsim passport --fault clone --vpcd 127.0.0.1:35963 --trust /tmp/trust`
+  hwsim passport --fault clone --vpcd 127.0.0.1:35963 --trust /tmp/trust
+
+Any way of PACE is a profile, too: its mapping (gm, im, cam), cipher (3des,
+aes128, aes192, aes256) and standardised domain parameters (0 to 2: DH, 8 to
+18: curves).
+
+  passage emrtd read --sim pace-im-aes256-16`
+}
+
+// list teaches the profiles and the faults.
+func (passportCmd) list() error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "Profiles, the chip:")
+	for _, p := range passport.Catalogue {
+		fmt.Fprintf(w, "  %s\t%s\n", p.Name, p.Text)
+	}
+	fmt.Fprintf(w, "  pace-M-C-N\tPACE with one mapping M (gm, im, cam), cipher C (3des, aes128, aes192, aes256) and parameters N; %d of them\n", len(passport.Variants()))
+	fmt.Fprintln(w, "\nFaults of the chip:")
+	for _, f := range passport.Faults {
+		fmt.Fprintf(w, "  %s\t%s\n", f.Name, f.Text)
+	}
+	fmt.Fprintln(w, "\nFaults of who signed it:")
+	for _, f := range testpki.Faults {
+		fmt.Fprintf(w, "  %s\t%s\n", f.Name, f.Text)
+	}
+	return w.Flush()
 }
 
 func (c passportCmd) Run(ctx context.Context) error {
 	if c.List {
-		for _, f := range passport.Faults {
-			fmt.Printf("%-14s %s\n", f.Name, f.Text)
-		}
-		return nil
+		return c.list()
 	}
-	now := time.Now()
-	a, err := testpki.NewAuthority("UT", now)
+	p, err := passport.ByName(c.Profile)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; there are %s, and pace-MAPPING-CIPHER-PARAMETERS", err, passport.Names())
 	}
-	s, err := a.NewSigner(now.AddDate(0, -6, 0), now.AddDate(5, 0, 0))
-	if err != nil {
-		return err
-	}
-	if c.Trust != "" {
-		if err := testpki.Write(c.Trust, a); err != nil {
-			return err
-		}
-	}
-	p := passport.Profile{
-		MRZ: mrz.MRZ{
-			Size: mrz.TD3, Code: "P", Issuer: "UTO", Nationality: "UTO", Surname: "ERIKSSON", GivenNames: "ANNA MARIA", Number: "L898902C3",
-			Birth: "740812", Sex: "F", Expiry: now.AddDate(5, 0, 0).Format("060102"),
-		},
-		Portrait: append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 15000)...), Width: 360, Height: 480,
-		Access: map[string]passport.Access{"pace": passport.PACE, "bac": passport.BAC, "open": passport.NoAccess}[c.Profile], Faults: map[string]int{},
-	}
+	faults := map[string]int{}
 	for _, f := range c.Fault {
 		name, n, _ := strings.Cut(f, "=")
 		at := 1
@@ -191,12 +199,34 @@ func (c passportCmd) Run(ctx context.Context) error {
 				return fmt.Errorf("passport: fault %q: %w", f, err)
 			}
 		}
-		p.Faults[name] = at
+		faults[name] = at
 	}
-	card, err := passport.New(p, s)
+	random := rand.Reader
+	if c.Seed != 0 {
+		random = testpki.Seed(c.Seed)
+	}
+	now := time.Now()
+	var signer string
+	p.Faults, signer = passport.Split(faults)
+	office, err := testpki.NewOffice("UT", now, signer, random)
 	if err != nil {
 		return err
 	}
+	if c.Trust != "" {
+		if err := testpki.Write(c.Trust, office.Trusted...); err != nil {
+			return err
+		}
+	}
+	p.MRZ = mrz.MRZ{
+		Size: mrz.TD3, Code: "P", Issuer: "UTO", Nationality: "UTO", Surname: "ERIKSSON", GivenNames: "ANNA MARIA", Number: "L898902C3",
+		Birth: "740812", Sex: "F", Expiry: now.AddDate(5, 0, 0).Format("060102"),
+	}
+	p.Portrait, p.Width, p.Height, p.Random = append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 20_000)...), 360, 480, random
+	card, err := passport.New(p, office.Signer)
+	if err != nil {
+		return err
+	}
+	card.Rate = c.Rate
 	switch {
 	case c.Stdio: // standard output belongs to the chip
 		fmt.Fprintln(os.Stderr, strings.Join(card.MRZ(), "\n"))
