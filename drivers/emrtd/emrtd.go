@@ -31,18 +31,20 @@ import (
 type Verdict string
 
 const (
-	ChipGenuine   Verdict = "chip_genuine"      // data and chip are genuine
-	CopyPossible  Verdict = "copy_not_excluded" // data genuine, nothing proves the chip
-	Clone         Verdict = "possible_clone"    // chip authentication failed
-	Altered       Verdict = "altered"           // a data group is not what was signed
-	Incomplete    Verdict = "incomplete"        // a listed group could not be read
-	IssuerUnknown Verdict = "issuer_unverified" // no trusted issuer
-	Revoked       Verdict = "revoked_signer"    // for a reason that voids it
-	RevokedSoft   Verdict = "signer_undecided"  // revoked, but with status 1, 5 or ≥ 32
-	Suspicious    Verdict = "suspicious"        // signer not valid when it signed
-	Expired       Verdict = "signer_expired"    // not valid now, unknown then
-	Forged        Verdict = "forged_or_damaged" // the signature is wrong
-	Mismatch      Verdict = "dg1_differs"       // chip and printed zone differ
+	ChipGenuine   Verdict = "chip_genuine"       // data and chip are genuine
+	CopyPossible  Verdict = "copy_not_excluded"  // data genuine, nothing proves the chip
+	Clone         Verdict = "possible_clone"     // chip authentication failed
+	Altered       Verdict = "altered"            // a data group is not what was signed
+	Incomplete    Verdict = "incomplete"         // a listed group could not be read
+	IssuerUnknown Verdict = "issuer_unverified"  // no trusted issuer
+	Revoked       Verdict = "revoked_signer"     // for a reason that voids it
+	RevokedSoft   Verdict = "signer_undecided"   // revoked, but with status 1, 5 or ≥ 32
+	Suspicious    Verdict = "suspicious"         // signer not valid when it signed
+	Expired       Verdict = "signer_expired"     // not valid now, unknown then
+	Forged        Verdict = "forged_or_damaged"  // the signature is wrong
+	Mismatch      Verdict = "dg1_differs"        // chip and printed zone differ
+	KnownDefect   Verdict = "known_defect"       // wrong in a way that its state has announced
+	StaleTrust    Verdict = "trust_list_too_old" // the signer's revocation list is out of date
 )
 
 // Code is one of the five result words of BSI TR-03135 §3.5.2.
@@ -77,6 +79,9 @@ type Document struct {
 	Access   string            // "PACE-ECDH-GM-AES-128/13", "BAC", "none"
 	Fallback []string          // why a better access was not used
 	Verdict  Verdict
+	Because  string   // the decision table's reason
+	Evidence Evidence // what the verdict rests on
+	Passive  Passive
 	Checks   []Check
 	Steps    []Step
 	APDUs    int
@@ -552,7 +557,7 @@ func (r *reading) inspect(ctx context.Context) error {
 			r.check("portrait", Failed, "%v", err)
 		}
 	}
-	r.doc.Verdict = p.verdict(chip)
+	r.doc.Verdict = p.verdict(proof{AA: chip})
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package emrtd
 
 import (
-	"slices"
 	"time"
 
 	"passage/drivers/emrtd/lds"
@@ -31,13 +30,10 @@ func Verify(sod []byte, groups map[int][]byte, o Options) *Document {
 			p.missing = append(p.missing, n)
 		}
 	}
-	country := p.sameCountry
-	if slices.Contains(p.missing, 1) {
-		country = func() bool {
-			r.check("issuing state", Undetermined, "DG1 would tell")
-			return true
-		}
-	} else if m, err := lds.ParseDG1(groups[1]); err != nil {
+	if b, given := groups[1]; !given {
+		r.check("issuing state", Undetermined, "DG1 would tell")
+	} else if m, err := lds.ParseDG1(b); err != nil {
+		p.missing = append(p.missing, 1)
 		r.check("DG1", Failed, "%v", err)
 	} else {
 		r.doc.MRZ = m
@@ -48,6 +44,6 @@ func Verify(sod []byte, groups map[int][]byte, o Options) *Document {
 			r.check("portrait", Failed, "%v", err)
 		}
 	}
-	r.doc.Verdict = p.outcome(true, NotSupported, country)
+	r.doc.Verdict = p.outcome(true, proof{})
 	return r.doc
 }

@@ -3,94 +3,171 @@ package emrtd
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"passage/drivers/emrtd/lds"
 	"passage/drivers/emrtd/mrz"
 	"passage/drivers/emrtd/pki"
 )
+
+// Passive is what Passive Authentication found about the security object, part
+// by part. Names are those that tools for certificates use.
+type Passive struct {
+	Issuer             string // of the document signer, in words
+	DigestAlgorithm    string // "sha256"
+	SignatureAlgorithm string // "ecdsa-SHA256", "RSA-PSS(sha256,mgf1-sha256,salt32)"
+	Signature          Code
+	Chain              Code
+	Revocation         Code
+	// Deviations are the state's words about this document, for an officer.
+	Deviations []pki.Deviation
+}
 
 // passive is Passive Authentication under way (Doc 9303-11 §5.1): the security
 // object first, then each group as it arrives.
 type passive struct {
 	r       *reading
-	object  *pki.SecurityObject
-	signed  Verdict // ChipGenuine stands for "signature and chain hold"
-	altered int     // the first group that differs; 0 for none
+	object  *pki.SecurityObject // nil if it cannot be read
+	signer  *pki.Certificate    // nil if it is not known
+	path    []*pki.Certificate  // from the signer's issuer to a trust anchor
+	signed  string              // the table's word so far
+	altered int                 // the first group that differs; 0 for none
 	missing []int
 }
 
 // passive judges the security object.
 func (r *reading) passive(raw []byte) *passive {
-	p := &passive{r: r, signed: Forged}
 	defer r.step("passive authentication")()
+	r.doc.Passive = Passive{Signature: Aborted, Chain: Aborted, Revocation: Aborted}
+	p := &passive{r: r, signed: wrong}
 	o, err := pki.ParseSOD(raw)
-	if err != nil {
+	if o == nil {
+		r.doc.Passive.Signature = Failed
 		r.check("security object", Failed, "%v", err)
 		return p
 	}
-	p.object = o
-	v, err := o.Signed.Verify(r.o.Trust.Anchors())
-	if errors.Is(err, pki.ErrNoSigner) {
+	v, bad := o.Signed.Verify(r.o.Trust)
+	found := &r.doc.Passive
+	found.DigestAlgorithm, found.SignatureAlgorithm = v.Digest, v.Algorithm
+	if p.signer = v.Signer; p.signer != nil {
+		found.Issuer = p.signer.Issuer.String()
+	}
+	if err == nil {
+		p.object = o
+	}
+	if err = errors.Join(err, bad); errors.Is(err, pki.ErrNoSigner) {
+		found.Signature, found.Chain = Undetermined, Undetermined
 		r.check("document signer", Undetermined, "%v", err)
-		p.signed = IssuerUnknown
+		p.signed = noIssuer
 		return p
 	}
 	if err != nil {
+		found.Signature = Failed
 		r.check("security object", Failed, "%v", err)
+	} else {
+		found.Signature = Successful
+		r.check("security object", Successful, "%s", object(v, p.signer))
+	}
+	if p.signer == nil {
 		return p
 	}
-	weak := ""
-	if v.Weak {
-		weak = ", SHA-1 is weak"
+	if chain := p.chain(); err == nil {
+		p.signed = chain
 	}
-	r.check("security object", Successful, "%s%s", v.Algorithm, weak)
-	p.signed = p.chain(v.Signer)
 	return p
 }
 
-// chain judges the document signer's certificate.
-func (p *passive) chain(c *pki.Certificate) Verdict {
-	r := p.r
-	path, err := r.o.Trust.Chain(c)
-	switch {
-	case errors.Is(err, pki.ErrForgedIssuer):
-		r.check("issuer", Failed, "%v", err)
-		return Forged
-	case err != nil:
-		r.check("issuer", Undetermined, "%v", err)
-		return IssuerUnknown
+// object describes a security object whose signature verifies.
+func object(v pki.Verification, signer *pki.Certificate) string {
+	parts := []string{fmt.Sprintf("%s over %s, %v", v.Algorithm, v.Digest, signer.Key)}
+	if v.Weak {
+		parts = append(parts, "SHA-1 is weak")
 	}
-	r.check("issuer", Successful, "signed by a trusted authority of %s", c.Issuer.Country)
-	rev, revoked, known := r.o.Trust.Revoked(c, path[0])
-	switch {
-	case revoked && (rev.Reason == 1 || rev.Reason == 5 || rev.Reason >= 32):
-		r.check("revocation", Undetermined, "revoked with status %d", rev.Reason)
-		return RevokedSoft
-	case revoked:
-		r.check("revocation", Failed, "revoked with status %d", rev.Reason)
-		return Revoked
-	case !known:
-		r.check("revocation", NotSupported, "no authentic revocation list")
-	default:
-		r.check("revocation", Successful, "not revoked")
+	if v.Note != "" {
+		parts = append(parts, v.Note)
 	}
-	return p.validity(c)
+	return strings.Join(parts, "; ")
 }
 
-// validity judges the signer at the time of signing where it is known: the
-// private key usage period tells its bounds.
-func (p *passive) validity(c *pki.Certificate) Verdict {
-	now := p.r.o.Now
-	if !now.Before(c.NotBefore) && !now.After(c.NotAfter) {
-		p.r.check("signer validity", Successful, "until %s", c.NotAfter.Format(time.DateOnly))
-		return ChipGenuine
+// chain judges the signer's certificate: its authority and its standing.
+func (p *passive) chain() string {
+	r, found := p.r, &p.r.doc.Passive
+	path, err := r.o.Trust.Chain(p.signer)
+	if err != nil {
+		found.Chain, found.Revocation = Undetermined, Undetermined
+		if errors.Is(err, pki.ErrForgedIssuer) {
+			found.Chain = Failed
+			r.check("issuer", Failed, "%v", err)
+			return wrong
+		}
+		r.check("issuer", Undetermined, "%v", err)
+		return noIssuer
 	}
-	if !c.UsedTo.IsZero() && c.UsedTo.After(c.NotAfter) {
-		p.r.check("signer validity", Failed, "signed after its validity")
-		return Suspicious
+	p.path, found.Chain = path, Successful
+	links := ""
+	if len(path) > 1 {
+		links = fmt.Sprintf(" by %d link certificates", len(path)-1)
 	}
-	p.r.check("signer validity", Failed, "valid from %s to %s, time of signing unknown", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
-	return Expired
+	r.check("issuer", Successful, "signed by a trusted authority of %s%s", p.signer.Issuer.Country, links)
+	return p.standing()
+}
+
+// standing asks the revocation lists. Whether none is there is told, and is no
+// finding: many states publish none.
+func (p *passive) standing() string {
+	r, found := p.r, &p.r.doc.Passive
+	s := r.o.Trust.Standing(p.signer, p.path, r.o.Now)
+	word := good
+	switch {
+	case s.Revoked != nil && s.Revoked.Soft():
+		found.Revocation, word = Undetermined, revokedSoft
+		r.check("revocation", Undetermined, "revoked on %s with status %d", s.Revoked.At.Format(time.DateOnly), s.Revoked.Reason)
+	case s.Revoked != nil:
+		found.Revocation, word = Failed, revokedHard
+		r.check("revocation", Failed, "revoked on %s with status %d", s.Revoked.At.Format(time.DateOnly), s.Revoked.Reason)
+	case !s.Known:
+		found.Revocation = NotSupported
+		r.check("revocation", NotSupported, "no authentic revocation list")
+	case s.Stale:
+		found.Revocation, word = Undetermined, stale
+		r.check("revocation", Undetermined, "the newest list was to be replaced by %s", s.Until.Format(time.DateOnly))
+	default:
+		found.Revocation = Successful
+		r.check("revocation", Successful, "not revoked")
+	}
+	return word
+}
+
+// validity judges the signer now and, where it is known, at the time of
+// signing: the document's date of issue (DG12), else the bounds that the
+// private key usage period sets.
+func (p *passive) validity(issued time.Time) string {
+	c, now := p.signer, p.r.o.Now
+	within := func(t time.Time) bool { return !t.Before(c.NotBefore) && !t.After(c.NotAfter) }
+	period := fmt.Sprintf("valid from %s to %s", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
+	word := good
+	switch {
+	case !issued.IsZero() && (issued.AddDate(0, 0, 1).Before(c.NotBefore) || issued.After(c.NotAfter)):
+		p.r.check("signer validity at issue", Failed, "%s, the document was issued on %s", period, issued.Format(time.DateOnly))
+		word = notAtSigning
+	case !issued.IsZero():
+		p.r.check("signer validity at issue", Successful, "%s, the document was issued on %s", period, issued.Format(time.DateOnly))
+	case !c.UsedTo.IsZero() && c.UsedTo.After(c.NotAfter) && !within(now):
+		p.r.check("signer validity at issue", Failed, "%s, its key may have signed until %s", period, c.UsedTo.Format(time.DateOnly))
+		word = notAtSigning
+	}
+	switch {
+	case within(now):
+		p.r.check("signer validity", Successful, "%s", period)
+	default:
+		p.r.check("signer validity", Failed, "%s, now is %s", period, now.Format(time.DateOnly))
+		if word == good {
+			word = notNow
+		}
+	}
+	return word
 }
 
 // group compares a file with its signed hash.
@@ -114,78 +191,159 @@ func (p *passive) group(n int, file []byte) {
 	}
 }
 
+// verdict weighs everything, DG1 against the printed zone included.
+func (p *passive) verdict(chip proof) Verdict {
+	same := sameMRZ(p.r.key, p.r.doc.MRZ)
+	if same {
+		p.r.check("DG1 and MRZ", Successful, "the same")
+	} else {
+		p.r.check("DG1 and MRZ", Failed, "differ")
+	}
+	return p.outcome(same, chip)
+}
+
+// outcome collects the evidence and asks the decision table. same says whether
+// DG1 is the printed zone.
+func (p *passive) outcome(same bool, chip proof) Verdict {
+	e := Evidence{Signed: p.signed, Hashes: good, Zone: good, State: good, CA: word(chip.CA), AA: word(chip.AA)}
+	issued := p.issued()
+	if len(p.path) > 0 {
+		v := p.validity(issued)
+		switch e.Signed {
+		case good, stale:
+			if v != good {
+				e.Signed = v
+			}
+		case revokedSoft:
+			if v == notAtSigning {
+				e.Signed = v
+			}
+		}
+	}
+	switch {
+	case p.altered != 0:
+		e.Hashes = wrong
+	case len(p.missing) > 0:
+		e.Hashes = unreadable
+	}
+	if !same {
+		e.Zone = wrong
+	}
+	if p.object != nil && p.r.doc.MRZ.Issuer != "" && !p.sameState() {
+		e.State = wrong
+	}
+	p.deviate(&e, issued)
+	rule := decide(e)
+	p.r.doc.Evidence, p.r.doc.Because = e, rule.Because
+	return rule.Verdict
+}
+
+// deviate applies what states say about their own documents (Doc 9303-12 §10):
+// a failure that is known is a defect, a key that is compromised proves
+// nothing, and everything is passed on as advice.
+func (p *passive) deviate(e *Evidence, issued time.Time) {
+	m := p.r.doc.MRZ
+	list := p.r.o.Trust.Deviations(pki.Document{Signer: p.signer, Code: strings.TrimRight(m.Code, "<"), Number: m.Number, Issued: issued})
+	p.r.doc.Passive.Deviations = list
+	defect := func(column *string, values ...string) {
+		if slices.Contains(values, *column) {
+			*column = wrongKnown
+		}
+	}
+	for _, d := range list {
+		p.r.check("deviation", Undetermined, "%s: %s", d.Code, d.Advice)
+		switch d.Kind {
+		case pki.DefectSignature:
+			defect(&e.Signed, wrong)
+		case pki.DefectCertificate:
+			defect(&e.Signed, wrong, notAtSigning, notNow)
+			defect(&e.State, wrong)
+		case pki.DefectHash, pki.DefectGroup:
+			defect(&e.Hashes, wrong, unreadable)
+		case pki.DefectMRZ:
+			defect(&e.Zone, wrong)
+		case pki.DefectChip:
+			defect(&e.CA, chipFailed)
+			defect(&e.AA, chipFailed)
+		case pki.DefectKey:
+			// Whoever has the key passes: a success is that of a clone.
+			if e.CA != notOffered {
+				e.CA = chipFailed
+			}
+			if e.AA != notOffered {
+				e.AA = chipFailed
+			}
+		case pki.DefectRevoked:
+			if r := (pki.Revocation{Reason: d.Reason}); e.Signed == good && r.Soft() {
+				e.Signed = revokedSoft
+			} else if e.Signed != wrong && !r.Soft() {
+				e.Signed = revokedHard
+			}
+		}
+	}
+}
+
+// issued is the date of issue in DG12, zero if it was not read, is not the
+// signed one, or is no date.
+func (p *passive) issued() time.Time {
+	file := p.r.doc.Files[lds.Group(12).Name]
+	if p.object == nil || file == nil {
+		return time.Time{}
+	}
+	if same, _ := p.object.Matches(12, file); !same {
+		return time.Time{}
+	}
+	body, found := lds.Find(file, 0x6C)
+	if !found {
+		return time.Time{}
+	}
+	date, found := lds.Find(body, 0x5F26)
+	if !found {
+		return time.Time{}
+	}
+	if len(date) == 4 { // packed decimal, as first versions of the standard had it
+		date = fmt.Appendf(nil, "%x", date)
+	}
+	t, err := time.Parse("20060102", string(date))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
 // countries that write their certificates otherwise than their MRZ: MRZ issuer
 // to certificate country (Doc 9303-3 §5, Doc 9303-12).
 var countries = map[string]string{
 	"D": "DE", "GBR": "GB", "GBD": "GB", "GBN": "GB", "GBO": "GB", "GBP": "GB", "GBS": "GB", "UTO": "UT", "EUE": "EU", "UNO": "UN",
-	"RKS": "KS", "XOM": "XO",
+	"UNA": "UN", "UNK": "UN", "RKS": "KS", "XOM": "XO", "XPO": "XP", "ZIM": "ZW",
 }
 
-// verdict is the outcome table, from the gravest finding down.
-func (p *passive) verdict(chip Code) Verdict {
-	r := p.r
-	printed, inside := r.key, r.doc.MRZ
-	same := sameMRZ(printed, inside)
-	if same {
-		r.check("DG1 and MRZ", Successful, "the same")
-	} else {
-		r.check("DG1 and MRZ", Failed, "differ")
-	}
-	return p.outcome(same, chip, p.sameCountry)
-}
+func sameMRZ(a, b mrz.MRZ) bool { return slices.Equal(a.Lines(), b.Lines()) }
 
-// outcome needs to know whether DG1 is the printed zone, what the chip proved,
-// and whether the signer is of the document's state, which is asked last.
-func (p *passive) outcome(same bool, chip Code, country func() bool) Verdict {
-	switch {
-	case p.signed == Forged, p.signed == Revoked, p.signed == Suspicious:
-		return p.signed
-	case p.altered != 0:
-		return Altered
-	case !same:
-		return Mismatch
-	case chip == Failed:
-		return Clone
-	case p.signed != ChipGenuine:
-		return p.signed
-	case !country():
-		return Forged
-	case len(p.missing) > 0:
-		return Incomplete
-	case chip == Successful:
-		return ChipGenuine
+// sameState compares the issuer in the MRZ with the signer's country and that
+// of its authority.
+func (p *passive) sameState() bool {
+	issuer := p.r.doc.MRZ.Issuer
+	if p.signer == nil {
+		p.r.check("issuing state", Undetermined, "the signer is not known")
+		return true
 	}
-	return CopyPossible
-}
-
-func sameMRZ(a, b mrz.MRZ) bool {
-	la, lb := a.Lines(), b.Lines()
-	if len(la) != len(lb) {
-		return false
+	want, special := countries[issuer]
+	if !special {
+		want = alpha2Of(issuer)
 	}
-	for i := range la {
-		if la[i] != lb[i] {
+	agrees := func(got string) bool { return got == issuer || want != "" && got == want }
+	for _, c := range append([]*pki.Certificate{p.signer}, p.path...) {
+		// The signer's own name need not have a country; its issuer's must.
+		if got := c.Issuer.Country; !agrees(got) {
+			p.r.check("issuing state", Failed, "the document is of %s, a certificate of %s", issuer, got)
 			return false
 		}
 	}
-	return true
-}
-
-// sameCountry compares the issuer in the MRZ with the signer's country.
-func (p *passive) sameCountry() bool {
-	issuer := p.r.doc.MRZ.Issuer
-	want, special := countries[issuer]
-	for _, c := range p.object.Signed.Certs {
-		got := c.Issuer.Country
-		if special && got == want || got == issuer {
-			p.r.check("issuing state", Successful, "%s", got)
-			return true
-		}
-		if !special && len(got) == 2 && alpha2Of(issuer) == got {
-			p.r.check("issuing state", Successful, "%s", got)
-			return true
-		}
+	if got := p.signer.Subject.Country; got != "" && !agrees(got) {
+		p.r.check("issuing state", Failed, "the document is of %s, its signer of %s", issuer, got)
+		return false
 	}
-	p.r.check("issuing state", Failed, "the signer is not of the document's state")
-	return false
+	p.r.check("issuing state", Successful, "%s", p.signer.Issuer.Country)
+	return true
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,12 +35,14 @@ type Certificate struct {
 	Key       *PublicKey
 	SKI, AKI  []byte
 	CA        bool
+	Purposes  []asn1.ObjectIdentifier // extended key usage
 	// UsedFrom and UsedTo are the private key usage period; zero if not told.
 	UsedFrom, UsedTo time.Time
 
-	tbs       []byte
-	algorithm elem
-	signature []byte
+	constrained bool // basic constraints are there
+	tbs         []byte
+	algorithm   elem
+	signature   []byte
 }
 
 // Name is a distinguished name: its bytes and the parts that are compared.
@@ -55,7 +58,51 @@ func (n Name) Same(o Name) bool {
 	return bytes.Equal(n.Raw, o.Raw) || n.folded != "" && n.folded == o.folded
 }
 
-func (n Name) String() string { return n.folded }
+// attributes are the parts of a name in words.
+var attributes = map[string]string{
+	"550403": "Common Name", "550404": "Surname", "550405": "Serial Number", "550406": "Country", "550407": "Locality",
+	"550408": "State/Province", "550409": "Street Address", "55040A": "Organization", "55040B": "Organizational Unit",
+	"55040C": "Title", "550411": "Postal Code", "550461": "Organization Identifier",
+	"2A864886F70D010901": "Email Address", "0992268993F22C640119": "Domain Component",
+}
+
+var oidCountry = []byte{0x55, 4, 6}
+
+// String writes the name in words, the most particular part first.
+func (n Name) String() string {
+	e, err := only(n.Raw)
+	if err != nil {
+		return ""
+	}
+	parts, err := nameParts(e)
+	if err != nil {
+		return ""
+	}
+	// Names are written from the state down or from the holder up.
+	if len(parts) > 0 && bytes.Equal(parts[0].oid, oidCountry) {
+		slices.Reverse(parts)
+	}
+	var order []string
+	values := map[string][]string{}
+	separator := ", "
+	for _, p := range parts {
+		label, ok := attributes[strings.ToUpper(hex.EncodeToString(p.oid))]
+		if !ok {
+			label = oidOf(elem{raw: encode(0x06, p.oid)}).String()
+		}
+		if values[label] == nil {
+			order = append(order, label)
+		} else {
+			separator = "; "
+		}
+		values[label] = append(values[label], p.text)
+	}
+	var out []string
+	for _, label := range order {
+		out = append(out, label+": "+strings.Join(values[label], ", "))
+	}
+	return strings.Join(out, separator)
+}
 
 // ID is the certificate's SHA-256 in hexadecimal.
 func (c *Certificate) ID() string {
@@ -79,14 +126,20 @@ func ParseCertificate(b []byte) (*Certificate, error) {
 }
 
 func parseCertificate(b []byte) (*Certificate, error) {
-	whole, _, err := next(b)
+	if _, _, err := der(b, maxElements); err != nil {
+		return nil, err
+	}
+	whole, err := only(b)
 	if err != nil {
 		return nil, err
 	}
+	if whole.tag != 0x30 {
+		return nil, fmt.Errorf("%w: begins with tag %02X", ErrASN1, whole.tag)
+	}
 	r := whole.read()
 	tbs, alg, sig := r.take(0x30), r.take(0x30), r.take(0x03)
-	if r.err != nil {
-		return nil, r.err
+	if err := r.end(); err != nil {
+		return nil, err
 	}
 	c := &Certificate{Raw: whole.raw, tbs: tbs.raw, algorithm: alg}
 	if c.signature, err = bitString(sig); err != nil {
@@ -100,7 +153,7 @@ func parseCertificate(b []byte) (*Certificate, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
-	c.Serial = serial.body
+	c.Serial = plain(serial.body)
 	if c.Issuer, err = parseName(issuer); err != nil {
 		return nil, err
 	}
@@ -121,12 +174,21 @@ func parseCertificate(b []byte) (*Certificate, error) {
 	if c.Key, err = ParsePublicKey(spki.raw); err != nil {
 		return nil, err
 	}
-	t.maybe(0xA1)
-	t.maybe(0xA2)
+	t.maybe(0x81)
+	t.maybe(0x82)
 	if ext, ok := t.maybe(0xA3); ok {
 		c.extensions(ext)
 	}
-	return c, nil
+	return c, t.end()
+}
+
+// plain drops the zeros before a serial number: states write the same number
+// with and without them.
+func plain(serial []byte) []byte {
+	for len(serial) > 1 && serial[0] == 0 {
+		serial = serial[1:]
+	}
+	return serial
 }
 
 func bitString(e elem) ([]byte, error) {
@@ -152,34 +214,62 @@ func parseTime(e elem) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%w: time", ErrASN1)
 }
 
-func parseName(e elem) (Name, error) {
-	n := Name{Raw: e.raw}
+// namePart is one attribute of a name.
+type namePart struct {
+	oid  []byte
+	text string
+}
+
+func nameParts(e elem) ([]namePart, error) {
 	rdns, err := e.children()
 	if err != nil {
-		return n, err
+		return nil, err
 	}
-	var parts []string
+	var parts []namePart
 	for _, rdn := range rdns {
 		atvs, err := rdn.children()
 		if err != nil {
-			return n, err
+			return nil, err
 		}
 		for _, atv := range atvs {
 			r := atv.read()
 			oid, value := r.take(0x06), r.any()
-			if r.err != nil {
-				return n, r.err
+			if err := r.end(); err != nil {
+				return nil, err
 			}
-			text := strings.ToUpper(strings.Join(strings.Fields(decodeString(value)), " "))
-			if bytes.Equal(oid.body, []byte{0x55, 4, 6}) {
-				n.Country = text
+			if !strings.ContainsRune(stringTypes, rune(value.tag)) || len(oid.body) == 0 || oid.body[len(oid.body)-1]&0x80 != 0 {
+				return nil, fmt.Errorf("%w: name", ErrASN1)
 			}
-			parts = append(parts, hex.EncodeToString(oid.body)+"="+text)
+			parts = append(parts, namePart{oid.body, decodeString(value)})
 		}
 	}
-	n.folded = strings.Join(parts, ",")
+	return parts, nil
+}
+
+func parseName(e elem) (Name, error) {
+	n := Name{Raw: e.raw}
+	parts, err := nameParts(e)
+	if err != nil {
+		return n, err
+	}
+	var b strings.Builder
+	for _, p := range parts {
+		text := strings.ToUpper(strings.Join(strings.Fields(p.text), " "))
+		if bytes.Equal(p.oid, oidCountry) {
+			n.Country = text
+		}
+		b.WriteString(hex.EncodeToString(p.oid))
+		b.WriteByte('=')
+		b.WriteString(text)
+		b.WriteByte(',')
+	}
+	n.folded = b.String()
 	return n, nil
 }
+
+// stringTypes are the tags of UTF8, numeric, printable, teletex, IA5, visible,
+// general, universal and BMP strings.
+const stringTypes = "\x0C\x12\x13\x14\x16\x1A\x1B\x1C\x1E"
 
 // decodeString reads the string types that occur; BMPString is UTF-16.
 func decodeString(e elem) string {
@@ -211,11 +301,19 @@ func (c *Certificate) extensions(e elem) {
 		if r.err != nil || len(oid.body) != 3 || oid.body[0] != 0x55 || oid.body[1] != 0x1D {
 			continue
 		}
-		v, _, err := next(value.body)
+		v, err := only(value.body)
 		if err != nil {
 			continue
 		}
 		switch oid.body[2] {
+		case 37:
+			list, err := v.children()
+			if err != nil {
+				continue
+			}
+			for _, p := range list {
+				c.Purposes = append(c.Purposes, oidOf(p))
+			}
 		case 14:
 			c.SKI = v.body
 		case 35:
@@ -224,6 +322,7 @@ func (c *Certificate) extensions(e elem) {
 			}
 		case 19:
 			b, ok := v.read().maybe(0x01)
+			c.constrained = true
 			c.CA = ok && len(b.body) == 1 && b.body[0] != 0
 		case 16:
 			r := v.read()
@@ -299,14 +398,14 @@ var ErrKey = errors.New("pki: public key")
 
 // ParsePublicKey reads a SubjectPublicKeyInfo.
 func ParsePublicKey(spki []byte) (*PublicKey, error) {
-	e, _, err := next(spki)
+	e, err := only(spki)
 	if err != nil {
 		return nil, err
 	}
 	r := e.read()
 	alg, bits := r.take(0x30), r.take(0x03)
-	if r.err != nil {
-		return nil, r.err
+	if err := r.end(); err != nil {
+		return nil, err
 	}
 	key, err := bitString(bits)
 	if err != nil {
@@ -332,17 +431,17 @@ func ParsePublicKey(spki []byte) (*PublicKey, error) {
 }
 
 func parseRSA(b []byte) (*PublicKey, error) {
-	e, _, err := next(b)
+	e, err := only(b)
 	if err != nil {
 		return nil, err
 	}
 	r := e.read()
 	n, x := r.take(0x02), r.take(0x02)
-	if r.err != nil {
-		return nil, r.err
+	if err := r.end(); err != nil {
+		return nil, err
 	}
 	mod, exp := new(big.Int).SetBytes(n.body), new(big.Int).SetBytes(x.body)
-	if mod.BitLen() < 1024 || mod.BitLen() > maxRSA || exp.BitLen() > 31 || exp.Bit(0) == 0 || exp.Cmp(big.NewInt(3)) < 0 {
+	if mod.BitLen() < 1024 || mod.BitLen() > maxRSA || mod.Bit(0) == 0 || exp.BitLen() > 32 || exp.Bit(0) == 0 || exp.Cmp(big.NewInt(3)) < 0 {
 		return nil, fmt.Errorf("%w: RSA of %d bits with an exponent of %d", ErrKey, mod.BitLen(), exp.BitLen())
 	}
 	return &PublicKey{RSA: &rsa.PublicKey{N: mod, E: int(exp.Int64())}}, nil
@@ -361,9 +460,15 @@ func parseCurve(e elem) (c *curve.Curve, explicit bool, err error) {
 		}
 		return nil, false, fmt.Errorf("%w: curve %v", ErrKey, oid)
 	}
+	if e.tag != 0x30 {
+		return nil, false, fmt.Errorf("%w: no curve", ErrKey)
+	}
 	r := e.read()
 	r.take(0x02)
 	field, coeff, g, n := r.take(0x30), r.take(0x30), r.take(0x04), r.take(0x02)
+	if h, ok := r.maybe(0x02); ok && !bytes.Equal(h.body, []byte{1}) {
+		return nil, true, fmt.Errorf("%w: cofactor", ErrKey)
+	}
 	if r.err != nil {
 		return nil, true, r.err
 	}
@@ -376,22 +481,21 @@ func parseCurve(e elem) (c *curve.Curve, explicit bool, err error) {
 		return nil, true, err
 	}
 	i := func(e elem) *big.Int { return new(big.Int).SetBytes(e.body) }
-	shell := &curve.Curve{P: i(prime), A: i(a), B: i(b), N: i(n)}
-	if shell.P.BitLen() > 521 || shell.P.BitLen() < 160 || shell.P.Bit(0) == 0 {
-		return nil, true, fmt.Errorf("%w: a field of %d bits", ErrKey, shell.P.BitLen())
+	p := i(prime)
+	for _, k := range curveOIDs {
+		known, ok := curve.ByName(k.name)
+		if !ok || known.P.Cmp(p) != 0 {
+			continue
+		}
+		point, err := known.Decode(g.body)
+		if err != nil {
+			return nil, true, fmt.Errorf("%w: generator: %w", ErrKey, err)
+		}
+		if c, ok := curve.Known(p, i(a), i(b), point, i(n)); ok {
+			return c, true, nil
+		}
 	}
-	if !shell.P.ProbablyPrime(0) {
-		return nil, true, fmt.Errorf("%w: the field is not prime", ErrKey)
-	}
-	point, err := shell.Decode(g.body)
-	if err != nil {
-		return nil, true, fmt.Errorf("%w: generator: %w", ErrKey, err)
-	}
-	known, ok := curve.Known(shell.P, shell.A, shell.B, point, shell.N)
-	if !ok {
-		return nil, true, fmt.Errorf("%w: explicit parameters of no known curve", ErrKey)
-	}
-	return known, true, nil
+	return nil, true, fmt.Errorf("%w: explicit parameters of no known curve", ErrKey)
 }
 
 var hashOIDs = []struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 
 	"passage/drivers/emrtd/lds"
 )
@@ -18,58 +19,72 @@ var (
 	oidMasterList    = asn1.ObjectIdentifier{2, 23, 136, 1, 1, 2}
 )
 
-// maxCerts bounds the certificates of a security object.
-const maxCerts = 16
+// Limits of a security object.
+const (
+	maxCerts   = 16
+	maxSigners = 1 // states sign once; a second signature could mean anything
+)
 
 // Signed is a CMS SignedData with its content (RFC 5652 §5).
 type Signed struct {
 	ContentType asn1.ObjectIdentifier
 	Content     []byte
 	Certs       []*Certificate
-	signer      elem
+	// Refused says which of the certificates that came along are unreadable.
+	Refused []error
+	info    signerInfo
 }
 
-// ParseSigned reads a SignedData. Indefinite lengths and constructed strings
-// are made definite first.
+// ParseSigned reads a document's SignedData, of at most 64 KiB. Indefinite
+// lengths and constructed strings are made definite first.
 func ParseSigned(b []byte) (*Signed, error) {
-	flat, rest, err := der(b)
+	if len(b) > maxObject {
+		return nil, fmt.Errorf("pki: CMS: %w: %d bytes", ErrASN1, len(b))
+	}
+	return parseSigned(b, maxElements)
+}
+
+func parseSigned(b []byte, elements int) (*Signed, error) {
+	flat, rest, err := der(b, elements)
 	if err != nil {
 		return nil, fmt.Errorf("pki: CMS: %w", err)
 	}
-	if bytes.ContainsFunc(rest, func(r rune) bool { return r != 0 && r != 0xFF && r != '\uFFFD' }) {
+	if len(rest) > 0 {
 		return nil, fmt.Errorf("pki: CMS: %w: %d bytes follow", ErrASN1, len(rest))
 	}
-	s, err := parseSigned(flat)
+	s, err := parseSignedData(flat)
 	if err != nil {
 		return nil, fmt.Errorf("pki: CMS: %w", err)
 	}
 	return s, nil
 }
 
-func parseSigned(b []byte) (*Signed, error) {
-	top, _, err := next(b)
+func parseSignedData(b []byte) (*Signed, error) {
+	top, err := only(b)
 	if err != nil {
 		return nil, err
 	}
 	r := top.read()
 	oid := oidOf(r.take(0x06))
-	inner := r.take(0xA0).read().take(0x30)
-	if r.err != nil || !oid.Equal(oidSignedData) {
-		return nil, errors.Join(fmt.Errorf("%w: no SignedData", ErrASN1), r.err)
+	outer := r.take(0xA0).read()
+	inner := outer.take(0x30)
+	if err := errors.Join(r.end(), outer.end()); err != nil || !oid.Equal(oidSignedData) {
+		return nil, errors.Join(fmt.Errorf("%w: no SignedData", ErrASN1), err)
 	}
 	d := inner.read()
-	d.take(0x02)
-	d.take(0x31)
-	encap := d.take(0x30).read()
+	version, digests, encap := d.take(0x02), d.take(0x31), d.take(0x30).read()
 	if d.err != nil {
 		return nil, d.err
 	}
-	s := &Signed{ContentType: oidOf(encap.take(0x06))}
-	content := encap.take(0xA0).read().take(0x04)
-	if encap.err != nil {
-		return nil, encap.err
+	if err := algorithms(version, digests); err != nil {
+		return nil, err
 	}
-	s.Content = content.body
+	s := &Signed{ContentType: oidOf(encap.take(0x06))}
+	wrapped := encap.take(0xA0).read()
+	s.Content = wrapped.take(0x04).body
+	if err := errors.Join(encap.end(), wrapped.end()); err != nil {
+		return nil, err
+	}
 	if certs, ok := d.maybe(0xA0); ok {
 		list, err := certs.children()
 		if err != nil {
@@ -79,38 +94,74 @@ func parseSigned(b []byte) (*Signed, error) {
 			return nil, fmt.Errorf("%w: %d certificates", ErrASN1, len(list))
 		}
 		for _, e := range list {
-			if c, err := ParseCertificate(e.raw); err == nil {
-				s.Certs = append(s.Certs, c)
+			c, err := ParseCertificate(e.raw)
+			if err != nil {
+				s.Refused = append(s.Refused, err)
+				continue
 			}
+			s.Certs = append(s.Certs, c)
 		}
 	}
 	d.maybe(0xA1)
-	infos := d.take(0x31).read()
-	s.signer = infos.take(0x30)
-	return s, errors.Join(d.err, infos.err)
+	infos, err := d.take(0x31).children()
+	if err := errors.Join(d.end(), err); err != nil {
+		return nil, err
+	}
+	if len(infos) == 0 || len(infos) > maxSigners {
+		return nil, fmt.Errorf("%w: %d signers", ErrASN1, len(infos))
+	}
+	s.info, err = parseSignerInfo(infos[0])
+	return s, err
 }
 
-// signerInfo is the first SignerInfo's parts.
+// algorithms reads what SignedData says about itself and nobody signed: it is
+// not used, but a length that was changed there must not pass.
+func algorithms(version, digests elem) error {
+	if len(version.body) != 1 || version.body[0] > 5 {
+		return fmt.Errorf("%w: version", ErrASN1)
+	}
+	list, err := digests.children()
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if _, err := hashOf(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signerInfo is a SignerInfo's parts.
 type signerInfo struct {
-	issuer, serial, ski []byte
-	digest              crypto.Hash
-	attrs               *elem
-	algorithm           elem
-	signature           []byte
+	issuer      Name
+	serial, ski []byte
+	digest      crypto.Hash
+	attrs       *elem
+	algorithm   elem
+	signature   []byte
 }
 
-func (s *Signed) info() (signerInfo, error) {
+func parseSignerInfo(e elem) (signerInfo, error) {
 	var i signerInfo
-	r := s.signer.read()
+	if e.tag != 0x30 {
+		return i, fmt.Errorf("%w: no SignerInfo", ErrASN1)
+	}
+	r := e.read()
 	r.take(0x02)
 	if sid, ok := r.maybe(0x30); ok {
 		n := sid.read()
-		i.issuer, i.serial = n.take(0x30).raw, n.take(0x02).body
-		if n.err != nil {
-			return i, n.err
+		name, serial := n.take(0x30), n.take(0x02)
+		err := n.end()
+		if err == nil {
+			i.issuer, err = parseName(name)
 		}
-	} else if ski, ok := r.maybe(0x80); ok {
-		i.ski = ski.body
+		if err != nil {
+			return i, err
+		}
+		i.serial = plain(serial.body)
+	} else {
+		i.ski = r.take(0x80).body
 	}
 	digest := r.take(0x30)
 	if r.err != nil {
@@ -125,122 +176,138 @@ func (s *Signed) info() (signerInfo, error) {
 	}
 	i.algorithm = r.take(0x30)
 	i.signature = r.take(0x04).body
-	return i, r.err
+	r.maybe(0xA1)
+	return i, r.end()
 }
 
-// signerCert finds the signer's certificate among those that came along and
-// the others that are known: by issuer and serial, by key identifier, and, as
-// names are written in many ways, by serial alone.
-func (s *Signed) signerCert(i signerInfo, known []*Certificate) (*Certificate, bool) {
-	all := append(append([]*Certificate(nil), s.Certs...), known...)
-	for _, c := range all {
-		if i.ski != nil && bytes.Equal(c.SKI, i.ski) {
-			return c, true
+// Signers finds certificates that are not in the object itself, by issuer and
+// serial number or by key identifier: nil stands for whatever is not known.
+type Signers interface {
+	Signers(issuer Name, serial, ski []byte) []*Certificate
+}
+
+// signerCert finds the signer's certificate: by key identifier, by issuer and
+// serial number, and, as names are written in many ways, by serial number
+// alone and as the only one there is. note says what did not agree.
+func (s *Signed) signerCert(elsewhere Signers) (c *Certificate, note string, err error) {
+	i := s.info
+	named := func(c *Certificate) bool {
+		if i.ski != nil {
+			return bytes.Equal(c.SKI, i.ski)
 		}
-		if i.serial != nil && bytes.Equal(c.Serial, i.serial) && bytes.Equal(c.Issuer.Raw, i.issuer) {
-			return c, true
+		return bytes.Equal(c.Serial, i.serial) && c.Issuer.Same(i.issuer)
+	}
+	for _, c := range s.Certs {
+		if named(c) {
+			return c, "", nil
+		}
+	}
+	if elsewhere != nil {
+		for _, c := range elsewhere.Signers(i.issuer, i.serial, i.ski) {
+			if named(c) {
+				return c, "the certificate is not in the document", nil
+			}
 		}
 	}
 	for _, c := range s.Certs {
 		if i.serial != nil && bytes.Equal(c.Serial, i.serial) {
-			return c, true
+			return c, "the signer's issuer is written otherwise than in its certificate", nil
 		}
 	}
 	if len(s.Certs) == 1 {
-		return s.Certs[0], true
+		return s.Certs[0], "the signer is named otherwise than in its certificate", nil
 	}
-	return nil, false
+	return nil, "", errors.Join(append([]error{ErrNoSigner}, s.Refused...)...)
 }
 
-// Verification is what verifying a SignedData found.
+// Verification is what verifying a SignedData found. Signer is nil if its
+// certificate is missing.
 type Verification struct {
 	Signer    *Certificate
-	Algorithm string // for the report
-	Weak      bool   // SHA-1
+	Digest    string // "sha256"
+	Algorithm string // "ecdsa-SHA256", "RSA-PSS(sha256,mgf1-sha256,salt32)"
+	Weak      bool   // SHA-1 signs or is the digest
+	Note      string // what is odd, and no reason to refuse
 }
 
 // ErrNoSigner says that the signer's certificate is nowhere to be found.
 var ErrNoSigner = errors.New("pki: the signer's certificate is missing")
 
-// Verify checks message digest and signature (RFC 5652 §5.4). known are
-// certificates from elsewhere, for objects that do not bring their signer's.
-func (s *Signed) Verify(known []*Certificate) (Verification, error) {
-	var v Verification
-	i, err := s.info()
+// Verify checks message digest and signature (RFC 5652 §5.4). elsewhere may be
+// nil; it is asked for objects that do not bring their signer's certificate.
+func (s *Signed) Verify(elsewhere Signers) (Verification, error) {
+	i := s.info
+	v := Verification{Digest: hashName(i.digest)}
+	scheme, err := schemeOf(i.algorithm, i.digest)
 	if err != nil {
-		return v, fmt.Errorf("pki: CMS: %w", err)
+		return v, err
 	}
-	cert, ok := s.signerCert(i, known)
-	if !ok {
-		return v, ErrNoSigner
+	v.Algorithm, v.Weak = scheme.name, scheme.hash == crypto.SHA1 || i.digest == crypto.SHA1
+	cert, note, err := s.signerCert(elsewhere)
+	if err != nil {
+		return v, err
 	}
-	v.Signer = cert
-	if !i.digest.Available() {
-		return v, fmt.Errorf("pki: CMS: hash %v is not available", i.digest)
-	}
+	v.Signer, v.Note = cert, note
 	message := s.Content
 	if i.attrs != nil {
-		if err := s.checkAttrs(i); err != nil {
+		if err := s.checkAttrs(); err != nil {
 			return v, err
 		}
 		message = append([]byte{0x31}, i.attrs.raw[1:]...)
 	}
-	used, err := cert.Key.verify(i.algorithm, i.digest, message, i.signature)
+	_, err = cert.Key.verify(i.algorithm, i.digest, message, i.signature)
 	if err != nil && i.attrs != nil {
 		// As read it fails: some states sign the sorted set.
 		if sorted, ok := sortSet(*i.attrs); ok {
-			used, err = cert.Key.verify(i.algorithm, i.digest, sorted, i.signature)
+			if _, again := cert.Key.verify(i.algorithm, i.digest, sorted, i.signature); again == nil {
+				return v, nil
+			}
 		}
 	}
-	v.Algorithm = fmt.Sprintf("%s with %v, %v", used.name, used.hash, cert.Key)
-	v.Weak = used.hash == crypto.SHA1
 	return v, err
 }
 
 // checkAttrs compares content type and message digest with the content.
-func (s *Signed) checkAttrs(i signerInfo) error {
-	list, err := i.attrs.children()
+func (s *Signed) checkAttrs() error {
+	list, err := s.info.attrs.children()
 	if err != nil {
 		return fmt.Errorf("pki: CMS: %w", err)
 	}
-	seen := false
+	digest, kind := false, false
 	for _, a := range list {
 		r := a.read()
 		oid := oidOf(r.take(0x06))
-		values, err := r.take(0x31).children()
-		if err != nil || r.err != nil || len(values) == 0 {
-			return fmt.Errorf("pki: CMS: %w: attribute", ErrASN1)
+		set := r.take(0x31)
+		values, err := set.children()
+		if err := errors.Join(err, r.end()); err != nil {
+			return fmt.Errorf("pki: CMS: attribute: %w", err)
 		}
 		switch {
 		case oid.Equal(oidMessageDigest):
-			seen = true
-			if !bytes.Equal(values[0].body, sum(i.digest, s.Content)) {
+			if len(values) != 1 || digest || values[0].tag != 0x04 || !bytes.Equal(values[0].body, sum(s.info.digest, s.Content)) {
 				return fmt.Errorf("%w: the content was changed", ErrSignature)
 			}
+			digest = true
 		case oid.Equal(oidContentType):
-			if !oidOf(values[0]).Equal(s.ContentType) {
+			if len(values) != 1 || kind || !oidOf(values[0]).Equal(s.ContentType) {
 				return fmt.Errorf("%w: content type", ErrSignature)
 			}
+			kind = true
 		}
 	}
-	if !seen {
+	if !digest {
 		return fmt.Errorf("%w: no message digest", ErrSignature)
 	}
 	return nil
 }
 
+// sortSet writes the attributes as DER wants them: a SET OF in ascending order.
 func sortSet(e elem) ([]byte, bool) {
 	list, err := e.children()
 	if err != nil {
 		return nil, false
 	}
-	for i := range list {
-		for k := i + 1; k < len(list); k++ {
-			if bytes.Compare(list[k].raw, list[i].raw) < 0 {
-				list[i], list[k] = list[k], list[i]
-			}
-		}
-	}
+	slices.SortFunc(list, func(a, b elem) int { return bytes.Compare(a.raw, b.raw) })
 	var body []byte
 	for _, x := range list {
 		body = append(body, x.raw...)
@@ -257,39 +324,50 @@ type SecurityObject struct {
 	LDS    string         // "1.7", "1.8"; from ldsVersionInfo if there
 }
 
-// ParseSOD reads EF.SOD.
+// ParseSOD reads EF.SOD. Where only its content is not acceptable the object
+// that comes with the error has Signed alone, so that it can be told who is
+// said to have signed it.
 func ParseSOD(b []byte) (*SecurityObject, error) {
-	t, _, err := lds.Next(b)
+	t, rest, err := lds.Next(b)
 	if err != nil {
 		return nil, fmt.Errorf("pki: SOD: %w", err)
 	}
 	if t.Tag != lds.SOD.Tag {
 		return nil, fmt.Errorf("pki: SOD: begins with tag %X", t.Tag)
 	}
+	if !padding(rest) {
+		return nil, fmt.Errorf("pki: SOD: %w: %d bytes follow that are no filler", ErrASN1, len(rest))
+	}
 	s, err := ParseSigned(t.Value)
 	if err != nil {
 		return nil, fmt.Errorf("pki: SOD: %w", err)
 	}
+	o := &SecurityObject{Signed: s}
 	if !s.ContentType.Equal(oidLDSSecurity) {
-		return nil, fmt.Errorf("pki: SOD: content type %v", s.ContentType)
+		return o, fmt.Errorf("pki: SOD: content type %v", s.ContentType)
 	}
-	o, err := parseSecurityObject(s.Content)
+	full, err := parseSecurityObject(s.Content)
 	if err != nil {
-		return nil, fmt.Errorf("pki: SOD: %w", err)
+		return o, fmt.Errorf("pki: SOD: %w", err)
 	}
-	o.Signed = s
-	return o, nil
+	full.Signed = s
+	return full, nil
 }
 
 func parseSecurityObject(b []byte) (*SecurityObject, error) {
-	e, _, err := next(b)
+	flat, rest, err := der(b, maxElements)
+	if err != nil || len(rest) > 0 {
+		return nil, errors.Join(fmt.Errorf("%w: LDS security object", ErrASN1), err)
+	}
+	e, err := only(flat)
 	if err != nil {
 		return nil, err
 	}
 	r := e.read()
 	version, alg, hashes := r.take(0x02), r.take(0x30), r.take(0x30)
-	if r.err != nil {
-		return nil, r.err
+	info, versioned := r.maybe(0x30)
+	if err := r.end(); err != nil {
+		return nil, err
 	}
 	o := &SecurityObject{Hashes: map[int][]byte{}, LDS: "1.7"}
 	if o.Hash, err = hashOf(alg); err != nil {
@@ -302,8 +380,11 @@ func parseSecurityObject(b []byte) (*SecurityObject, error) {
 	for _, h := range list {
 		p := h.read()
 		n, v := p.take(0x02), p.take(0x04)
-		if p.err != nil {
-			return nil, p.err
+		if err := p.end(); err != nil {
+			return nil, err
+		}
+		if len(v.body) != o.Hash.Size() {
+			return nil, fmt.Errorf("%w: a hash of %d bytes", ErrASN1, len(v.body))
 		}
 		if len(n.body) != 1 || n.body[0] < 1 || n.body[0] > 16 {
 			return nil, fmt.Errorf("%w: data group number", ErrASN1)
@@ -313,8 +394,18 @@ func parseSecurityObject(b []byte) (*SecurityObject, error) {
 		}
 		o.Hashes[int(n.body[0])] = v.body
 	}
-	if len(version.body) == 1 && version.body[0] == 1 {
+	switch {
+	case len(version.body) == 1 && version.body[0] == 0 && !versioned:
+	case len(version.body) == 1 && version.body[0] == 1 && versioned:
 		o.LDS = "1.8"
+		p := info.read()
+		p.any()
+		p.any()
+		if err := p.end(); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("%w: version % X of the security object", ErrASN1, version.body)
 	}
 	return o, nil
 }
@@ -327,34 +418,4 @@ func (o *SecurityObject) Matches(group int, file []byte) (same, listed bool) {
 		return false, false
 	}
 	return bytes.Equal(want, sum(o.Hash, file)), true
-}
-
-// ParseMasterList reads a signed list of country signing certificates (Doc
-// 9303-12 §9). refused counts entries that could not be read.
-func ParseMasterList(b []byte) (s *Signed, list []*Certificate, refused []error, err error) {
-	if s, err = ParseSigned(b); err != nil {
-		return nil, nil, nil, fmt.Errorf("pki: master list: %w", err)
-	}
-	if !s.ContentType.Equal(oidMasterList) {
-		return nil, nil, nil, fmt.Errorf("pki: master list: content type %v", s.ContentType)
-	}
-	e, _, err := next(s.Content)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("pki: master list: %w", err)
-	}
-	r := e.read()
-	r.take(0x02)
-	entries, err := r.take(0x31).children()
-	if err := errors.Join(r.err, err); err != nil {
-		return nil, nil, nil, fmt.Errorf("pki: master list: %w", err)
-	}
-	for _, x := range entries {
-		c, err := ParseCertificate(x.raw)
-		if err != nil {
-			refused = append(refused, err)
-			continue
-		}
-		list = append(list, c)
-	}
-	return s, list, refused, nil
 }

@@ -2,154 +2,103 @@ package pki
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // maxPath is the longest chain of link certificates that is followed.
 const maxPath = 5
 
-// CRL is a certificate revocation list (RFC 5280 §5).
-type CRL struct {
-	Issuer     Name
-	ThisUpdate time.Time
-	NextUpdate time.Time // zero if not told
-	Revoked    map[string]Revocation
-	tbs        []byte
-	algorithm  elem
-	signature  []byte
+// Material is what a trust store is made of.
+type Material struct {
+	// Anchors are trusted for themselves: whoever chose them vouches for them.
+	Anchors []*Certificate
+	// Links are country signing certificates that count once a chain of them
+	// ends at an anchor.
+	Links []*Certificate
+	// Signers finds document signers that a document does not bring along; nil
+	// for none.
+	Signers    Signers
+	CRLs       []*CRL
+	Deviations []Deviation
+	// Updated is when the material was last confirmed to be current.
+	Updated time.Time
 }
 
-// Revocation is one entry; Reason is the CRLReason, 0 if not told.
-type Revocation struct {
-	At     time.Time
-	Reason int
-}
-
-// ParseCRL reads a list in DER.
-func ParseCRL(b []byte) (*CRL, error) {
-	l, err := parseCRL(b)
-	if err != nil {
-		return nil, fmt.Errorf("pki: CRL: %w", err)
-	}
-	return l, nil
-}
-
-func parseCRL(b []byte) (*CRL, error) {
-	e, _, err := next(b)
-	if err != nil {
-		return nil, err
-	}
-	r := e.read()
-	tbs, alg, sig := r.take(0x30), r.take(0x30), r.take(0x03)
-	if r.err != nil {
-		return nil, r.err
-	}
-	l := &CRL{tbs: tbs.raw, algorithm: alg, Revoked: map[string]Revocation{}}
-	if l.signature, err = bitString(sig); err != nil {
-		return nil, err
-	}
-	t := tbs.read()
-	t.maybe(0x02)
-	t.take(0x30)
-	issuer, this := t.take(0x30), t.any()
-	if t.err != nil {
-		return nil, t.err
-	}
-	if l.Issuer, err = parseName(issuer); err != nil {
-		return nil, err
-	}
-	if l.ThisUpdate, err = parseTime(this); err != nil {
-		return nil, err
-	}
-	for _, tag := range []byte{0x17, 0x18} {
-		if next, ok := t.maybe(tag); ok {
-			if l.NextUpdate, err = parseTime(next); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if list, ok := t.maybe(0x30); ok {
-		entries, err := list.children()
-		if err != nil {
-			return nil, err
-		}
-		for _, x := range entries {
-			if err := l.entry(x); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return l, nil
-}
-
-func (l *CRL) entry(x elem) error {
-	r := x.read()
-	serial, at := r.take(0x02), r.any()
-	if r.err != nil {
-		return r.err
-	}
-	when, err := parseTime(at)
-	if err != nil {
-		return err
-	}
-	v := Revocation{At: when}
-	if exts, ok := r.maybe(0x30); ok {
-		list, err := exts.children()
-		if err != nil {
-			return err
-		}
-		for _, e := range list {
-			p := e.read()
-			oid := p.take(0x06)
-			p.maybe(0x01)
-			value := p.take(0x04)
-			if p.err == nil && bytes.Equal(oid.body, []byte{0x55, 0x1D, 21}) && len(value.body) == 3 && value.body[0] == 0x0A {
-				v.Reason = int(value.body[2])
-			}
-		}
-	}
-	l.Revoked[string(serial.body)] = v
-	return nil
-}
-
-// Store is an immutable set of trust anchors and revocation lists. A new one
-// replaces an old one as a whole, so that updates need no restart.
+// Store is an immutable set of trust material. A new one replaces an old one
+// as a whole, so that updates need no restart; it may be used concurrently.
 type Store struct {
-	anchors []*Certificate
-	bySKI   map[string][]*Certificate
-	byName  map[string][]*Certificate
-	byState map[string][]*Certificate
-	crls    map[string][]*CRL // by issuer
 	Refused []error
-	Newest  time.Time // of the files it was loaded from
+	Newest  time.Time // when the material was last confirmed
+
+	anchors    []*Certificate
+	trusted    map[*Certificate]bool
+	bySKI      map[string][]*Certificate
+	byName     map[string][]*Certificate
+	byState    map[string][]*Certificate
+	crls       []*CRL
+	deviations []Deviation
+	signers    Signers
+
+	// One signer signs a hundred thousand documents: its chain is found once.
+	mu     sync.Mutex
+	chains map[[32]byte]chained
+	lists  map[*CRL]bool // whether a list is authentic
 }
 
-// NewStore indexes trust anchors and lists; duplicates are dropped.
-func NewStore(anchors []*Certificate, crls []*CRL) *Store {
+type chained struct {
+	path []*Certificate
+	err  error
+}
+
+// maxChains bounds the memory of found chains; there are some ten thousand
+// document signers in the world.
+const maxChains = 4096
+
+// New indexes trust material; duplicates are dropped.
+func New(m Material) *Store {
 	s := &Store{
-		bySKI: map[string][]*Certificate{}, byName: map[string][]*Certificate{}, byState: map[string][]*Certificate{}, crls: map[string][]*CRL{},
+		trusted: map[*Certificate]bool{}, bySKI: map[string][]*Certificate{}, byName: map[string][]*Certificate{}, byState: map[string][]*Certificate{},
+		crls: m.CRLs, deviations: m.Deviations, signers: m.Signers, Newest: m.Updated,
+		chains: map[[32]byte]chained{}, lists: map[*CRL]bool{},
 	}
 	seen := map[[32]byte]bool{}
-	for _, c := range anchors {
-		if h := sha256.Sum256(c.Raw); !seen[h] {
-			seen[h] = true
-			s.anchors = append(s.anchors, c)
-			s.bySKI[string(c.SKI)] = append(s.bySKI[string(c.SKI)], c)
-			s.byName[c.Subject.folded] = append(s.byName[c.Subject.folded], c)
-			s.byState[c.Subject.Country] = append(s.byState[c.Subject.Country], c)
+	add := func(c *Certificate, trusted bool) {
+		h := sha256.Sum256(c.Raw)
+		if seen[h] {
+			return
 		}
+		seen[h] = true
+		if trusted {
+			s.trusted[c] = true
+			s.anchors = append(s.anchors, c)
+		}
+		s.bySKI[string(c.SKI)] = append(s.bySKI[string(c.SKI)], c)
+		s.byName[c.Subject.folded] = append(s.byName[c.Subject.folded], c)
+		s.byState[c.Subject.Country] = append(s.byState[c.Subject.Country], c)
 	}
-	for _, l := range crls {
-		s.crls[l.Issuer.folded] = append(s.crls[l.Issuer.folded], l)
+	for _, c := range m.Anchors {
+		add(c, true)
+	}
+	for _, c := range m.Links {
+		add(c, false)
 	}
 	return s
+}
+
+// NewStore is a store of anchors and revocation lists alone.
+func NewStore(anchors []*Certificate, crls []*CRL) *Store {
+	return New(Material{Anchors: anchors, CRLs: crls})
 }
 
 // Len returns the number of trust anchors.
@@ -159,28 +108,271 @@ func (s *Store) Len() int { return len(s.anchors) }
 func (s *Store) Anchors() []*Certificate { return s.anchors }
 
 // CRLs returns the number of revocation lists.
-func (s *Store) CRLs() int {
-	n := 0
-	for _, l := range s.crls {
-		n += len(l)
+func (s *Store) CRLs() int { return len(s.crls) }
+
+// Signers finds a document signer that the document did not bring along.
+func (s *Store) Signers(issuer Name, serial, ski []byte) []*Certificate {
+	if s.signers == nil {
+		return nil
 	}
-	return n
+	return s.signers.Signers(issuer, serial, ski)
 }
 
-// LoadDir reads every file of a directory: master lists (.ml), certificates
-// and revocation lists in DER or PEM. What cannot be read is reported in
-// Refused and left out; a directory without any anchor is an error.
+// Why a chain could not be made.
+var (
+	ErrUnknownIssuer = errors.New("pki: the issuer is not on the trusted list")
+	ErrForgedIssuer  = errors.New("pki: the trusted certificate that is named as the issuer did not sign")
+)
+
+// Chain finds the certificates from the one that signed c up to a trust
+// anchor: by key identifier, by name, then any of the state's. A name without
+// a valid signature is no chain (ErrUnknownIssuer: states give a new key the
+// old name); a key identifier without one is a forgery (ErrForgedIssuer).
+func (s *Store) Chain(c *Certificate) ([]*Certificate, error) {
+	key := sha256.Sum256(c.Raw)
+	s.mu.Lock()
+	known, ok := s.chains[key]
+	s.mu.Unlock()
+	if ok {
+		return known.path, known.err
+	}
+	path, err := s.chain(c, nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.chains) >= maxChains {
+		clear(s.chains)
+	}
+	s.chains[key] = chained{path, err}
+	return path, err
+}
+
+// chain looks for the issuer of c; below are the links that led to c.
+func (s *Store) chain(c *Certificate, below []*Certificate) ([]*Certificate, error) {
+	if len(below) >= maxPath {
+		return nil, fmt.Errorf("%w: the chain is too long", ErrUnknownIssuer)
+	}
+	forged := false
+	tried := map[*Certificate]bool{c: true}
+	for i, list := range [][]*Certificate{s.bySKI[string(c.AKI)], s.byName[c.Issuer.folded], s.byState[c.Issuer.Country]} {
+		if i == 0 && len(c.AKI) == 0 {
+			continue
+		}
+		for _, a := range list {
+			if tried[a] || slices.Contains(below, a) {
+				continue
+			}
+			tried[a] = true
+			if !c.mayBeSigned(a) || c.Signed(a) != nil {
+				forged = forged || i == 0 && a.Subject.Country == c.Issuer.Country
+				continue
+			}
+			if s.trusted[a] {
+				return []*Certificate{a}, nil
+			}
+			if path, err := s.chain(a, append(slices.Clone(below), c)); err == nil {
+				return append([]*Certificate{a}, path...), nil
+			}
+		}
+	}
+	if forged {
+		return nil, ErrForgedIssuer
+	}
+	return nil, ErrUnknownIssuer
+}
+
+// Standing looks a certificate and the path that Chain found for it up in the
+// authentic lists of their issuers, and of those who took an issuer's name
+// over by a link certificate (Doc 9303-12 App D.3).
+func (s *Store) Standing(c *Certificate, path []*Certificate, now time.Time) Standing {
+	out := s.standing(c, now)
+	for _, link := range path {
+		if v := s.standing(link, now); v.Revoked != nil && out.Revoked == nil {
+			out.Known, out.Revoked = true, v.Revoked
+		}
+	}
+	return out
+}
+
+func (s *Store) standing(c *Certificate, now time.Time) Standing {
+	names := []Name{c.Issuer}
+	for i := 0; i < len(names) && i < maxPath; i++ {
+		for _, link := range s.byState[c.Issuer.Country] {
+			if link.Issuer.Same(names[i]) && !slices.ContainsFunc(names, link.Subject.Same) {
+				names = append(names, link.Subject)
+			}
+		}
+	}
+	var newest *CRL
+	var out Standing
+	for _, l := range s.crls {
+		if !slices.ContainsFunc(names, l.Issuer.Same) || s.authentic(l) != nil {
+			continue
+		}
+		if v, ok := l.revoked[string(c.Serial)]; ok && (out.Revoked == nil || out.Revoked.Soft()) {
+			out.Revoked = &v
+		}
+		if newest == nil || l.ThisUpdate.After(newest.ThisUpdate) {
+			newest = l
+		}
+	}
+	if newest != nil {
+		out.Known, out.Until = true, newest.NextUpdate
+		out.Stale = !newest.NextUpdate.IsZero() && now.After(newest.NextUpdate)
+	}
+	return out
+}
+
+// authentic says whether a trusted authority of its state signed a list.
+func (s *Store) authentic(l *CRL) error {
+	s.mu.Lock()
+	good, known := s.lists[l]
+	s.mu.Unlock()
+	if !known {
+		for _, c := range s.byState[l.Issuer.Country] {
+			if l.Signed(c) != nil {
+				continue
+			}
+			good = s.trusted[c]
+			if !good {
+				_, err := s.Chain(c)
+				good = err == nil
+			}
+			if good {
+				break
+			}
+		}
+		s.mu.Lock()
+		s.lists[l] = good
+		s.mu.Unlock()
+	}
+	if !good {
+		return errNoCRLSigner
+	}
+	return nil
+}
+
+// Deviations are those that apply to a document.
+func (s *Store) Deviations(d Document) []Deviation {
+	var list []Deviation
+	for _, v := range s.deviations {
+		if v.of.match(d) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// AcceptCRL says whether a list is authentic by the store's authorities.
+func (s *Store) AcceptCRL(l *CRL) error { return s.authentic(l) }
+
+// Purposes of those who sign lists (Doc 9303-12 §7.1, BSI TR-03129-2 §7).
+var (
+	PurposeMasterList    = []int{2, 23, 136, 1, 1, 3}
+	PurposeDeviationList = []int{2, 23, 136, 1, 1, 8}
+)
+
+// AcceptList says whether a signed list is authentic: its signature verifies,
+// its signer is meant to sign such lists where it says what it is for, and a
+// chain leads to one of the store's anchors.
+func (s *Store) AcceptList(list *Signed, purpose []int) (*Certificate, error) {
+	v, err := list.Verify(s)
+	if err != nil {
+		return v.Signer, err
+	}
+	if p := v.Signer.Purposes; len(p) > 0 && purpose != nil && !slices.ContainsFunc(p, func(o asn1.ObjectIdentifier) bool { return o.Equal(purpose) }) {
+		return v.Signer, fmt.Errorf("pki: the signer is meant for %v, not for such lists", p)
+	}
+	if s.trusted[s.same(v.Signer)] {
+		return v.Signer, nil // a CSCA may sign a list itself
+	}
+	// The signing authority may come along: it is a link then.
+	with := New(Material{Anchors: s.anchors, Links: list.Certs})
+	if _, err := with.Chain(v.Signer); err != nil {
+		return v.Signer, err
+	}
+	return v.Signer, nil
+}
+
+// same returns the store's own copy of a certificate.
+func (s *Store) same(c *Certificate) *Certificate {
+	for _, o := range s.bySKI[string(c.SKI)] {
+		if bytes.Equal(o.Raw, c.Raw) {
+			return o
+		}
+	}
+	return nil
+}
+
+// File is what a trust file holds.
+type File struct {
+	Certs      []*Certificate
+	CRLs       []*CRL
+	Lists      []*MasterList
+	Deviations []*DeviationList
+	Refused    []error
+}
+
+// ParseFile reads whatever a trust file may be: PEM blocks, or a certificate, a
+// revocation list, a master list or a deviation list in DER.
+func ParseFile(b []byte) File {
+	var f File
+	if !bytes.Contains(b, []byte("-----BEGIN ")) {
+		f.der(b)
+		return f
+	}
+	for {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			return f
+		}
+		f.der(block.Bytes)
+	}
+}
+
+// der tells what an object is by its own structure; where it is nothing known
+// the reason is that of what it resembles most.
+func (f *File) der(b []byte) {
+	c, certErr := ParseCertificate(b)
+	if certErr == nil {
+		f.Certs = append(f.Certs, c)
+		return
+	}
+	l, crlErr := ParseCRL(b)
+	if crlErr == nil {
+		f.CRLs = append(f.CRLs, l)
+		return
+	}
+	m, mlErr := ParseMasterList(b)
+	if mlErr == nil {
+		f.Lists = append(f.Lists, m)
+		return
+	}
+	d, dlErr := ParseDeviationList(b)
+	if dlErr == nil {
+		f.Deviations = append(f.Deviations, d)
+		return
+	}
+	f.Refused = append(f.Refused, fmt.Errorf("neither certificate (%w), revocation list (%w), master list (%w) nor deviation list (%w)", certErr, crlErr, mlErr, dlErr))
+}
+
+// Authority says whether a certificate is a country signing authority's: it
+// says so, or it is of the time before extensions and signed itself.
+func (c *Certificate) Authority() bool { return c.CA || !c.constrained && c.SelfIssued() }
+
+// LoadDir reads every file of a directory: master lists, deviation lists,
+// certificates and revocation lists in DER or PEM. What cannot be read is
+// reported in Refused and left out; a directory without any anchor is an error.
 //
 // Whoever can write to the directory decides what is trusted: the certificates
-// of a master list are taken because the list lies there.
+// of a master list are taken because the list lies there. Package trust has
+// signed stores.
 func LoadDir(dir string) (*Store, error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("pki: load: %w", err)
 	}
-	var anchors []*Certificate
-	var crls []*CRL
-	var refused []error
+	var all []File
+	var names []string
 	var newest time.Time
 	for _, f := range files {
 		if f.IsDir() || strings.HasPrefix(f.Name(), ".") {
@@ -193,100 +385,116 @@ func LoadDir(dir string) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pki: load: %w", err)
 		}
-		c, l, bad := ParseAny(b)
-		anchors, crls = append(anchors, c...), append(crls, l...)
-		for _, err := range bad {
-			refused = append(refused, fmt.Errorf("%s: %w", f.Name(), err))
-		}
+		all, names = append(all, ParseFile(b)), append(names, f.Name())
 	}
-	s := NewStore(anchors, crls)
-	s.Refused, s.Newest = refused, newest
+	s := Gather(all, names)
+	s.Newest = newest
 	if s.Len() == 0 {
 		return nil, fmt.Errorf("pki: load: %s has no country signing certificate", dir)
 	}
 	return s, nil
 }
 
-// ParseAny reads whatever a trust file may be: PEM blocks, a certificate, a
-// revocation list or a master list in DER.
-func ParseAny(b []byte) (certs []*Certificate, crls []*CRL, refused []error) {
-	if bytes.Contains(b, []byte("-----BEGIN ")) {
-		for {
-			var block *pem.Block
-			if block, b = pem.Decode(b); block == nil {
-				return certs, crls, refused
+// Gather makes a store of files that somebody vouches for by handing them over.
+// Lists must still be signed by an authority that is among them, themselves
+// included: a damaged list is refused.
+func Gather(files []File, names []string) *Store {
+	var m Material
+	var refused []error
+	known := certificates{}
+	for i, f := range files {
+		for _, err := range f.Refused {
+			refused = append(refused, fmt.Errorf("%s: %w", names[i], err))
+		}
+		for _, c := range f.Certs {
+			switch {
+			case !c.Authority():
+				known = append(known, c)
+			case c.SelfIssued():
+				m.Anchors = append(m.Anchors, c)
+			default:
+				m.Links = append(m.Links, c)
 			}
-			c, l, bad := parseDER(block.Bytes)
-			certs, crls, refused = append(certs, c...), append(crls, l...), append(refused, bad...)
 		}
+		m.CRLs = append(m.CRLs, f.CRLs...)
 	}
-	return parseDER(b)
-}
-
-func parseDER(b []byte) ([]*Certificate, []*CRL, []error) {
-	c, certErr := ParseCertificate(b)
-	if certErr == nil {
-		return []*Certificate{c}, nil, nil
-	}
-	l, crlErr := ParseCRL(b)
-	if crlErr == nil {
-		return nil, []*CRL{l}, nil
-	}
-	s, list, refused, mlErr := ParseMasterList(b)
-	if mlErr == nil {
-		if _, err := s.Verify(list); err != nil {
-			return nil, nil, []error{fmt.Errorf("master list: %w", err)}
-		}
-		return list, nil, refused
-	}
-	return nil, nil, []error{fmt.Errorf("neither certificate (%w), revocation list (%w) nor master list (%w)", certErr, crlErr, mlErr)}
-}
-
-// Why a chain could not be made.
-var (
-	ErrUnknownIssuer = errors.New("pki: the issuer is not on the trusted list")
-	ErrForgedIssuer  = errors.New("pki: a trusted certificate has the issuer's name, but did not sign")
-)
-
-// Chain finds the trust anchor that signed c: by key identifier, by name, then
-// any of the state's. A name without a valid signature is no chain.
-func (s *Store) Chain(c *Certificate) ([]*Certificate, error) { return s.chain(c, 0) }
-
-func (s *Store) chain(c *Certificate, depth int) ([]*Certificate, error) {
-	if depth > maxPath {
-		return nil, fmt.Errorf("%w: the chain is too long", ErrUnknownIssuer)
-	}
-	named := false
-	tried := map[*Certificate]bool{}
-	for i, list := range [][]*Certificate{s.bySKI[string(c.AKI)], s.byName[c.Issuer.folded], s.byState[c.Issuer.Country]} {
-		for _, a := range list {
-			if tried[a] || i == 0 && len(c.AKI) == 0 {
+	for i, f := range files {
+		for _, l := range f.Lists {
+			if _, err := New(Material{Anchors: append(slices.Clone(m.Anchors), l.Certs...)}).AcceptList(l.Signed, PurposeMasterList); err != nil {
+				refused = append(refused, fmt.Errorf("%s: master list: %w", names[i], err))
 				continue
 			}
-			tried[a] = true
-			if c.Signed(a) == nil {
-				return []*Certificate{a}, nil
+			m.Anchors = append(m.Anchors, l.Certs...)
+			for _, err := range l.Refused {
+				refused = append(refused, fmt.Errorf("%s: %w", names[i], err))
 			}
-			named = named || i <= 1
 		}
 	}
-	if named {
-		return nil, ErrForgedIssuer
+	with := New(m)
+	for i, f := range files {
+		for _, l := range f.Deviations {
+			if _, err := with.AcceptList(l.Signed, PurposeDeviationList); err != nil {
+				refused = append(refused, fmt.Errorf("%s: deviation list: %w", names[i], err))
+				continue
+			}
+			m.Deviations = append(m.Deviations, l.Deviations...)
+		}
 	}
-	return nil, ErrUnknownIssuer
+	if len(known) > 0 {
+		m.Signers = known
+	}
+	s := New(m)
+	s.Refused = refused
+	return s
 }
 
-// Revoked looks a certificate up in its issuer's lists. known is false where
-// there is no authentic list.
-func (s *Store) Revoked(c, issuer *Certificate) (r Revocation, revoked, known bool) {
-	for _, l := range s.crls[c.Issuer.folded] {
-		if _, err := issuer.Key.verify(l.algorithm, 0, l.tbs, l.signature); err != nil {
-			continue
-		}
-		known = true
-		if v, ok := l.Revoked[string(c.Serial)]; ok {
-			return v, true, true
+// certificates are document signers in memory.
+type certificates []*Certificate
+
+func (list certificates) Signers(issuer Name, serial, ski []byte) []*Certificate {
+	var found []*Certificate
+	for _, c := range list {
+		if ski != nil && bytes.Equal(c.SKI, ski) || serial != nil && bytes.Equal(c.Serial, serial) && c.Issuer.Same(issuer) {
+			found = append(found, c)
 		}
 	}
-	return Revocation{}, false, known
+	return found
+}
+
+// States counts the anchors of each state, in the order of their codes.
+func (s *Store) States() []State {
+	var list []State
+	for state, certs := range s.byState {
+		n := 0
+		for _, c := range certs {
+			if s.trusted[c] {
+				n++
+			}
+		}
+		if n > 0 {
+			list = append(list, State{state, n})
+		}
+	}
+	slices.SortFunc(list, func(a, b State) int { return cmp.Compare(a.Code, b.Code) })
+	return list
+}
+
+// State is one state's number of trusted certificates.
+type State struct {
+	Code    string
+	Anchors int
+}
+
+// ParseAny reads a trust file's certificates and revocation lists.
+func ParseAny(b []byte) (certs []*Certificate, crls []*CRL, refused []error) {
+	f := ParseFile(b)
+	for _, l := range f.Lists {
+		if _, err := New(Material{Anchors: l.Certs}).AcceptList(l.Signed, PurposeMasterList); err != nil {
+			f.Refused = append(f.Refused, err)
+			continue
+		}
+		f.Certs = append(f.Certs, l.Certs...)
+		f.Refused = append(f.Refused, l.Refused...)
+	}
+	return f.Certs, f.CRLs, f.Refused
 }
