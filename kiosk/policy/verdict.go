@@ -1,6 +1,11 @@
 package policy
 
-import "passage/kiosk/lane"
+import (
+	"fmt"
+	"strings"
+
+	"passage/kiosk/lane"
+)
 
 // Verdict is what reading a chip proved, in words that a lawyer can weigh
 // (emrtd outcome table).
@@ -21,6 +26,7 @@ const (
 	NoChip        Verdict = "no_chip"            // nothing answers
 	Aborted       Verdict = "aborted"            // reading broke off
 	Expired       Verdict = "signer_expired"     // out of validity now, unknown at issue
+	KnownDefect   Verdict = "known_defect"       // wrong in a way that its state has announced
 	StaleTrust    Verdict = "trust_list_too_old" // list or CRL too old to decide
 )
 
@@ -43,8 +49,8 @@ type Row struct {
 	Alert   bool // an officer is called as well
 }
 
-// Table is what each verdict means before the entry opens. docs/architecture.md
-// prints it.
+// Table is what each verdict means before the entry opens.
+// docs/chip-verdicts.md prints it.
 var Table = []Row{
 	{ChipGenuine, Successful, lane.NONE, false},
 	{CopyPossible, NotSupported, lane.CHIP_AUTH, false}, // goes on after optical checks
@@ -60,7 +66,27 @@ var Table = []Row{
 	{NoChip, NotSupported, lane.NO_CHIP, false},
 	{Aborted, NotCompleted, lane.CHIP_READ, false},
 	{Expired, Failed, lane.PA_FAIL, false},
+	{KnownDefect, Undetermined, lane.PA_UNDET, false},
 	{StaleTrust, Undetermined, lane.PA_UNDET, false},
+}
+
+// TableMarkdown prints the table.
+func TableMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| verdict | code | before the entry opens |\n|---|---|---|\n")
+	for _, r := range Table {
+		does := "divert, " + r.Reason.String()
+		switch {
+		case r.Reason == lane.NONE:
+			does = "go on"
+		case r.Verdict == CopyPossible:
+			does = "go on after optical checks, else " + does
+		case r.Alert:
+			does += ", and call an officer"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Verdict, r.Code, does)
+	}
+	return b.String()
 }
 
 // Row returns the table's row; an unknown verdict proves nothing.
