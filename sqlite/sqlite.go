@@ -21,6 +21,9 @@ type DB struct {
 	Reader *sql.DB
 }
 
+// busyTimeout is how long a statement waits for another process, in ms.
+const busyTimeout = "5000"
+
 // settings are what Open sets and reads back. The driver is compiled with
 // synchronous=NORMAL under WAL, which loses acknowledged commits in a power
 // cut; FULL does not.
@@ -43,7 +46,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 		return &DB{db, db}, nil
 	}
 	name := "file:" + (&url.URL{Path: path}).EscapedPath()
-	w, err := sql.Open("sqlite3", name+"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on&_secure_delete=on&_txlock=immediate")
+	w, err := sql.Open("sqlite3", name+"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout="+busyTimeout+"&_foreign_keys=on&_secure_delete=on&_txlock=immediate")
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
 	}
@@ -57,7 +60,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 			return nil, errors.Join(fmt.Errorf("sqlite: open %s: %s is %s, not %s: is the file system read-only or remote?", path, s.pragma, got, s.want), w.Close())
 		}
 	}
-	r, err := sql.Open("sqlite3", name+"?mode=ro&_query_only=on&_busy_timeout=5000")
+	r, err := sql.Open("sqlite3", name+"?mode=ro&_query_only=on&_busy_timeout="+busyTimeout+"")
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), w.Close())
 	}
@@ -77,4 +80,64 @@ func (d *DB) Close() error {
 func Corrupt(err error) bool {
 	var e sqlite3.Error
 	return errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB)
+}
+
+// Busy says whether err means that another process had the database for
+// longer than the writer waits.
+func Busy(err error) bool {
+	var e sqlite3.Error
+	return errors.As(err, &e) && (e.Code == sqlite3.ErrBusy || e.Code == sqlite3.ErrLocked)
+}
+
+// ErrScrub says that a reader kept the log from being emptied; it can be tried
+// again.
+var ErrScrub = errors.New("sqlite: a reader keeps the write-ahead log")
+
+// Scrub makes what was deleted unreadable in the files: it moves the log into
+// the database, where deleted rows are overwritten with zeros, and truncates
+// the log, which still has them. It waits for nobody and fails with ErrScrub if
+// a reader is in the way.
+func (d *DB) Scrub(ctx context.Context) error {
+	if d.Reader == d.Writer {
+		return nil // in memory
+	}
+	c, err := d.Writer.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("sqlite: scrub: %w", err)
+	}
+	defer c.Close()
+	// The lane's own writes queue behind this connection: it must not wait.
+	if _, err := c.ExecContext(ctx, "PRAGMA busy_timeout=0"); err != nil {
+		return fmt.Errorf("sqlite: scrub: %w", err)
+	}
+	var busy, log, moved int
+	err = c.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved)
+	if _, e := c.ExecContext(context.WithoutCancel(ctx), "PRAGMA busy_timeout="+busyTimeout); e != nil {
+		return fmt.Errorf("sqlite: scrub: %w", e)
+	}
+	if Busy(err) {
+		return ErrScrub
+	}
+	if err != nil {
+		return fmt.Errorf("sqlite: scrub: %w", err)
+	}
+	if busy != 0 {
+		return ErrScrub
+	}
+	return nil
+}
+
+// Build creates a database that nobody reads before Close has returned: without
+// log and syncs, which it has no use for, since a power cut leaves a file that
+// is thrown away. The caller syncs the file when it is complete.
+func Build(ctx context.Context, path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_journal_mode=OFF&_synchronous=OFF&_locking_mode=EXCLUSIVE&_cache_size=-8000")
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: build %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: build %s: %w", path, err), db.Close())
+	}
+	return db, nil
 }
