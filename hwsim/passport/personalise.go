@@ -9,6 +9,7 @@ import (
 
 	"passage/drivers/emrtd/face"
 	"passage/drivers/emrtd/lds"
+	"passage/drivers/emrtd/mrz"
 	"passage/hwsim/passport/testpki"
 )
 
@@ -140,10 +141,13 @@ func (c *Card) portrait() []byte {
 	return lds.Make(0x75, lds.Make(0x7F61, lds.Make(0x02, []byte{1}), lds.Make(0x7F60, header, data)))
 }
 
+// nameAt is where the holder's name begins in DG1: names have no check digit.
+var nameAt = map[mrz.Size]int{mrz.TD1: 5 + 60, mrz.TD2: 5 + 5, mrz.TD3: 5 + 5}
+
 // tamper changes files after they were signed.
 func (c *Card) tamper(groups map[int][]byte) {
 	if c.on("tampered_dg1") {
-		groups[1][len(groups[1])-20] ^= 1
+		groups[1][nameAt[c.profile.MRZ.Size]] ^= 1
 	}
 	if c.on("tampered_dg2") {
 		groups[2][len(groups[2])/2] ^= 1
@@ -152,7 +156,7 @@ func (c *Card) tamper(groups map[int][]byte) {
 		groups[2] = groups[2][:len(groups[2])/2]
 	}
 	if c.on("dg2_length") {
-		groups[2] = append([]byte{0x75, 0x83, 0x0F, 0xFF, 0xFF}, groups[2][min(4, len(groups[2])):]...)
+		groups[2] = append([]byte{0x75, 0x83, 0x0F, 0x00, 0x00}, groups[2][min(4, len(groups[2])):]...)
 	}
 	if c.on("dg2_announces") {
 		groups[2] = append([]byte{0x75, 0x84, 0xFF, 0xFF, 0xFF, 0xFF}, groups[2][min(4, len(groups[2])):]...)

@@ -9,6 +9,8 @@ import (
 	"net"
 
 	"golang.org/x/sys/unix"
+
+	"passage/drivers/apdu"
 )
 
 // Serve lays the card on a vpcd reader at addr and answers until ctx ends,
@@ -30,15 +32,15 @@ func (c *Card) ServeBy(ctx context.Context, dial func() (net.Conn, error)) error
 	defer stop()
 	err = c.frames(ctx, conn)
 	conn.Close()
-	if ctx.Err() != nil || errors.Is(err, io.EOF) {
-		return nil
+	if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, apdu.ErrRemoved) {
+		return nil // taken away, by whoever laid it or by its own fault
 	}
 	return fmt.Errorf("passport: serve: %w", err)
 }
 
 // ServeStream answers frames on any stream, such as standard input and output.
 func (c *Card) ServeStream(ctx context.Context, s io.ReadWriter) error {
-	if err := c.frames(ctx, s); !errors.Is(err, io.EOF) {
+	if err := c.frames(ctx, s); !errors.Is(err, io.EOF) && !errors.Is(err, apdu.ErrRemoved) {
 		return err
 	}
 	return nil

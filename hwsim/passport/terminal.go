@@ -20,11 +20,10 @@ type trustPoint struct {
 
 // terminal is Terminal Authentication version 1 on the card's side (§7.1).
 type terminal struct {
-	issuer    string // MSE:Set DST
-	chain     []*testpki.CVC
-	subject   string // MSE:Set AT
-	challenge []byte
-	rights    byte // effective, after success
+	issuer  string // MSE:Set DST
+	chain   []*testpki.CVC
+	subject string // MSE:Set AT
+	rights  byte   // effective, after success
 }
 
 // rights of inspection systems over DG3 and DG4.

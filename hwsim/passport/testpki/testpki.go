@@ -32,7 +32,9 @@ type Authority struct {
 	key     *key
 	random  io.Reader
 	name    []byte
+	claims  []byte // the key identifier that its certificates name
 	now     time.Time
+	rolled  int
 
 	mu      sync.Mutex
 	serial  int64
@@ -65,11 +67,24 @@ func NewAuthority(country string, now time.Time) (*Authority, error) {
 // Make is NewAuthority with a suite of its own and a source of randomness,
 // which all that the authority issues is drawn from.
 func Make(country string, now time.Time, s Suite, random io.Reader) (*Authority, error) {
+	return create(country, "CSCA "+country, now, s, random)
+}
+
+// impostor is an authority that has taken a's name and names a's key.
+func (a *Authority) impostor() (*Authority, error) {
+	b, err := Make(a.Country, a.now, Suite{}, a.random)
+	if err == nil {
+		b.claims = a.claims
+	}
+	return b, err
+}
+
+func create(country, common string, now time.Time, s Suite, random io.Reader) (*Authority, error) {
 	k, err := newKey(s, random)
 	if err != nil {
 		return nil, fmt.Errorf("testpki: CSCA: %w", err)
 	}
-	a := &Authority{Country: country, key: k, random: random, serial: 1, now: now, name: name(country, "CSCA "+country)}
+	a := &Authority{Country: country, key: k, random: random, serial: 1, now: now, name: name(country, common), claims: keyID(k.public())}
 	a.Cert, err = a.issue(certificate{serial: 1, subject: a.name, key: k.public(), from: now.AddDate(-3, 0, 0), to: now.AddDate(12, 0, 0), ca: true})
 	return a, err
 }
@@ -77,10 +92,11 @@ func Make(country string, now time.Time, s Suite, random io.Reader) (*Authority,
 // Roll replaces the authority's key: the next one has a certificate of its own
 // and a link that the old key signed.
 func (a *Authority) Roll(s Suite) (*Authority, error) {
-	next, err := Make(a.Country, a.now, s, a.random)
+	next, err := create(a.Country, fmt.Sprintf("CSCA %s %d", a.Country, a.rolled+2), a.now, s, a.random)
 	if err != nil {
 		return nil, err
 	}
+	next.rolled = a.rolled + 1
 	link, err := a.issue(certificate{serial: a.next(), subject: next.name, key: next.key.public(), from: a.now.AddDate(0, -1, 0), to: a.now.AddDate(12, 0, 0), ca: true})
 	next.Links = append(append(next.Links, a.Links...), link)
 	return next, err
@@ -173,7 +189,7 @@ func authorityKey(id []byte) []byte { return extension(35, false, lds.Make(0x30,
 
 // issue signs a certificate (Doc 9303-12 §7.1).
 func (a *Authority) issue(c certificate) ([]byte, error) {
-	ext := [][]byte{authorityKey(keyID(a.key.public())), extension(14, false, lds.Make(0x04, keyID(c.key)))}
+	ext := [][]byte{authorityKey(a.claims), extension(14, false, lds.Make(0x04, keyID(c.key)))}
 	if c.ca {
 		ext = append(ext, extension(15, true, []byte{3, 2, 1, 6}), extension(19, true, lds.Make(0x30, []byte{1, 1, 0xFF}, der(0))))
 	} else {
