@@ -117,7 +117,7 @@ func (a *Authority) DeviationList(list ...Deviation) ([]byte, error) {
 	}
 	var entries [][]byte
 	for _, d := range list {
-		who := lds.Make(0xA1, lds.Make(0x30, d.Signer.issuer, der(d.Signer.serial)))
+		who := lds.Make(0xA1, d.Signer.issuer, der(d.Signer.serial))
 		what := lds.Make(0x30, lds.Make(0x13, []byte(d.Text)), der(d.Defect))
 		entries = append(entries, lds.Make(0x30, lds.Make(0x30, who), lds.Make(0x31, what)))
 	}

@@ -268,24 +268,20 @@ func (a *Authority) Store() (*pki.Store, error) { return Trust(a) }
 
 // Trust is a trust store of authorities with their links and lists.
 func Trust(list ...*Authority) (*pki.Store, error) {
-	var certs []*pki.Certificate
-	var crls []*pki.CRL
-	var refused []error
-	take := func(b []byte) {
-		c, l, bad := pki.ParseAny(b)
-		certs, crls, refused = append(certs, c...), append(crls, l...), append(refused, bad...)
-	}
+	var files []pki.File
+	var names []string
 	for _, a := range list {
 		crl, err := a.CRL()
 		if err != nil {
 			return nil, err
 		}
 		for _, b := range append([][]byte{a.Cert, crl}, a.Links...) {
-			take(b)
+			files, names = append(files, pki.ParseFile(b)), append(names, a.Country)
 		}
 	}
-	if err := errors.Join(refused...); err != nil {
+	s := pki.Gather(files, names)
+	if err := errors.Join(s.Refused...); err != nil {
 		return nil, fmt.Errorf("testpki: %w", err)
 	}
-	return pki.NewStore(certs, crls), nil
+	return s, nil
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"passage/drivers/emrtd/lds"
 	"passage/drivers/emrtd/pki"
 	"passage/hwsim/passport/testpki"
 )
@@ -62,8 +61,8 @@ func TestSuites(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, revoked, known := store.Revoked(v.Signer, path[0]); revoked || !known {
-				t.Errorf("revoked %v, known %v", revoked, known)
+			if is := store.Standing(v.Signer, path, now); is.Revoked != nil || !is.Known || is.Stale {
+				t.Errorf("%+v", is)
 			}
 			if same, listed := object.Matches(2, groups[2]); !same || !listed {
 				t.Error("DG2 is not what was signed")
@@ -124,16 +123,30 @@ func TestLinksAndLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certs, _, refused := pki.ParseAny(raw)
-	if len(certs) != 3 || len(refused) > 0 {
-		t.Errorf("the master list has %d certificates, refused %v", len(certs), refused)
+	file := pki.ParseFile(raw)
+	if len(file.Lists) != 1 || len(file.Refused) > 0 || len(file.Lists[0].Certs) != 3 {
+		t.Fatalf("the master list: %+v", file)
 	}
-	raw, err = a.DeviationList(testpki.Deviation{Signer: signer, Text: "wrong key usage", Defect: asn1.ObjectIdentifier{2, 23, 136, 1, 1, 7, 1, 1}})
+	store, err := a.Store()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if signed, _, err := lds.Next(raw); err != nil || len(signed.Raw) != len(raw) {
-		t.Errorf("the deviation list is malformed: %v", err)
+	if _, err := store.AcceptList(file.Lists[0].Signed, pki.PurposeMasterList); err != nil {
+		t.Error(err)
+	}
+	raw, err = a.DeviationList(testpki.Deviation{Signer: signer, Text: "wrong key usage", Defect: asn1.ObjectIdentifier{2, 23, 136, 1, 1, 7, 1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = pki.ParseFile(raw)
+	if len(file.Deviations) != 1 || len(file.Refused) > 0 || len(file.Deviations[0].Deviations) != 1 {
+		t.Fatalf("the deviation list: %+v", file)
+	}
+	if _, err := store.AcceptList(file.Deviations[0].Signed, pki.PurposeDeviationList); err != nil {
+		t.Error(err)
+	}
+	if d := file.Deviations[0].Deviations[0]; d.Kind != pki.DefectCertificate {
+		t.Errorf("%+v", d)
 	}
 }
 
@@ -161,7 +174,7 @@ func TestFlawed(t *testing.T) {
 		if !known {
 			continue
 		}
-		_, revoked, _ := store.Revoked(c, path[0])
+		revoked := store.Standing(c, path, now).Revoked != nil
 		valid := now.After(c.NotBefore) && now.Before(c.NotAfter)
 		if wantRevoked := f.Name == "revoked" || f.Name == "revoked_soft"; revoked != wantRevoked {
 			t.Errorf("%s: revoked is %v", f.Name, revoked)
