@@ -13,8 +13,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
@@ -30,6 +28,7 @@ import (
 	"time"
 
 	"passage/eesclient/stay"
+	"passage/keys"
 )
 
 // Limits of a copy.
@@ -104,8 +103,9 @@ func Write(w io.Writer, files []File, at time.Time, key ed25519.PrivateKey) erro
 
 const schema = `
 CREATE TABLE IF NOT EXISTS extract (
+	id  INTEGER PRIMARY KEY CHECK (id = 1),
 	at  INTEGER NOT NULL,  -- when the register made it, Unix ns
-	key BLOB    NOT NULL   -- of this copy, wrapped by the lane's
+	key BLOB    NOT NULL   -- of this copy, sealed by the lane's ring
 ) STRICT;
 CREATE TABLE IF NOT EXISTS extract_file (
 	tag    BLOB PRIMARY KEY,  -- keyed hash of issuer and number
@@ -118,39 +118,24 @@ CREATE INDEX IF NOT EXISTS extract_by_file ON extract_file(file);
 // Extract is the copy in a lane's database.
 type Extract struct {
 	db     *sql.DB
-	wrap   cipher.AEAD
+	ring   *keys.Ring
 	signer ed25519.PublicKey
 }
 
-// New prepares the tables. key is the lane's 32-byte key, signer the
-// register's public key.
-func New(ctx context.Context, db *sql.DB, key []byte, signer ed25519.PublicKey) (*Extract, error) {
-	wrap, err := gcm(key)
-	if err != nil {
-		return nil, err
-	}
+// Place is where the copy's key lies.
+var Place = keys.Place{Table: "extract", ID: "id", Column: "key"}
+
+// New prepares the tables. ring is the lane's, signer the register's public
+// key.
+func New(ctx context.Context, db *sql.DB, ring *keys.Ring, signer ed25519.PublicKey) (*Extract, error) {
 	if len(signer) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("extract: the register's key must have %d bytes, not %d", ed25519.PublicKeySize, len(signer))
 	}
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return nil, fmt.Errorf("extract: open: %w", err)
 	}
-	return &Extract{db, wrap, signer}, nil
+	return &Extract{db, ring, signer}, nil
 }
-
-func gcm(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("extract: key: %w", err)
-	}
-	g, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, fmt.Errorf("extract: key: %w", err)
-	}
-	return g, nil
-}
-
-var wrapping = []byte("extract key")
 
 func tag(key []byte, words ...string) []byte {
 	m := hmac.New(sha256.New, key)
@@ -225,7 +210,7 @@ func (e *Extract) Import(ctx context.Context, r io.Reader, now time.Time) (files
 	secret := make([]byte, 32)
 	defer clear(secret)
 	rand.Read(secret)
-	box, err := gcm(secret)
+	box, err := keys.Box(secret)
 	if err != nil {
 		return 0, err
 	}
@@ -266,7 +251,7 @@ func (e *Extract) Import(ctx context.Context, r io.Reader, now time.Time) (files
 	if !ed25519.Verify(e.signer, signed(in.h), end.Signature) {
 		return 0, fmt.Errorf("%w: the signature is not the register's", ErrRefused)
 	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO extract (at, key) VALUES (?,?)", h.At.UnixNano(), e.wrap.Seal(nil, nil, secret, wrapping)); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO extract (id, at, key) VALUES (1,?,?)", h.At.UnixNano(), e.ring.Seal(Place, 1, secret)); err != nil {
 		return 0, fmt.Errorf("extract: import: %w", err)
 	}
 	// A power cut before this line leaves the old copy, after it the new one.
@@ -287,10 +272,12 @@ func (e *Extract) open(ctx context.Context, now time.Time) (secret []byte, age t
 	if err != nil {
 		return nil, 0, fmt.Errorf("extract: %w", err)
 	}
-	if age = max(0, now.Sub(time.Unix(0, at))); age > MostAge {
+	// A clock that is behind the copy's cannot say how old it is.
+	if age = now.Sub(time.Unix(0, at)); age > MostAge || age < -ahead {
 		return nil, age, ErrNone
 	}
-	if secret, err = e.wrap.Open(nil, nil, wrapped, wrapping); err != nil {
+	age = max(0, age)
+	if secret, err = e.ring.Unseal(Place, 1, wrapped); err != nil {
 		return nil, 0, fmt.Errorf("extract: unseal: %w", err)
 	}
 	return secret, age, nil
@@ -328,7 +315,7 @@ func (e *Extract) find(ctx context.Context, now time.Time, query string, by func
 	if err != nil {
 		return File{}, age, fmt.Errorf("extract: %w", err)
 	}
-	box, err := gcm(secret)
+	box, err := keys.Box(secret)
 	if err != nil {
 		return File{}, age, err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"passage/eesclient/stay"
+	"passage/keys"
 	"passage/sqlite"
 )
 
@@ -50,7 +51,11 @@ func open(t testing.TB) (*Extract, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	e, err := New(t.Context(), db.Writer, make([]byte, 32), public)
+	ring, err := keys.Fixed(make([]byte, keys.Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(t.Context(), db.Writer, ring, public)
 	if err != nil {
 		t.Fatal(err)
 	}

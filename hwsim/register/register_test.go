@@ -22,6 +22,7 @@ import (
 	"passage/eesclient/stay"
 	"passage/hwsim/register"
 	"passage/hwsim/register/testca"
+	"passage/keys"
 	"passage/sqlite"
 )
 
@@ -229,25 +230,29 @@ func TestOutboxSettlesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	o, err := outbox.New(t.Context(), db.Writer, bytes.Repeat([]byte{1}, 32))
+	ring, err := keys.Fixed(bytes.Repeat([]byte{1}, keys.Size))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys []string
+	o, err := outbox.New(t.Context(), db, ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent []string
 	for range 20 {
 		key, body := record(t, "consultation")
-		keys = append(keys, key)
-		if err := inTx(db.Writer, func(tx *sql.Tx) error { return o.Put(tx, key, time.Now(), body) }); err != nil {
+		sent = append(sent, key)
+		if err := inTx(db.Writer, func(tx *sql.Tx) error { return o.Put(tx, key, "one traveller", time.Now(), body) }); err != nil {
 			t.Fatal(err)
 		}
-		if err := inTx(db.Writer, func(tx *sql.Tx) error { return o.Put(tx, key, time.Now(), []byte("other")) }); err != nil {
+		if err := inTx(db.Writer, func(tx *sql.Tx) error { return o.Put(tx, key, "one traveller", time.Now(), []byte("other")) }); err != nil {
 			t.Fatal("putting the same key again:", err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	flaky := &flaky{to: b.Client}
 	done := make(chan error, 1)
-	go func() { done <- o.Drain(ctx, flaky, func(string) { t.Error("conflict") }) }()
+	go func() { done <- o.Drain(ctx, flaky, func(*sql.Tx, string) error { t.Error("conflict"); return nil }) }()
 	for {
 		n, _, err := o.Waiting(t.Context())
 		if err != nil {
@@ -263,12 +268,12 @@ func TestOutboxSettlesUp(t *testing.T) {
 		t.Error(err)
 	}
 	list, err := b.Records(t.Context())
-	if err != nil || len(list) != len(keys) {
-		t.Fatalf("%d records, want %d, %v", len(list), len(keys), err)
+	if err != nil || len(list) != len(sent) {
+		t.Fatalf("%d records, want %d, %v", len(list), len(sent), err)
 	}
 	for i, r := range list {
-		if got := r.Transaction.String() + ":" + string(r.Kind); got != keys[i] {
-			t.Errorf("record %d is %s, want %s", i, got, keys[i])
+		if got := r.Transaction.String() + ":" + string(r.Kind); got != sent[i] {
+			t.Errorf("record %d is %s, want %s", i, got, sent[i])
 		}
 	}
 	var sealed, secrets int

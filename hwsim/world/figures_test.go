@@ -3,7 +3,6 @@ package world_test
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"flag"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"passage/hwsim/world"
+	"passage/keys"
 	"passage/kiosk"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
@@ -87,9 +87,11 @@ func overhead(t *testing.T, row func(what, target, measured, beside string)) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	key := make([]byte, 32)
-	rand.Read(key)
-	store, _, err := journal.Open(ctx, db.Writer, key, nowhere{})
+	ring, err := keys.Open(ctx, db, make([]byte, keys.Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, _, err := journal.Open(ctx, db.Writer, ring, nowhere{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +163,8 @@ func ratio(a, b []time.Duration, p float64) float64 {
 type nowhere struct{}
 
 func (nowhere) Put(*sql.Tx, kiosk.Facts, time.Time) error { return nil }
+func (nowhere) Drop(*sql.Tx, string) error                { return nil }
+func (nowhere) Failing() error                            { return nil }
 
 // commits are n commits of one row with the lane's own settings: the bare
 // limit of anything that waits for this disk.

@@ -32,6 +32,7 @@ import (
 	"passage/hwsim/passport/testpki"
 	"passage/hwsim/people"
 	"passage/hwsim/register"
+	"passage/keys"
 	"passage/kiosk"
 	"passage/kiosk/config"
 	"passage/kiosk/devices"
@@ -73,7 +74,8 @@ type World struct {
 	signer *testpki.Signer
 	client *eesclient.Client
 	db     *sqlite.DB // the register's
-	key    []byte
+	key    []byte     // of the site
+	ring   *keys.Ring
 	local  *extract.Extract // set by Local
 
 	mu   sync.Mutex
@@ -154,6 +156,11 @@ func New(ctx context.Context, dir string) (*World, error) {
 		return filepath.Join(dir, name)
 	}
 	w := &World{Field: &Field{change: make(chan struct{})}, Eyes: &Eyes{gone: make(chan struct{}), died: make(chan struct{}, 1)}, zones: newWire(), Decision: "divert", key: make([]byte, 32)}
+	ring, err := keys.Fixed(w.key)
+	if err != nil {
+		return nil, err
+	}
+	w.ring = ring
 	w.ctx, w.stop = context.WithCancel(ctx)
 	w.clerks = &errgroup.Group{}
 	w.Gate = gate.New(gate.Config{})
@@ -213,7 +220,7 @@ func (w *World) Card(faults map[string]int) (*passport.Card, error) {
 // Local gives the lane a copy of the register's files, taken now.
 func (w *World) Local() error {
 	var err error
-	if w.local, err = extract.New(w.ctx, w.DB.Writer, w.key, w.Register.ExtractKey()); err != nil {
+	if w.local, err = extract.New(w.ctx, w.DB.Writer, w.ring, w.Register.ExtractKey()); err != nil {
 		return err
 	}
 	in, err := w.client.Extract(w.ctx)
@@ -229,12 +236,12 @@ func (w *World) Local() error {
 func (w *World) Start() error {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	over, kill := context.WithCancel(w.ctx)
-	box, err := outbox.New(over, w.DB.Writer, w.key)
+	box, err := outbox.New(over, w.DB, w.ring)
 	if err != nil {
 		kill()
 		return err
 	}
-	store, was, err := journal.Open(over, w.DB.Writer, w.key, &devices.Records{Box: box, CrossingPoint: "X1"})
+	store, was, err := journal.Open(over, w.DB.Writer, w.ring, &devices.Records{Box: box, CrossingPoint: "X1"})
 	if err != nil {
 		kill()
 		return err
@@ -260,7 +267,7 @@ func (w *World) Start() error {
 	l.shell, l.stop = shell, stop
 	for _, f := range []func() error{
 		func() error { return store.Run(over) },
-		func() error { return box.Drain(over, w.client, func(string) {}) },
+		func() error { return box.Drain(over, w.client, store.Conflict) },
 		func() error { return reg.Watch(over) },
 	} {
 		w.clerks.Go(f)

@@ -18,7 +18,6 @@ import (
 	"passage/eesclient"
 	"passage/eesclient/api"
 	"passage/eesclient/extract"
-	"passage/eesclient/outbox"
 	"passage/eesclient/stay"
 	"passage/kiosk"
 	"passage/kiosk/lane"
@@ -213,12 +212,6 @@ func (r *Register) stayLocally(ctx context.Context, file string, dir policy.Dire
 	return kiosk.DBAnswer{Answer: stayed(out, lane.LocalCopy), Age: age}, out
 }
 
-// Records turns a crossing's facts into the register's record.
-type Records struct {
-	Box           *outbox.Outbox
-	CrossingPoint string
-}
-
 func marshal(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -260,5 +253,5 @@ func (r *Records) Put(tx *sql.Tx, f kiosk.Facts, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	return r.Box.Put(tx, f.UUID+":"+string(rec.Kind), at, body)
+	return r.Box.Put(tx, f.UUID+":"+string(rec.Kind), traveller(f), at, body)
 }

@@ -13,8 +13,6 @@ package journal
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
@@ -24,9 +22,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"passage/keys"
 	"passage/kiosk"
 	"passage/kiosk/lane"
 )
@@ -86,13 +86,17 @@ CREATE TABLE settlement (
 // intent. at is when the crossing was proven.
 type Outbox interface {
 	Put(tx *sql.Tx, f kiosk.Facts, at time.Time) error
+	// Drop erases a record that the register would not have.
+	Drop(tx *sql.Tx, uuid string) error
+	// Failing says why no further record should come about, or nil.
+	Failing() error
 }
 
 // Journal is the store of one lane.
 type Journal struct {
 	db     *sql.DB
 	box    Outbox
-	wrap   cipher.AEAD // the lane's key
+	ring   *keys.Ring
 	run    int64
 	mu     sync.Mutex
 	queue  []write
@@ -108,20 +112,16 @@ type write struct {
 	done func(error)
 }
 
-// Open prepares db for a lane. key is the lane's 32-byte AES key; it wraps the
-// keys of single transactions. Open refuses a database of a later version and
-// one whose chain is broken at its end.
-func Open(ctx context.Context, db *sql.DB, key []byte, box Outbox) (*Journal, kiosk.Recovery, error) {
+// Place is where the keys of single transactions lie.
+var Place = keys.Place{Table: "intent_key", ID: "txn", Column: "key"}
+
+// Open prepares db for a lane. ring seals the keys of single transactions. Open
+// refuses a database of a later version and one whose chain is broken at its
+// end.
+func Open(ctx context.Context, db *sql.DB, ring *keys.Ring, box Outbox) (*Journal, kiosk.Recovery, error) {
 	var was kiosk.Recovery
-	block, err := aes.NewCipher(key)
-	if err != nil || len(key) != 32 {
-		return nil, was, fmt.Errorf("journal: open: the lane's key must have 32 bytes, not %d", len(key))
-	}
-	wrap, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, was, fmt.Errorf("journal: open: %w", err)
-	}
-	j := &Journal{db: db, box: box, wrap: wrap, run: time.Now().UnixNano(), wake: make(chan struct{}, 1)}
+	var err error
+	j := &Journal{db: db, box: box, ring: ring, run: time.Now().UnixNano(), wake: make(chan struct{}, 1)}
 	if err := migrate(ctx, db); err != nil {
 		return nil, was, err
 	}
@@ -232,7 +232,7 @@ func (j *Journal) Run(ctx context.Context) error {
 		case <-j.wake:
 			j.flush(ctx)
 		case <-again.C:
-			if j.Failing() != nil {
+			if j.failed() {
 				j.flush(ctx)
 			}
 		}
@@ -297,11 +297,21 @@ func (j *Journal) put(done func(error), do func(*sql.Tx) error) {
 	}
 }
 
-// Failing returns why the last commit failed, or nil.
+// Failing returns why the last commit failed, or why the outbox takes no more,
+// or nil.
 func (j *Journal) Failing() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.broken
+	if j.broken != nil {
+		return j.broken
+	}
+	return j.box.Failing()
+}
+
+func (j *Journal) failed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.broken != nil
 }
 
 // Append journals one step.
@@ -452,8 +462,25 @@ const (
 	NotCrossed = "not_crossed" // the intent is void
 )
 
+// conflict is why a case is open whose record the register would not have.
+const conflict = "conflict"
+
+// Conflict opens a case, inside the transaction in which the outbox gives up a
+// record: key is the record's, which begins with the UUID.
+func (j *Journal) Conflict(tx *sql.Tx, key string) error {
+	uuid, _, _ := strings.Cut(key, ":")
+	_, err := tx.Exec(`UPDATE settlement SET kind='case', why=?, at=?, closed=NULL, officer=NULL, finding=NULL
+		WHERE txn = (SELECT txn FROM intent WHERE uuid=?)`, conflict, time.Now().UnixNano(), uuid)
+	if err != nil {
+		return fmt.Errorf("journal: conflict: %w", err)
+	}
+	return nil
+}
+
 // Settle closes a case. The finding is Crossed or NotCrossed; with Crossed the
-// record goes to the outbox in the same transaction.
+// record goes to the outbox in the same transaction, unless the register has
+// refused it: then the officer has settled with the register what is true, and
+// what is left of the record here is erased.
 func (j *Journal) Settle(ctx context.Context, uuid, officer, finding string) error {
 	if finding != Crossed && finding != NotCrossed {
 		return fmt.Errorf("journal: settle: the finding is %q or %q", Crossed, NotCrossed)
@@ -463,14 +490,20 @@ func (j *Journal) Settle(ctx context.Context, uuid, officer, finding string) err
 	j.put(func(err error) { done <- err }, func(tx *sql.Tx) error {
 		var x lane.Transaction
 		var at int64
-		err := tx.QueryRow("SELECT txn, s.at FROM settlement s JOIN intent i USING (txn) WHERE i.uuid=? AND s.kind='case' AND s.closed IS NULL", uuid).Scan(&x, &at)
+		var why string
+		err := tx.QueryRow("SELECT txn, s.at, why FROM settlement s JOIN intent i USING (txn) WHERE i.uuid=? AND s.kind='case' AND s.closed IS NULL", uuid).Scan(&x, &at, &why)
 		if errors.Is(err, sql.ErrNoRows) {
 			missing = true
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if finding == Crossed {
+		switch {
+		case why == conflict:
+			if err := j.box.Drop(tx, uuid); err != nil {
+				return err
+			}
+		case finding == Crossed:
 			f, err := j.open(tx, x)
 			if err != nil {
 				return err
@@ -495,9 +528,9 @@ func (j *Journal) Settle(ctx context.Context, uuid, officer, finding string) err
 	}
 }
 
-// aad ties a ciphertext to its place, so that one moved elsewhere is refused.
-func aad(table string, x lane.Transaction) []byte {
-	return binary.BigEndian.AppendUint32([]byte(table+"/"), uint32(x))
+// bound ties the facts to their transaction.
+func bound(x lane.Transaction) []byte {
+	return binary.BigEndian.AppendUint32([]byte("intent/"), uint32(x))
 }
 
 // seal encrypts facts under a new key and wraps that key.
@@ -507,18 +540,14 @@ func (j *Journal) seal(x lane.Transaction, f kiosk.Facts) (sealed, wrapped []byt
 		return nil, nil, fmt.Errorf("journal: seal: %w", err)
 	}
 	defer clear(plain)
-	key := make([]byte, 32)
+	key := make([]byte, keys.Size)
 	defer clear(key)
 	rand.Read(key)
-	block, err := aes.NewCipher(key)
+	box, err := keys.Box(key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("journal: seal: %w", err)
 	}
-	gcm, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, nil, fmt.Errorf("journal: seal: %w", err)
-	}
-	return gcm.Seal(nil, nil, plain, aad("intent", x)), j.wrap.Seal(nil, nil, key, aad("intent_key", x)), nil
+	return box.Seal(nil, nil, plain, bound(x)), j.ring.Seal(Place, int64(x), key), nil
 }
 
 func (j *Journal) open(tx *sql.Tx, x lane.Transaction) (kiosk.Facts, error) {
@@ -527,20 +556,16 @@ func (j *Journal) open(tx *sql.Tx, x lane.Transaction) (kiosk.Facts, error) {
 	if err := tx.QueryRow("SELECT sealed, key FROM intent JOIN intent_key USING (txn) WHERE txn=?", x).Scan(&sealed, &wrapped); err != nil {
 		return f, fmt.Errorf("journal: unseal: %w", err)
 	}
-	key, err := j.wrap.Open(nil, nil, wrapped, aad("intent_key", x))
+	key, err := j.ring.Unseal(Place, int64(x), wrapped)
 	if err != nil {
 		return f, fmt.Errorf("journal: unseal: key: %w", err)
 	}
 	defer clear(key)
-	block, err := aes.NewCipher(key)
+	box, err := keys.Box(key)
 	if err != nil {
 		return f, fmt.Errorf("journal: unseal: %w", err)
 	}
-	gcm, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return f, fmt.Errorf("journal: unseal: %w", err)
-	}
-	plain, err := gcm.Open(nil, nil, sealed, aad("intent", x))
+	plain, err := box.Open(nil, nil, sealed, bound(x))
 	if err != nil {
 		return f, fmt.Errorf("journal: unseal: %w", err)
 	}

@@ -11,15 +11,24 @@ import (
 	"testing"
 	"time"
 
+	"passage/keys"
 	"passage/kiosk"
 	"passage/kiosk/lane"
 	"passage/sqlite"
 )
 
-var key = bytes.Repeat([]byte{7}, 32)
+// ring is the lane's; every test has the same.
+func ring(t *testing.T) *keys.Ring {
+	t.Helper()
+	r, err := keys.Fixed(bytes.Repeat([]byte{7}, keys.Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
 
 // box is an outbox that keeps what it is given in a table beside the journal.
-type box struct{ err error }
+type box struct{ err, full error }
 
 func (b *box) Put(tx *sql.Tx, f kiosk.Facts, at time.Time) error {
 	if b.err != nil {
@@ -32,6 +41,13 @@ func (b *box) Put(tx *sql.Tx, f kiosk.Facts, at time.Time) error {
 	return err
 }
 
+func (b *box) Drop(tx *sql.Tx, uuid string) error {
+	_, err := tx.Exec("DELETE FROM box WHERE uuid=?", uuid)
+	return err
+}
+
+func (b *box) Failing() error { return b.full }
+
 // open starts a journal over path; stop ends its writer and closes the file.
 func open(t *testing.T, path string, b Outbox) (j *Journal, was kiosk.Recovery, db *sqlite.DB, stop func()) {
 	t.Helper()
@@ -39,7 +55,7 @@ func open(t *testing.T, path string, b Outbox) (j *Journal, was kiosk.Recovery, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, was, err = Open(t.Context(), db.Writer, key, b)
+	j, was, err = Open(t.Context(), db.Writer, ring(t), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,12 +104,12 @@ func TestIntentToRecord(t *testing.T) {
 		t.Fatal("a repeated record:", err)
 	}
 	var kind string
-	var records, keys int
-	if err := db.Reader.QueryRow("SELECT (SELECT kind FROM settlement WHERE txn=1), (SELECT count(*) FROM box), (SELECT count(*) FROM intent_key)").Scan(&kind, &records, &keys); err != nil {
+	var records, left int
+	if err := db.Reader.QueryRow("SELECT (SELECT kind FROM settlement WHERE txn=1), (SELECT count(*) FROM box), (SELECT count(*) FROM intent_key)").Scan(&kind, &records, &left); err != nil {
 		t.Fatal(err)
 	}
-	if kind != "record" || records != 1 || keys != 0 {
-		t.Errorf("settled as %s with %d records and %d keys left", kind, records, keys)
+	if kind != "record" || records != 1 || left != 0 {
+		t.Errorf("settled as %s with %d records and %d keys left", kind, records, left)
 	}
 	stop()
 }
@@ -237,7 +253,7 @@ func TestReplayAndChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, _, err := Open(t.Context(), db.Writer, key, &box{}); err == nil {
+	if _, _, err := Open(t.Context(), db.Writer, ring(t), &box{}); err == nil {
 		t.Error("a journal whose end is broken opens")
 	}
 }
@@ -248,10 +264,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, _, err := Open(t.Context(), db.Writer, key[:16], &box{}); err == nil {
-		t.Error("a short key is accepted")
-	}
-	j, _, err := Open(t.Context(), db.Writer, key, &box{})
+	j, _, err := Open(t.Context(), db.Writer, ring(t), &box{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,13 +275,54 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := db.Writer.Exec("UPDATE entry SET at = at + 1 WHERE seq = 3"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Open(t.Context(), db.Writer, key, &box{}); err == nil || !strings.Contains(err.Error(), "passage journal check") {
+	if _, _, err := Open(t.Context(), db.Writer, ring(t), &box{}); err == nil || !strings.Contains(err.Error(), "passage journal check") {
 		t.Errorf("an altered last entry: %v", err)
 	}
 	if _, err := db.Writer.Exec("PRAGMA user_version = 9"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Open(t.Context(), db.Writer, key, &box{}); err == nil || !strings.Contains(err.Error(), "newer") {
+	if _, _, err := Open(t.Context(), db.Writer, ring(t), &box{}); err == nil || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("a later version: %v", err)
+	}
+}
+
+// A record that the register refuses is an officer's case again, in the same
+// transaction; settling it erases what is left of it.
+func TestConflictOpensACase(t *testing.T) {
+	j, _, db, stop := open(t, filepath.Join(t.TempDir(), "lane.db"), &box{})
+	defer stop()
+	if err := do(func(d func(error)) { j.Intend(1, facts("u1"), d) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(func(d func(error)) { j.Record(1, time.Now(), d) }); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.Writer.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.Conflict(tx, "u1:entry"), tx.Commit()); err != nil {
+		t.Fatal(err)
+	}
+	cases, err := j.Cases(t.Context())
+	if err != nil || len(cases) != 1 || cases[0].Why != "conflict" || cases[0].Transaction != "u1" {
+		t.Fatalf("%+v, %v", cases, err)
+	}
+	if err := j.Settle(t.Context(), "u1", "o1", Crossed); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := db.Reader.QueryRow("SELECT (SELECT count(*) FROM box) + (SELECT count(*) FROM settlement WHERE closed IS NULL)").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d left, %v", left, err)
+	}
+}
+
+// An outbox that is nearly full closes the lane, as a disk that fails does.
+func TestAFullOutboxIsAFailure(t *testing.T) {
+	full := errors.New("full")
+	j, _, _, stop := open(t, filepath.Join(t.TempDir(), "lane.db"), &box{full: full})
+	defer stop()
+	if err := j.Failing(); !errors.Is(err, full) {
+		t.Errorf("%v", err)
 	}
 }

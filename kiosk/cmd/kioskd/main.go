@@ -24,6 +24,7 @@ import (
 	"passage/eesclient"
 	"passage/eesclient/extract"
 	"passage/eesclient/outbox"
+	"passage/keys"
 	"passage/kiosk"
 	"passage/kiosk/config"
 	"passage/kiosk/devices"
@@ -70,21 +71,21 @@ func run(c cli) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
-	key, err := os.ReadFile(conf.Store.Key)
-	if err != nil {
-		return fmt.Errorf("store key: %w", err)
-	}
 	db, err := sqlite.Open(ctx, conf.Store.Path)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	box, err := outbox.New(ctx, db.Writer, key)
+	ring, err := openRing(ctx, db, conf.Store.Key)
+	if err != nil {
+		return err
+	}
+	box, err := outbox.New(ctx, db, ring)
 	if err != nil {
 		return err
 	}
 	records := &devices.Records{Box: box, CrossingPoint: conf.Kiosk.Lane}
-	store, was, err := journal.Open(ctx, db.Writer, key, records)
+	store, was, err := journal.Open(ctx, db.Writer, ring, records)
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func run(c cli) error {
 	defer doc.Close()
 	program := matcher.Program{Path: conf.Vision.Program}
 	eyes := devices.NewVision(conf, program)
-	local, err := localExtract(ctx, conf.Register.ExtractKey, db.Writer, key)
+	local, err := localExtract(ctx, conf.Register.ExtractKey, db.Writer, ring)
 	if err != nil {
 		return err
 	}
@@ -139,8 +140,12 @@ func run(c cli) error {
 	group, work := errgroup.WithContext(behind)
 	group.Go(func() error { return store.Run(work) })
 	group.Go(func() error {
-		return box.Drain(work, client, func(key string) { log.Warn("the register has another record", "key", key) })
+		return box.Drain(work, client, func(tx *sql.Tx, key string) error {
+			log.Warn("the register does not take a record: an officer's case", "key", key)
+			return store.Conflict(tx, key)
+		})
 	})
+	group.Go(func() error { return ring.Keep(work) })
 	group.Go(func() error { return reg.Watch(work) })
 	group.Go(func() error { return reg.Refresh(work, log) })
 	group.Go(func() error { return site.serve(work) })
@@ -156,9 +161,19 @@ func run(c cli) error {
 	return nil
 }
 
+// openRing opens the lane's ring with the master key that source names.
+func openRing(ctx context.Context, db *sqlite.DB, source string) (*keys.Ring, error) {
+	master, err := keys.Load(source)
+	if err != nil {
+		return nil, fmt.Errorf("store.key: %w", err)
+	}
+	defer clear(master)
+	return keys.Open(ctx, db, master)
+}
+
 // localExtract is the copy of the register's files that a lane may hold; nil
 // where the configuration names no key for it.
-func localExtract(ctx context.Context, path string, db *sql.DB, key []byte) (*extract.Extract, error) {
+func localExtract(ctx context.Context, path string, db *sql.DB, ring *keys.Ring) (*extract.Extract, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -178,7 +193,7 @@ func localExtract(ctx context.Context, path string, db *sql.DB, key []byte) (*ex
 	if !ok {
 		return nil, fmt.Errorf("register.extract_key: %s has a %T, not an Ed25519 key", path, public)
 	}
-	return extract.New(ctx, db, key, signer)
+	return extract.New(ctx, db, ring, signer)
 }
 
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {

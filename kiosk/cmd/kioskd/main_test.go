@@ -52,7 +52,7 @@ func TestStartRefuses(t *testing.T) {
 		prepare func(t *testing.T, dir string)
 		want    []string
 	}{
-		{"no key", func(t *testing.T, dir string) { remove(t, dir, "lane.key32") }, []string{"store key", "lane.key32"}},
+		{"no key", func(t *testing.T, dir string) { remove(t, dir, "lane.key32") }, []string{"store.key", "lane.key32"}},
 		{"a short key", func(t *testing.T, dir string) { write(t, dir, "lane.key32", "short") }, []string{"key"}},
 		{"a database that is none", func(t *testing.T, dir string) {
 			write(t, dir, "lane.db", strings.Repeat("this is no database\n", 400))
