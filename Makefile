@@ -4,7 +4,7 @@ GO    := go
 TAGS  := -tags customenv
 VISION = . scripts/vision.env &&
 
-.PHONY: setup build demo run sim chaos screenshots picture bench test check fuzz package clean
+.PHONY: setup build demo run sim chaos screenshots picture bench test check fuzz images package clean
 
 setup:
 	@scripts/setup
@@ -63,6 +63,10 @@ fuzz:
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9]*' $$t/*_test.go | sed 's/func //'); do \
 	    echo "$$t $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(SECONDS_EACH),20)s $$t || exit 1; done; done
+
+# 100,000 mutated images through the real, confined decoder.
+images: setup bin/visiond
+	$(GO) test ./matcher -count=1 -run 'TestMutatedImages$$' -v -images $(or $(IMAGES),100000) | grep -vE '^=== '
 
 # A Debian package of what a lane computer runs.
 package: build

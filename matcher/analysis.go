@@ -44,8 +44,7 @@ type Analysis struct {
 	Descriptor []float32 `json:"descriptor,omitempty"`
 	// InferenceUS is the time inside the networks, in microseconds: what an
 	// analysis would cost without us.
-	InferenceUS int64  `json:"inference_us,omitempty"`
-	Error       string `json:"error,omitempty"`
+	InferenceUS int64 `json:"inference_us,omitempty"`
 }
 
 // valid refuses what a worker could not honestly have found.

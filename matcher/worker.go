@@ -1,14 +1,15 @@
 package matcher
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
 	"os/exec"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrWorker says that a worker died or answered nonsense during a call.
@@ -20,62 +21,240 @@ type Program struct {
 	Args []string // before the role's own, such as --no-sandbox
 }
 
-// command runs a worker below the lane's own priority: on a small machine no
-// inference may delay the heartbeat that holds the gate.
-func (p Program) command(ctx context.Context, args ...string) *exec.Cmd {
+// Times that a worker has.
+const (
+	startWithin   = 20 * time.Second // models are read and checked in it
+	decodeWithin  = 3 * time.Second  // an image, by the clock; by its CPU time 2 s (domain §6)
+	analyseWithin = 2 * time.Second  // one frame
+	firstPause    = 250 * time.Millisecond
+	mostPause     = 5 * time.Second
+	steadyAfter   = 10 * time.Second // a worker that lived so long has come up
+)
+
+// process is a worker that runs.
+type process struct {
+	cmd   *exec.Cmd
+	in    *os.File
+	out   *os.File
+	stop  context.CancelFunc
+	ended chan struct{} // closed when it is gone
+	began time.Time
+	ready bool // its Hello was read
+}
+
+// start starts a worker in a role, below the lane's own priority: on a small
+// machine no inference may delay the heartbeat that holds the gate. A frame
+// passes a pipe of 1 MB in a few pieces instead of dozens.
+func (p Program) start(ctx context.Context, args ...string) (*process, error) {
+	ctx, stop := context.WithCancel(ctx)
 	list := append([]string{"-n", "5", p.Path}, p.Args...)
 	c := exec.CommandContext(ctx, "nice", append(list, args...)...)
-	c.Env = []string{"OPENCV_LOG_LEVEL=SILENT", "OPENCV_FFMPEG_LOGLEVEL=-8"}
-	c.WaitDelay = time.Second
-	return c
+	c.Env = []string{"OPENCV_LOG_LEVEL=SILENT", "OPENCV_FFMPEG_LOGLEVEL=-8", "HOME=/nonexistent"}
+	// Pipes of our own: those of the command are closed when it ends, with an
+	// answer perhaps still in them.
+	itsIn, in, err := os.Pipe()
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("matcher: start %s: %w", args[0], err)
+	}
+	out, itsOut, err := os.Pipe()
+	if err != nil {
+		stop()
+		return nil, errors.Join(fmt.Errorf("matcher: start %s: %w", args[0], err), itsIn.Close(), in.Close())
+	}
+	c.Stdin, c.Stdout = itsIn, itsOut
+	err = c.Start()
+	if closed := errors.Join(itsIn.Close(), itsOut.Close()); err == nil {
+		err = closed
+	}
+	if err != nil {
+		stop()
+		return nil, errors.Join(fmt.Errorf("matcher: start %s: %w", args[0], err), in.Close(), out.Close())
+	}
+	widen(in)
+	widen(out)
+	w := &process{cmd: c, in: in, out: out, stop: stop, ended: make(chan struct{}), began: time.Now()}
+	go func() { // end waits for it
+		defer close(w.ended)
+		_ = c.Wait() // what its exit status could say it has said before
+		stop()
+	}()
+	return w, nil
 }
 
-// decodeWithin is what one portrait may take (domain §6).
-const decodeWithin = 3 * time.Second
+// widen makes a pipe hold 1 MB, where the user's limit allows it.
+func widen(f *os.File) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) }) // it is only slower otherwise
+}
+
+// end ends the worker and waits until it is gone.
+func (w *process) end() {
+	w.stop()
+	<-w.ended
+	w.in.Close()
+	w.out.Close()
+}
+
+// alive says whether the worker still runs.
+func (w *process) alive() bool {
+	select {
+	case <-w.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// greet waits for the worker's Hello, which says that it is confined.
+func (w *process) greet(role string) error {
+	if w.ready {
+		return nil
+	}
+	late := time.AfterFunc(startWithin, w.stop)
+	defer late.Stop()
+	var h Hello
+	if _, err := Read(w.out, KindHello, &h); err != nil {
+		return fmt.Errorf("matcher: %s does not come up: %w", role, err)
+	}
+	if h.Role != role {
+		return fmt.Errorf("%w: a worker of role %.20q instead of %s", ErrMessage, h.Role, role)
+	}
+	w.ready = true
+	return nil
+}
 
 // Decode turns one untrusted image into pixels, in a process that does nothing
-// else and then is gone.
-func (p Program) Decode(ctx context.Context, stream []byte) (Frame, error) {
-	ctx, cancel := context.WithTimeout(ctx, decodeWithin)
-	defer cancel()
-	c := p.command(ctx, "decode")
-	c.Stdin = bytes.NewReader(stream)
-	var out bytes.Buffer
-	c.Stdout = &limited{&out, maxPayload + maxHeader}
-	if err := c.Run(); err != nil {
-		return Frame{}, fmt.Errorf("%w: decode: %w", ErrWorker, err)
+// else and then is gone. A Problem means that the image was refused, ErrWorker
+// that it cost the process its life.
+func (p Program) Decode(ctx context.Context, image []byte) (Frame, error) {
+	d := Decoder{Program: p}
+	w, err := d.take(ctx)
+	if err != nil {
+		return Frame{}, err
 	}
-	return ReadFrame(&out)
+	return w.decode(ctx, image)
 }
 
-// limited ends a worker that says too much.
-type limited struct {
-	w    io.Writer
-	left int
-}
-
-func (l *limited) Write(b []byte) (int, error) {
-	if l.left -= len(b); l.left < 0 {
-		return 0, fmt.Errorf("%w: too long", ErrMessage)
+// decode spends the worker on one image.
+func (w *process) decode(ctx context.Context, image []byte) (Frame, error) {
+	defer w.end()
+	stop := context.AfterFunc(ctx, w.stop)
+	defer stop()
+	late := time.AfterFunc(decodeWithin, w.stop)
+	defer late.Stop()
+	if len(image) > MaxImage {
+		return Frame{}, &Problem{Text: fmt.Sprintf("an image file of %d bytes, at most %d are accepted", len(image), MaxImage)}
 	}
-	return l.w.Write(b)
+	err := Write(w.in, KindImage, struct{}{}, image)
+	var f Frame
+	if err == nil {
+		f, err = ReadFrame(w.out)
+	}
+	if refused := (*Problem)(nil); err == nil || errors.As(err, &refused) {
+		return f, err
+	}
+	if ctx.Err() != nil {
+		return Frame{}, ctx.Err()
+	}
+	return Frame{}, fmt.Errorf("%w: decode: %w", ErrWorker, err)
 }
 
-// Matcher is the worker that holds the models. A dead one is replaced by the
-// next call; Run keeps one warm.
+// Decoder decodes as Program.Decode does, by a process that was started before
+// it is needed: OpenCV's libraries take longer to load than a portrait to
+// decode. No process sees a second image.
+type Decoder struct {
+	Program Program
+
+	mu    sync.Mutex
+	spare *process
+}
+
+// Decode turns one untrusted image into pixels; see Program.Decode.
+func (d *Decoder) Decode(ctx context.Context, image []byte) (Frame, error) {
+	w, err := d.take(ctx)
+	if err != nil {
+		return Frame{}, err
+	}
+	f, err := w.decode(ctx, image)
+	d.Warm()
+	return f, err
+}
+
+// take returns a worker that is confined and waits for its image.
+func (d *Decoder) take(ctx context.Context) (*process, error) {
+	d.mu.Lock()
+	w := d.spare
+	d.spare = nil
+	d.mu.Unlock()
+	if w != nil {
+		if w.greet("decode") == nil {
+			return w, nil
+		}
+		w.end() // it died of old age; a new one takes its place
+	}
+	w, err := d.Program.start(context.WithoutCancel(ctx), "decode")
+	if err != nil {
+		return nil, err
+	}
+	if err := w.greet("decode"); err != nil {
+		w.end()
+		return nil, fmt.Errorf("%w: %w", ErrWorker, err)
+	}
+	return w, nil
+}
+
+// Warm starts the process for the next image, if there is none. It does not
+// wait for it; an error shows when the image comes.
+func (d *Decoder) Warm() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spare == nil {
+		d.spare, _ = d.Program.start(context.Background(), "decode")
+	}
+}
+
+// Ready waits until a process waits for an image, confined, or says why none
+// does.
+func (d *Decoder) Ready(ctx context.Context) error {
+	w, err := d.take(ctx)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spare != nil {
+		d.spare.end()
+	}
+	d.spare = w
+	return nil
+}
+
+// Close ends the process that waits.
+func (d *Decoder) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spare != nil {
+		d.spare.end()
+		d.spare = nil
+	}
+}
+
+// Matcher is the worker that holds the models. A dead one is replaced at once,
+// one that does not come up or dies again after growing pauses; Run keeps one
+// warm.
 type Matcher struct {
 	Program Program
 	Pack    string // folder of the model pack
 
-	mu   sync.Mutex
-	proc *process
-}
-
-type process struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  io.ReadCloser
-	stop context.CancelFunc
+	mu     sync.Mutex
+	proc   *process
+	failed int       // in a row
+	next   time.Time // no start before
+	why    error
 }
 
 // Run keeps a warm worker until ctx ends and reports its health: "" or why it
@@ -84,6 +263,10 @@ func (m *Matcher) Run(ctx context.Context, health func(string)) error {
 	for ctx.Err() == nil {
 		m.mu.Lock()
 		err := m.ensure()
+		var ended chan struct{}
+		if m.proc != nil {
+			ended = m.proc.ended
+		}
 		m.mu.Unlock()
 		if err != nil {
 			health(err.Error())
@@ -92,6 +275,7 @@ func (m *Matcher) Run(ctx context.Context, health func(string)) error {
 		}
 		select {
 		case <-ctx.Done():
+		case <-ended:
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
@@ -103,51 +287,53 @@ func (m *Matcher) Run(ctx context.Context, health func(string)) error {
 
 // ensure starts a worker if there is none. The lock is held.
 func (m *Matcher) ensure() error {
-	if m.proc != nil && m.proc.cmd.ProcessState == nil {
+	if m.proc != nil && m.proc.alive() {
 		return nil
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	c := m.Program.command(ctx, "match", "--pack", m.Pack)
-	in, err := c.StdinPipe()
+	m.drop()
+	if time.Now().Before(m.next) {
+		return m.why
+	}
+	w, err := m.Program.start(context.Background(), "match", "--pack", m.Pack)
+	if err == nil {
+		if err = w.greet("match"); err != nil {
+			w.end()
+		}
+	}
 	if err != nil {
-		stop()
-		return fmt.Errorf("matcher: start: %w", err)
+		m.pause(err)
+		return err
 	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		stop()
-		return fmt.Errorf("matcher: start: %w", err)
-	}
-	if err := c.Start(); err != nil {
-		stop()
-		return fmt.Errorf("matcher: start: %w", err)
-	}
-	var hello Analysis
-	if _, err := Read(out, &hello); err != nil || hello.Error != "" {
-		stop()
-		_ = c.Wait() // it is being ended
-		return fmt.Errorf("matcher: start: the worker does not come up: %s %w", hello.Error, err)
-	}
-	m.proc = &process{c, in, out, stop}
+	m.proc = w
 	return nil
 }
 
-// drop ends the worker. The lock is held.
-func (m *Matcher) drop() {
-	if m.proc != nil {
-		m.proc.stop()
-		_ = m.proc.cmd.Wait() // its exit status says nothing more
-		m.proc = nil
+// pause makes the next start wait: not after the first failure, then ever
+// longer. The lock is held.
+func (m *Matcher) pause(why error) {
+	if m.failed++; m.failed > 1 {
+		m.next = time.Now().Add(min(firstPause<<min(m.failed-2, 8), mostPause))
 	}
+	m.why = why
 }
 
-// analyseWithin bounds one analysis; a worker that takes longer is ended.
-const analyseWithin = 2 * time.Second
+// drop ends the worker, if there is one. The lock is held.
+func (m *Matcher) drop() {
+	if m.proc == nil {
+		return
+	}
+	if time.Since(m.proc.began) > steadyAfter {
+		m.failed = 0
+	}
+	m.proc.end()
+	m.proc = nil
+	m.pause(ErrWorker)
+}
 
 // Analyse finds faces in a frame. When the worker dies in the call the error
 // is ErrWorker, and the next call has a new one.
 func (m *Matcher) Analyse(ctx context.Context, f Frame) (Analysis, error) {
-	if !f.Valid() {
+	if !f.Valid() || len(f.Pixels) > 3*maxPixels {
 		return Analysis{}, fmt.Errorf("%w: frame", ErrMessage)
 	}
 	m.mu.Lock()
@@ -155,20 +341,23 @@ func (m *Matcher) Analyse(ctx context.Context, f Frame) (Analysis, error) {
 	if err := m.ensure(); err != nil {
 		return Analysis{}, fmt.Errorf("%w: %w", ErrWorker, err)
 	}
-	p := m.proc
-	late := time.AfterFunc(analyseWithin, p.stop)
+	w := m.proc
+	late := time.AfterFunc(analyseWithin, w.stop)
 	defer late.Stop()
-	err := WriteFrame(p.in, f)
+	err := WriteFrame(w.in, f)
 	var a Analysis
 	if err == nil {
-		_, err = Read(p.out, &a)
+		_, err = Read(w.out, KindFindings, &a)
 	}
-	if err != nil || !a.valid() {
+	if refused := (*Problem)(nil); errors.As(err, &refused) {
+		return Analysis{}, fmt.Errorf("matcher: analyse: %w", err)
+	}
+	if err == nil && !a.valid() {
+		err = fmt.Errorf("%w: findings", ErrMessage)
+	}
+	if err != nil {
 		m.drop()
 		return Analysis{}, fmt.Errorf("%w: %w", ErrWorker, err)
-	}
-	if a.Error != "" {
-		return Analysis{}, fmt.Errorf("matcher: analyse: %.200s", a.Error)
 	}
 	return a, nil
 }
@@ -182,36 +371,45 @@ func (m *Matcher) Kill() {
 	}
 }
 
-// Capture starts the worker that reads the camera at url.
+// Capture starts the worker that reads the camera at url and waits until it has
+// opened it.
 func (p Program) Capture(ctx context.Context, url string) (*Capture, error) {
-	ctx, stop := context.WithCancel(ctx)
-	c := p.command(ctx, "capture", "--url", url)
-	out, err := c.StdoutPipe()
-	if err == nil {
-		err = c.Start()
-	}
+	w, err := p.start(ctx, "capture", "--url", url)
 	if err != nil {
-		stop()
-		return nil, fmt.Errorf("matcher: capture: %w", err)
+		return nil, err
 	}
-	return &Capture{process{cmd: c, out: out, stop: stop}}, nil
+	stop := context.AfterFunc(ctx, w.stop)
+	defer stop()
+	if err := w.greet("capture"); err != nil {
+		w.end()
+		return nil, err
+	}
+	return &Capture{w}, nil
 }
 
 // Capture is a worker that reads a camera.
-type Capture struct{ p process }
+type Capture struct{ w *process }
 
 // Next returns the newest frame; it blocks until there is one.
 func (c *Capture) Next() (Frame, error) {
-	f, err := ReadFrame(c.p.out)
-	if err != nil {
+	f, err := ReadFrame(c.w.out)
+	if refused := (*Problem)(nil); err != nil && !errors.As(err, &refused) {
 		return f, fmt.Errorf("%w: %w", ErrWorker, err)
 	}
-	return f, nil
+	return f, err
+}
+
+// Adjust tells the camera how bright the face is, for its exposure. It never
+// waits for a worker that does not listen.
+func (c *Capture) Adjust(l Light) error {
+	if err := c.w.in.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+		return fmt.Errorf("matcher: adjust: %w", err)
+	}
+	return Write(c.w.in, KindLight, l, nil)
 }
 
 // Close ends the worker. It may be called while Next blocks.
 func (c *Capture) Close() error {
-	c.p.stop()
-	_ = c.p.cmd.Wait() // it was ended
+	c.w.end()
 	return nil
 }

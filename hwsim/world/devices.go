@@ -262,8 +262,14 @@ func (e *Eyes) Analyse(ctx context.Context, f matcher.Frame) (matcher.Analysis, 
 	return matcher.Analysis{Faces: []matcher.Face{{X: 1, Y: 1, W: 20, H: 20, Score: 1, Flag: 1, Eyes: 80, Quality: quality.Ideal()}}, Descriptor: d}, nil
 }
 
-// decode is the throw-away process for portraits.
-func (e *Eyes) decode(ctx context.Context, stream []byte) (matcher.Frame, error) {
+// Ready, Decode and Close are the throw-away processes for portraits.
+func (e *Eyes) Ready(context.Context) error { return nil }
+
+// Close ends nothing: there is no process.
+func (e *Eyes) Close() {}
+
+// Decode takes a portrait's first byte for its face.
+func (e *Eyes) Decode(ctx context.Context, stream []byte) (matcher.Frame, error) {
 	select {
 	case <-time.After(120 * time.Millisecond):
 	case <-ctx.Done():

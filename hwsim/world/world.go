@@ -259,7 +259,7 @@ func (w *World) Start() error {
 			Cards: slot{w.Field, l}, Trust: w.trust, Location: time.UTC, Log: log,
 			Zones: func() (*serial.Reader, io.Closer, error) { return serial.New(w.zones, serial.STX), w.zones, nil },
 		},
-		Vision:   &devices.Vision{Camera: &camera.Camera{Open: w.Eyes.open}, Matcher: w.Eyes, Decode: w.Eyes.decode, Policy: matcher.DefaultPolicy()},
+		Vision:   &devices.Vision{Camera: &camera.Camera{Open: w.Eyes.open}, Matcher: w.Eyes, Decoder: w.Eyes, Policy: matcher.DefaultPolicy()},
 		Register: reg,
 		Store:    &watched{Journal: store, w: w, of: l},
 	}, log)

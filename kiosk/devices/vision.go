@@ -2,6 +2,7 @@ package devices
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,28 +22,39 @@ import (
 	"passage/kiosk/config"
 	"passage/kiosk/lane"
 	"passage/matcher"
+	"passage/matcher/picture"
 )
 
 // Vision joins camera, matcher and decoder to what the lane needs.
 type Vision struct {
 	Camera  *camera.Camera
 	Matcher Matcher
-	// Decode turns a chip's untrusted image into pixels.
-	Decode func(ctx context.Context, stream []byte) (matcher.Frame, error)
-	Policy matcher.Policy
-	PAD    string // URL of the attack detection engine; empty for none
+	Decoder Decoder
+	Policy  matcher.Policy
+	PAD     string // URL of the attack detection engine; empty for none
 
 	mu     sync.Mutex
 	wanted chan matcher.Frame // a comparison under way takes frames here
 	broken context.CancelCauseFunc
 	camera string
 	worker string
+	// decoder is why no portrait could be decoded; it is asked until the first
+	// process has come up.
+	decoder string
 }
 
 // Matcher is the worker that holds the models; matcher.Matcher is one.
 type Matcher interface {
 	Run(ctx context.Context, health func(string)) error
 	Analyse(ctx context.Context, f matcher.Frame) (matcher.Analysis, error)
+}
+
+// Decoder turns untrusted images into pixels in processes that may die;
+// matcher.Decoder is one. Ready waits until one is there, Close ends it.
+type Decoder interface {
+	Ready(ctx context.Context) error
+	Decode(ctx context.Context, stream []byte) (matcher.Frame, error)
+	Close()
 }
 
 // source is a capture worker as the camera's source.
@@ -66,7 +78,7 @@ func NewVision(c config.Config, p matcher.Program) *Vision {
 	v := &Vision{
 		Camera:  Camera(p, c.Camera),
 		Matcher: &matcher.Matcher{Program: p, Pack: filepath.Join(c.Vision.Packs, c.Vision.Pack)},
-		Decode:  p.Decode, Policy: matcher.DefaultPolicy(), PAD: c.Vision.PAD,
+		Decoder: &matcher.Decoder{Program: p}, Policy: matcher.DefaultPolicy(), PAD: c.Vision.PAD,
 	}
 	if c.Vision.Threshold > 0 {
 		v.Policy.Threshold = c.Vision.Threshold
@@ -82,9 +94,9 @@ var errBlind = errors.New("the camera shows nothing")
 func (v *Vision) Run(ctx context.Context, health func(camera, matcher string)) error {
 	tell := func(set func()) {
 		v.mu.Lock()
-		was := [2]string{v.camera, v.worker}
+		was := [2]string{v.camera, cmp.Or(v.worker, v.decoder)}
 		set()
-		now := [2]string{v.camera, v.worker}
+		now := [2]string{v.camera, cmp.Or(v.worker, v.decoder)}
 		if now[0] != "" && v.broken != nil {
 			v.broken(errBlind)
 		}
@@ -97,6 +109,23 @@ func (v *Vision) Run(ctx context.Context, health func(camera, matcher string)) e
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return v.Camera.Run(ctx, v.frame, func(s string) { tell(func() { v.camera = s }) })
+	})
+	group.Go(func() error {
+		defer v.Decoder.Close()
+		for ctx.Err() == nil {
+			if err := v.Decoder.Ready(ctx); err == nil || ctx.Err() != nil {
+				tell(func() { v.decoder = "" })
+				break
+			} else {
+				tell(func() { v.decoder = err.Error() })
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+		<-ctx.Done()
+		return nil
 	})
 	group.Go(func() error {
 		return v.Matcher.Run(ctx, func(s string) { tell(func() { v.worker = s }) })
@@ -122,11 +151,11 @@ func (v *Vision) frame(f camera.Frame) {
 // Portrait decodes a chip's code stream in a throw-away process and describes
 // its face.
 func (v *Vision) Portrait(ctx context.Context, stream []byte) (kiosk.Portrait, error) {
-	f, err := v.Decode(ctx, stream)
+	f, err := v.Decoder.Decode(ctx, stream)
 	if err != nil {
 		return kiosk.Portrait{}, err
 	}
-	a, err := v.Matcher.Analyse(ctx, f)
+	f, a, err := v.upright(ctx, f)
 	if err != nil {
 		return kiosk.Portrait{}, err
 	}
@@ -135,6 +164,23 @@ func (v *Vision) Portrait(ctx context.Context, stream []byte) (kiosk.Portrait, e
 	}
 	j, err := encode(f)
 	return kiosk.Portrait{JPEG: j, Template: a.Descriptor}, err
+}
+
+// upright analyses a portrait, turned if need be: some chips hold pictures that
+// lie on their side and do not say so.
+func (v *Vision) upright(ctx context.Context, f matcher.Frame) (matcher.Frame, matcher.Analysis, error) {
+	first, err := v.Matcher.Analyse(ctx, f)
+	if err != nil || first.Descriptor != nil {
+		return f, first, err
+	}
+	for _, orientation := range []int{6, 8, 3} {
+		g := f
+		g.Pixels, g.Width, g.Height = picture.Upright(f.Pixels, f.Width, f.Height, orientation)
+		if a, err := v.Matcher.Analyse(ctx, g); err != nil || a.Descriptor != nil {
+			return g, a, err
+		}
+	}
+	return f, first, nil
 }
 
 // encode writes a frame as JPEG for people and the register.

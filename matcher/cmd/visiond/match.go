@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"passage/matcher"
 	"passage/matcher/opencv"
 	"passage/matcher/pack"
+	"passage/matcher/sandbox"
 )
 
 type matchCmd struct {
@@ -33,31 +33,34 @@ func load(dir string) (*opencv.Engine, error) {
 
 func (m matchCmd) Run(c *cli) error {
 	e, err := load(m.Pack)
+	if err == nil {
+		err = c.confine(sandbox.Match)
+	}
 	if err != nil {
-		return matcher.Write(os.Stdout, matcher.Analysis{Error: err.Error()}, nil)
+		return matcher.WriteProblem(os.Stdout, err)
 	}
-	if err := confine(c.NoSandbox, 0); err != nil {
+	if err := matcher.Write(os.Stdout, matcher.KindHello, matcher.Hello{Role: "match"}, nil); err != nil {
 		return err
 	}
-	if err := matcher.Write(os.Stdout, matcher.Analysis{}, nil); err != nil {
-		return err
-	}
-	for in := bufio.NewReaderSize(os.Stdin, 1<<20); ; {
-		f, err := matcher.ReadFrame(in)
+	for {
+		f, err := matcher.ReadFrame(os.Stdin)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		a, err := e.Analyse(f)
-		if err != nil {
-			a = matcher.Analysis{Error: err.Error()}
-		}
-		if err := matcher.Write(os.Stdout, a, nil); err != nil {
+		if err := answer(e.Analyse(f)); err != nil {
 			return err
 		}
 	}
+}
+
+func answer(a matcher.Analysis, err error) error {
+	if err != nil {
+		return matcher.WriteProblem(os.Stdout, err)
+	}
+	return matcher.Write(os.Stdout, matcher.KindFindings, a, nil)
 }
 
 type portraitsCmd struct {
