@@ -59,10 +59,9 @@ check: setup bin/visiond
 	@dead="$$($(GO) run golang.org/x/tools/cmd/deadcode@v0.38.0 -test ./... | grep -vE '\.gen\.go|\.(effect|event)$$')"; test -z "$$dead" || { echo "nobody calls:"; echo "$$dead"; exit 1; }
 	$(GO) test -race -short ./...
 
+# Every fuzz target, a line each; SECONDS_EACH=600 for a night.
 fuzz:
-	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
-	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9]*' $$t/*_test.go | sed 's/func //'); do \
-	    echo "$$t $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(SECONDS_EACH),20)s $$t || exit 1; done; done
+	@scripts/fuzz $(or $(SECONDS_EACH),20)
 
 # 100,000 mutated images through the real, confined decoder.
 images: setup bin/visiond

@@ -49,15 +49,32 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// FuzzRead sends a line's bytes in any framing: nothing may panic, the buffer
+// stays small, and what is accepted is a zone.
 func FuzzRead(f *testing.F) {
-	f.Add("\x02"+one+"\r"+two+"\x03", "stx")
-	f.Add(one+"\r\n"+two+"\r\n", "lines")
-	f.Fuzz(func(t *testing.T, s, framing string) {
-		r := New(strings.NewReader(s), Framing(framing))
-		for range 10 {
-			if m, err := r.Read(t.Context()); err == nil && m.Information() == "" {
-				t.Error("an empty zone")
+	framings := []Framing{STX, Lines, CR}
+	f.Add("\x02"+one+"\r"+two+"\x03", byte(0))
+	f.Add("\x02"+one+"\x02"+one+"\r"+two+"\x03\x03", byte(0))
+	f.Add("noise\n"+one+"\r\n"+two+"\r\n", byte(1))
+	f.Add(one+"\r"+two+"\r\r", byte(2))
+	f.Add(strings.Repeat("\r\n", 700), byte(1))
+	f.Fuzz(func(t *testing.T, s string, framing byte) {
+		r := New(strings.NewReader(s), framings[int(framing)%len(framings)])
+		for range len(s) + 1 {
+			m, err := r.Read(t.Context())
+			if len(r.buf) > 4*most {
+				t.Fatal(len(r.buf), "bytes kept")
+			}
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err == nil && len(m.Lines()) < 2 {
+				t.Error("a zone without lines")
+			}
+			if err != nil && !errors.Is(err, ErrUnreadable) {
+				t.Errorf("%v is of no class", err)
 			}
 		}
+		t.Error("the line's end is never told")
 	})
 }
