@@ -62,7 +62,7 @@ async function cases() {
   if (key === cases.last) return;
   cases.last = key;
   $('open').lastElementChild.replaceChildren(...list.map(c => {
-    const found = el('select', { required: true, ariaLabel: 'finding' }, ...['', 'crossed', 'did not cross', 'referred to second line'].map(v => el('option', { value: v, textContent: v || 'finding…' })));
+    const found = el('select', { required: true, ariaLabel: 'finding' }, ...[['', 'finding…'], ['crossed', 'crossed'], ['not_crossed', 'did not cross']].map(([value, textContent]) => el('option', { value, textContent })));
     const form = el('form', {}, el('span', { textContent: `${new Date(c.at).toLocaleString()} · ${c.why.replaceAll('_', ' ')}` }), found, el('button', { textContent: 'Settle' }));
     form.onsubmit = async e => { e.preventDefault(); await post('order', { order: 'settle_case', id: c.transaction, text: found.value }); cases(); };
     return form;
