@@ -5,6 +5,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"passage/kiosk"
+	"passage/kiosk/fleet"
 	"passage/kiosk/lane"
+	"passage/kiosk/officer"
 	"passage/kiosk/policy"
 )
 
@@ -39,6 +42,7 @@ type Config struct {
 	Store    Store
 	Officers []Officer
 	Site     Site
+	Fleet    Fleet
 }
 
 // Reader says which card reader is used.
@@ -98,6 +102,12 @@ type Site struct {
 	Peers  []string
 }
 
+// Fleet is the lane's way to its site's console; a zero one is none.
+type Fleet struct {
+	Dir       string // what passage lane enrol left
+	RosterKey ed25519.PublicKey
+}
+
 // raw is the file as it is written.
 type raw struct {
 	Lane struct {
@@ -135,6 +145,10 @@ type raw struct {
 		Listen string
 		Peers  []string
 		Key    string
+	}
+	Fleet struct {
+		Dir       string
+		RosterKey string `toml:"roster_key"`
 	}
 	Policy struct {
 		Production    *bool
@@ -182,24 +196,29 @@ func Load(path string) (Config, error) {
 
 // Parse validates a configuration. Its error names every problem.
 func Parse(b []byte) (Config, error) {
-	if len(b) > maxSize {
-		return Config{}, fmt.Errorf("larger than %d bytes", maxSize)
-	}
 	var r raw
-	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
-	if err := d.Decode(&r); err != nil {
-		var strict *toml.StrictMissingError
-		var syntax *toml.DecodeError
-		switch {
-		case errors.As(err, &strict):
-			return Config{}, fmt.Errorf("unknown keys:\n%s", strict.String())
-		case errors.As(err, &syntax):
-			row, col := syntax.Position()
-			return Config{}, fmt.Errorf("line %d, column %d:\n%s", row, col, syntax.String())
-		}
+	if err := decode(b, &r); err != nil {
 		return Config{}, err
 	}
 	return r.valid()
+}
+
+// decode reads TOML and refuses what it does not know, with the place.
+func decode(b []byte, r any) error {
+	if len(b) > maxSize {
+		return fmt.Errorf("larger than %d bytes", maxSize)
+	}
+	err := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields().Decode(r)
+	var strict *toml.StrictMissingError
+	var syntax *toml.DecodeError
+	switch {
+	case errors.As(err, &strict):
+		return fmt.Errorf("unknown keys:\n%s", strict.String())
+	case errors.As(err, &syntax):
+		row, col := syntax.Position()
+		return fmt.Errorf("line %d, column %d:\n%s", row, col, syntax.String())
+	}
+	return err
 }
 
 // problems collects what is wrong, by key.
@@ -337,6 +356,17 @@ func (r raw) valid() (Config, error) {
 		}
 	}
 	c.Kiosk.SiteKey = []byte(r.Site.Key)
+	if c.Fleet.Dir = r.Fleet.Dir; c.Fleet.Dir != "" {
+		if err := fleet.Valid(c.Kiosk.Lane); err != nil {
+			p.add("lane.id", "%q: a lane of a fleet is called by 1 to 32 of A-Z, a-z, 0-9, '_' and '-'", c.Kiosk.Lane)
+		}
+		var err error
+		if c.Fleet.RosterKey, err = officer.ParseKey(r.Fleet.RosterKey); err != nil {
+			p.add("fleet.roster_key", "%v; passage roster key makes one", err)
+		}
+	} else if r.Fleet.RosterKey != "" {
+		p.add("fleet.roster_key", "means nothing without fleet.dir")
+	}
 
 	pol := policy.Default(dir)
 	if r.Policy.Production != nil {

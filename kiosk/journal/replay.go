@@ -1,10 +1,13 @@
 package journal
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"passage/kiosk"
@@ -97,27 +100,41 @@ type Crossing struct {
 
 // Crossings lists concluded transactions, newest first, at most limit.
 func Crossings(ctx context.Context, db *sql.DB, limit int) ([]Crossing, error) {
-	rows, err := db.QueryContext(ctx, `SELECT txn, uuid, began, coalesce(took,0), coalesce(class,''), coalesce(outcome,''), coalesce(reason,''), coalesce(timeline,'[]')
-		FROM crossing WHERE ended IS NOT NULL ORDER BY txn DESC LIMIT ?`, limit)
+	rows, err := db.QueryContext(ctx, crossings+"WHERE ended IS NOT NULL ORDER BY txn DESC LIMIT ?", limit)
 	if err != nil {
 		return nil, fmt.Errorf("journal: crossings: %w", err)
 	}
 	defer rows.Close()
 	var list []Crossing
 	for rows.Next() {
-		var c Crossing
-		var began, took int64
-		var spans []byte
-		if err := rows.Scan(&c.Txn, &c.UUID, &began, &took, &c.Class, &c.Outcome, &c.Reason, &spans); err != nil {
-			return nil, fmt.Errorf("journal: crossings: %w", err)
-		}
-		c.Began, c.Took = time.Unix(0, began), time.Duration(took)
-		if c.Timeline, err = DecodeSpans(spans); err != nil {
+		c, err := crossing(rows.Scan)
+		if err != nil {
 			return nil, err
 		}
 		list = append(list, c)
 	}
 	return list, rows.Err()
+}
+
+// Concluded is one concluded transaction. The error wraps sql.ErrNoRows when it
+// has not ended, or never began here.
+func Concluded(ctx context.Context, db *sql.DB, x lane.Transaction) (Crossing, error) {
+	return crossing(db.QueryRowContext(ctx, crossings+"WHERE ended IS NOT NULL AND txn = ?", x).Scan)
+}
+
+const crossings = "SELECT txn, uuid, began, coalesce(took,0), coalesce(class,''), coalesce(outcome,''), coalesce(reason,''), coalesce(timeline,'[]') FROM crossing "
+
+func crossing(scan func(...any) error) (Crossing, error) {
+	var c Crossing
+	var began, took int64
+	var spans []byte
+	if err := scan(&c.Txn, &c.UUID, &began, &took, &c.Class, &c.Outcome, &c.Reason, &spans); err != nil {
+		return c, fmt.Errorf("journal: crossings: %w", err)
+	}
+	c.Began, c.Took = time.Unix(0, began), time.Duration(took)
+	var err error
+	c.Timeline, err = DecodeSpans(spans)
+	return c, err
 }
 
 // span is a timeline step on disk, in microseconds.
@@ -147,4 +164,24 @@ func DecodeSpans(b []byte) ([]kiosk.Span, error) {
 		out[i] = kiosk.Span{Name: s.Name, Start: time.Duration(s.Start) * time.Microsecond, End: time.Duration(s.End) * time.Microsecond}
 	}
 	return out, nil
+}
+
+// Name tells one journal from another of the same lane: when its first entry
+// was written. It is empty for an empty journal.
+func Name(ctx context.Context, db *sql.DB) (string, error) {
+	first, err := Entries(ctx, db, "WHERE seq = 1")
+	if err != nil || len(first) == 0 {
+		return "", err
+	}
+	return strconv.FormatInt(first[0].Run, 36), nil
+}
+
+// Follows says whether the row is the one after those that the chain stands
+// for: 32 bytes, zero before the first.
+func (r Row) Follows(chain []byte) bool {
+	if len(chain) != sha256.Size {
+		return false
+	}
+	want := r.link([sha256.Size]byte(chain))
+	return bytes.Equal(want[:], r.Chain)
 }

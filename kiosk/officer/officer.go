@@ -13,11 +13,13 @@ package officer
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -113,7 +115,7 @@ var identifier = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 
 // Sign makes a roster that lanes with the key's public half take.
 func (r Roster) Sign(key ed25519.PrivateKey) (Signed, error) {
-	if err := r.validate(); err != nil {
+	if err := r.Validate(); err != nil {
 		return Signed{}, err
 	}
 	b, err := json.Marshal(r)
@@ -136,7 +138,7 @@ func (s Signed) Open(key ed25519.PublicKey, now time.Time) (*Roster, error) {
 	if err := json.Unmarshal(s.Roster, r); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRoster, err)
 	}
-	if err := r.validate(); err != nil {
+	if err := r.Validate(); err != nil {
 		return nil, err
 	}
 	if now.After(r.Until) {
@@ -145,7 +147,8 @@ func (s Signed) Open(key ed25519.PublicKey, now time.Time) (*Roster, error) {
 	return r, nil
 }
 
-func (r Roster) validate() error {
+// Validate says what is wrong with a roster, all at once.
+func (r Roster) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if r.RPID == "" || len(r.Origins) == 0 {
@@ -180,4 +183,21 @@ func (r *Roster) Find(id string) (Officer, bool) {
 		return Officer{}, false
 	}
 	return r.Officers[i], true
+}
+
+// keyPrefix tells what a roster key's text is.
+const keyPrefix = "roster-"
+
+// FormatKey writes a roster key's public half as text for configurations.
+func FormatKey(k ed25519.PublicKey) string {
+	return keyPrefix + base64.RawURLEncoding.EncodeToString(k)
+}
+
+// ParseKey reads what FormatKey wrote.
+func ParseKey(s string) (ed25519.PublicKey, error) {
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(s, keyPrefix))
+	if err != nil || len(b) != ed25519.PublicKeySize || !strings.HasPrefix(s, keyPrefix) {
+		return nil, fmt.Errorf("%q is no public roster key such as %s…", s, keyPrefix)
+	}
+	return b, nil
 }

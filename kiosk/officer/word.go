@@ -201,9 +201,36 @@ func strict(b []byte, v any) error {
 	return nil
 }
 
-// session verifies who holds a session key. The lock is held.
+// session verifies who holds a session key, once per key and roster. The lock
+// is held.
 func (e *Ear) session(s Session, now time.Time) (Officer, error) {
-	o, ok := e.roster.Find(s.Officer)
+	b, err := json.Marshal(s)
+	if err != nil {
+		return Officer{}, fmt.Errorf("%w: it cannot be read", ErrWord)
+	}
+	digest := sha256.Sum256(b)
+	if until, known := e.known[digest]; known && until > now.Unix() {
+		o, _ := e.roster.Find(s.Officer)
+		return o, nil
+	}
+	o, err := e.roster.Certified(s, now)
+	if err != nil {
+		return o, err
+	}
+	for d, until := range e.known {
+		if until <= now.Unix() {
+			delete(e.known, d)
+		}
+	}
+	e.known[digest] = s.Expires
+	return o, nil
+}
+
+// Certified says which officer holds a session key at now: one of the roster,
+// whose passkey has certified the key for a time that has not run out. Every
+// refusal wraps ErrWord.
+func (r *Roster) Certified(s Session, now time.Time) (Officer, error) {
+	o, ok := r.Find(s.Officer)
 	if !ok {
 		return o, fmt.Errorf("%w: the roster knows no officer %q", ErrWord, s.Officer)
 	}
@@ -211,24 +238,7 @@ func (e *Ear) session(s Session, now time.Time) (Officer, error) {
 	if s.Expires <= unix || s.Issued > unix+int64(ahead/time.Second) || s.Expires-s.Issued > int64(MostSession/time.Second) {
 		return o, fmt.Errorf("%w: the session has run out: sign in again", ErrWord)
 	}
-	b, err := json.Marshal(s)
-	if err != nil {
-		return o, fmt.Errorf("%w: it cannot be read", ErrWord)
-	}
-	digest := sha256.Sum256(b)
-	if _, known := e.known[digest]; known {
-		return o, nil
-	}
-	if err := e.roster.assertion(s.Assertion, s.Challenge(e.roster.RPID), o); err != nil {
-		return o, err
-	}
-	for d, until := range e.known {
-		if until <= unix {
-			delete(e.known, d)
-		}
-	}
-	e.known[digest] = s.Expires
-	return o, nil
+	return o, r.assertion(s.Assertion, s.Challenge(r.RPID), o)
 }
 
 // signed says whether the session key signed the word (ECDSA with SHA-256, the

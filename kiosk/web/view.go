@@ -28,9 +28,23 @@ type View struct {
 	Counts    map[string]int `json:"counts"`
 	Closed    bool           `json:"closed,omitempty"` // by an officer
 	Me        string         `json:"me,omitempty"`
+	Under     *Summary       `json:"under,omitempty"` // for the site's console
 	Case      *Case          `json:"case,omitempty"`
 	Alerts    []AlertView    `json:"alerts,omitempty"`
 	Recent    []RecentView   `json:"recent,omitempty"`
+}
+
+// Summary is what a console's list shows of the crossing under way: nothing
+// that names the traveller.
+type Summary struct {
+	Transaction string   `json:"transaction"`
+	Began       int64    `json:"began"` // Unix ms
+	Class       string   `json:"class"`
+	Reason      string   `json:"reason,omitempty"`
+	Review      bool     `json:"review,omitempty"`
+	Deadline    int64    `json:"deadline,omitempty"` // Unix ms: when the state gives up
+	Release     int      `json:"release"`            // officers needed; 0 if not allowed
+	Signed      []string `json:"signed,omitempty"`
 }
 
 // DeviceView is something that the lane depends on.
@@ -153,6 +167,46 @@ func (s *server) laneEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 func view(v kiosk.View, x *session) View {
+	out := open(v)
+	if x == nil {
+		return out
+	}
+	out.Me, out.Alerts = x.name, alerts(v)
+	for _, c := range v.Recent {
+		out.Recent = append(out.Recent, RecentView{c.UUID, c.At.UnixMilli(), c.Class.String(), c.Outcome.String(), c.Reason.String(), c.Took.Seconds(), spans(c.Timeline)})
+	}
+	slices.Reverse(out.Recent)
+	out.Case = CaseUnderWay(v)
+	return out
+}
+
+// Overview is what the site's console is told of a lane all the time: no name,
+// no face, no check.
+func Overview(v kiosk.View) View {
+	out := open(v)
+	out.Alerts = alerts(v)
+	if c := v.Crossing; c != nil {
+		out.Under = &Summary{
+			Transaction: c.UUID, Began: c.Began.UnixMilli(), Class: c.Class.String(), Reason: v.State.Reason.String(),
+			Review: v.State.Phase == lane.Review, Release: int(v.Signatures), Signed: v.Signed,
+		}
+		if v.State.Deadline > 0 {
+			out.Under.Deadline = time.Now().Add(time.Duration(v.State.Deadline - v.Now)).UnixMilli()
+		}
+	}
+	return out
+}
+
+// CaseUnderWay is what an officer decides on, nil when nobody crosses.
+func CaseUnderWay(v kiosk.View) *Case {
+	if v.Crossing == nil {
+		return nil
+	}
+	return officersCase(v, v.Crossing)
+}
+
+// open is the part of a lane's view that needs no officer.
+func open(v kiosk.View) View {
 	g := v.State.Gate
 	out := View{
 		Lane: v.Config.Lane, Site: v.Config.Site, Direction: string(v.Config.Policy.Direction), State: v.State.Phase.String(),
@@ -168,21 +222,15 @@ func view(v kiosk.View, x *session) View {
 	if v.State.Closed {
 		out.Banners = append(out.Banners, "closed by an officer, or until one has looked: order open")
 	}
-	if x == nil {
-		return out
-	}
-	out.Me = x.name
-	for _, a := range v.Alerts {
-		out.Alerts = append(out.Alerts, AlertView{a.ID, a.At.UnixMilli(), a.Kind.String(), a.Priority.String(), a.By})
-	}
-	for _, c := range v.Recent {
-		out.Recent = append(out.Recent, RecentView{c.UUID, c.At.UnixMilli(), c.Class.String(), c.Outcome.String(), c.Reason.String(), c.Took.Seconds(), spans(c.Timeline)})
-	}
-	slices.Reverse(out.Recent)
-	if c := v.Crossing; c != nil {
-		out.Case = officersCase(v, c)
-	}
 	return out
+}
+
+func alerts(v kiosk.View) []AlertView {
+	var list []AlertView
+	for _, a := range v.Alerts {
+		list = append(list, AlertView{a.ID, a.At.UnixMilli(), a.Kind.String(), a.Priority.String(), a.By})
+	}
+	return list
 }
 
 func officersCase(v kiosk.View, c *kiosk.Crossing) *Case {

@@ -428,17 +428,29 @@ type CaseView struct {
 	Why         string `json:"why"`
 }
 
-func (s *server) cases(w http.ResponseWriter, r *http.Request, _ *session) {
-	list, err := s.lane.Cases(r.Context())
+// OpenCases lists a lane's open reconciliation cases, oldest first.
+func OpenCases(ctx context.Context, of interface {
+	Cases(ctx context.Context) ([]kiosk.Case, error)
+},
+) ([]CaseView, error) {
+	list, err := of.Cases(ctx)
 	if err != nil {
-		problem(w, http.StatusInternalServerError, "the store does not answer")
-		return
+		return nil, fmt.Errorf("web: cases: %w", err)
 	}
 	out := []CaseView{}
 	for _, c := range list {
 		out = append(out, CaseView{c.Transaction, c.At.UnixMilli(), c.Why})
 	}
-	reply(w, http.StatusOK, out)
+	return out, nil
+}
+
+func (s *server) cases(w http.ResponseWriter, r *http.Request, _ *session) {
+	list, err := OpenCases(r.Context(), s.lane)
+	if err != nil {
+		problem(w, http.StatusInternalServerError, "the store does not answer")
+		return
+	}
+	reply(w, http.StatusOK, list)
 }
 
 func (s *server) face(w http.ResponseWriter, r *http.Request, _ *session) {

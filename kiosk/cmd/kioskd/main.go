@@ -28,6 +28,7 @@ import (
 	"passage/kiosk"
 	"passage/kiosk/config"
 	"passage/kiosk/devices"
+	"passage/kiosk/fleet"
 	"passage/kiosk/journal"
 	"passage/kiosk/web"
 	"passage/matcher"
@@ -128,6 +129,12 @@ func run(c cli) error {
 	if err != nil {
 		return err
 	}
+	var console fleet.Credentials
+	if conf.Fleet.Dir != "" {
+		if console, err = fleet.Load(conf.Fleet.Dir); err != nil {
+			return err
+		}
+	}
 	listener, err := net.Listen("tcp", conf.Listen)
 	if err != nil {
 		return fmt.Errorf("pages: %w", err)
@@ -149,6 +156,10 @@ func run(c cli) error {
 	group.Go(func() error { return reg.Watch(work) })
 	group.Go(func() error { return reg.Refresh(work, log) })
 	group.Go(func() error { return site.serve(work) })
+	if conf.Fleet.Dir != "" {
+		joined := &fleet.Client{Lane: conf.Kiosk.Lane, Desk: shell, Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, Log: log}
+		group.Go(func() error { return joined.Run(work, console) })
+	}
 	group.Go(func() error { return serve(work, listener, pages) })
 	group.Go(func() error {
 		defer end()

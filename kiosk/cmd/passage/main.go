@@ -41,6 +41,13 @@ type cli struct {
 		List   listCmd   `cmd:"" help:"List a trust folder's authorities and revocation lists."`
 		Verify verifyCmd `cmd:"" help:"Judge a document's files without its chip."`
 	} `cmd:"" help:"Trust material."`
+	Lane struct {
+		Enrol laneEnrolCmd `cmd:"" help:"Join this computer to its site, as a lane."`
+	} `cmd:"" help:"A lane's computer."`
+	Roster struct {
+		Key  rosterKeyCmd  `cmd:"" help:"Make the key that signs rosters."`
+		Sign rosterSignCmd `cmd:"" help:"Sign who may speak to the lanes of a site."`
+	} `cmd:"" help:"A site's officers."`
 	Pin pinCmd `cmd:"" help:"Make the hash of an officer's PIN for the configuration."`
 }
 

@@ -1,0 +1,259 @@
+// Consoled serves the supervisors of a site.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sync/errgroup"
+
+	"passage/kiosk/config"
+	"passage/kiosk/console"
+	"passage/kiosk/officer"
+	"passage/kiosk/site"
+)
+
+type cli struct {
+	Serve  serveCmd  `cmd:"" default:"withargs" help:"Serve the site's console."`
+	Invite inviteCmd `cmd:"" help:"Make a code by which an officer registers a passkey."`
+	Enrol  enrolCmd  `cmd:"" help:"Make a code by which a lane's computer joins."`
+	Roster struct {
+		Draft  draftCmd  `cmd:"" help:"Print the next roster of officers, to be signed."`
+		Import importCmd `cmd:"" help:"Take a signed roster."`
+	} `cmd:"" help:"Who may speak to the lanes."`
+}
+
+func main() {
+	var c cli
+	k := kong.Parse(&c, kong.Name("consoled"), kong.UsageOnError(), kong.Description(`Serves the supervisors of a site: all lanes live, one case at a time, figures and the audit.
+Its lanes speak to it over NATS, which it brings along.
+
+The first officers, once the configuration stands (examples/console.toml explains it):
+
+  passage roster key --out roster.key                                          keep it off this machine
+  consoled invite --config console.toml --officer lea --name "Lea" --role shift_lead
+      … Lea opens PAGES/register and registers a passkey with the code
+  consoled roster draft --config console.toml > draft.json
+  passage roster sign --key roster.key draft.json > roster.json                where the key is
+  consoled roster import --config console.toml roster.json
+
+A lane:
+
+  consoled enrol --config console.toml --lane E1
+  passage lane enrol --console https://HOST:PORT --code CODE --out /etc/passage/fleet    on the lane`))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	k.BindTo(ctx, (*context.Context)(nil))
+	if err := k.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "consoled:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// configured is what every command needs.
+type configured struct {
+	Config string `required:"" type:"existingfile" help:"The console's configuration, one TOML file."`
+}
+
+type serveCmd struct {
+	configured
+	CheckConfig bool `help:"Check the configuration, say what is wrong, and end."`
+}
+
+func (c serveCmd) Run(ctx context.Context) error {
+	conf, err := config.LoadConsole(c.Config)
+	if err != nil {
+		return err
+	}
+	if c.CheckConfig {
+		fmt.Printf("%s: good: site %s, pages at %s\n", c.Config, conf.Name, conf.URL)
+		return nil
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("site", conf.Name)
+	s, err := site.Open(ctx, site.Config{Dir: conf.Dir, Fleet: conf.Fleet, Hosts: conf.Hosts, Log: log})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	origin := conf.URL.Scheme + "://" + conf.URL.Host
+	pages, err := console.New(s, console.Config{
+		Name: conf.Name, RPID: conf.URL.Hostname(), Origins: []string{origin}, RosterKey: conf.RosterKey, Plan: conf.Plan, Ratio: conf.Ratio, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	var secure *tls.Config
+	if conf.URL.Scheme == "https" {
+		if secure, err = pagesTLS(conf, s); err != nil {
+			return err
+		}
+	}
+	log.Info("console", "pages", conf.URL.String(), "fleet", s.Address(), "enrol", conf.Enrol)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.Run(ctx) })
+	group.Go(func() error { return serve(ctx, conf.Listen, secure, pages) })
+	group.Go(func() error { return serve(ctx, conf.Enrol, s.TLS(), console.Enrolment(s, log)) })
+	return group.Wait()
+}
+
+// pagesTLS is the operator's certificate, read again at each handshake so that
+// a renewed one needs no restart, or the site's own.
+func pagesTLS(conf config.Console, s *site.Site) (*tls.Config, error) {
+	if conf.Cert == "" {
+		return s.TLS(), nil
+	}
+	load := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(conf.Cert, conf.Key)
+		return &pair, err
+	}
+	if _, err := load(); err != nil {
+		return nil, fmt.Errorf("pages.cert: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return load() }}, nil
+}
+
+func serve(ctx context.Context, address string, secure *tls.Config, h http.Handler) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("pages: %w", err)
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("pages: %w", err)
+	}
+	return nil
+}
+
+type inviteCmd struct {
+	configured
+	Officer string       `required:"" help:"Id: a to z, 0 to 9, '_', '.', '-'."`
+	Name    string       `required:"" help:"As colleagues know them."`
+	Role    officer.Role `required:"" help:"guard, shift_lead, supervisor, technician or dpo."`
+}
+
+func (c inviteCmd) Run(ctx context.Context) error {
+	conf, err := config.LoadConsole(c.Config)
+	if err != nil {
+		return err
+	}
+	db, closing, err := site.OpenDatabase(ctx, conf.Dir)
+	if err != nil {
+		return err
+	}
+	code, err := site.Invite(ctx, db, site.Invited{Officer: c.Officer, Name: c.Name, Role: c.Role}, "console")
+	if err := errors.Join(err, closing()); err != nil {
+		return err
+	}
+	fmt.Printf("%s/register?code=%s\n", conf.URL, code)
+	return nil
+}
+
+type enrolCmd struct {
+	configured
+	Lane string `required:"" help:"The lane's id."`
+}
+
+func (c enrolCmd) Run(ctx context.Context) error {
+	conf, err := config.LoadConsole(c.Config)
+	if err != nil {
+		return err
+	}
+	code, err := site.Code(ctx, conf.Dir, c.Lane, "console")
+	if err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(conf.Enrol) // checked with the configuration
+	fmt.Printf("passage lane enrol --console https://%s --code %s --out /etc/passage/fleet\n", net.JoinHostPort(conf.Hosts[0], port), code)
+	return nil
+}
+
+type draftCmd struct {
+	configured
+	Months int `default:"6" help:"How long it shall hold."`
+}
+
+func (c draftCmd) Run(ctx context.Context) error {
+	conf, err := config.LoadConsole(c.Config)
+	if err != nil {
+		return err
+	}
+	db, closing, err := site.OpenDatabase(ctx, conf.Dir)
+	if err != nil {
+		return err
+	}
+	defer closing()
+	base := officer.Roster{}
+	last, err := site.LastRoster(ctx, db)
+	if err != nil {
+		return err
+	}
+	if len(last.Roster) > 0 {
+		r, err := last.Open(conf.RosterKey, time.Now())
+		if err != nil {
+			return err
+		}
+		base = *r
+	}
+	base.Site, base.RPID, base.Origins = conf.Name, conf.URL.Hostname(), []string{conf.URL.Scheme + "://" + conf.URL.Host}
+	base.Until = time.Now().AddDate(0, c.Months, 0).UTC().Truncate(time.Second)
+	draft, err := site.Draft(ctx, db, base)
+	if err != nil {
+		return err
+	}
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(draft)
+}
+
+type importCmd struct {
+	configured
+	File string `arg:"" type:"existingfile" help:"What passage roster sign wrote."`
+}
+
+func (c importCmd) Run(ctx context.Context) error {
+	conf, err := config.LoadConsole(c.Config)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(c.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var signed officer.Signed
+	if err := json.NewDecoder(io.LimitReader(f, 16<<20)).Decode(&signed); err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	r, err := signed.Open(conf.RosterKey, time.Now())
+	if err != nil {
+		return err
+	}
+	db, closing, err := site.OpenDatabase(ctx, conf.Dir)
+	if err != nil {
+		return err
+	}
+	defer closing()
+	if err := site.PutRoster(ctx, db, r, signed); err != nil {
+		return err
+	}
+	fmt.Printf("roster %d with %d officers holds until %s\n", r.Version, len(r.Officers), r.Until.Format(time.DateOnly))
+	return nil
+}

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"passage/kiosk/fleet"
+	"passage/kiosk/officer"
+)
+
+// Console is a valid configuration of a site's console.
+type Console struct {
+	Name      string
+	Dir       string   // keys and stores
+	Listen    string   // host:port of the officers' pages
+	URL       *url.URL // their address
+	Cert, Key string   // PEM files of the pages; empty: the site's own authority
+	Fleet     string   // host:port that lanes speak to
+	Hosts     []string
+	Enrol     string // host:port where lane computers enrol
+	Ratio     int
+	RosterKey ed25519.PublicKey
+	Plan      Plan
+}
+
+// Plan is the floor plan: where each lane stands. A lane that is not on it is
+// shown after the others.
+type Plan struct {
+	Areas []Area `json:"areas"`
+}
+
+// Area is a row of lanes on the plan.
+type Area struct {
+	Name  string   `json:"name"`
+	Lanes []string `json:"lanes"`
+}
+
+type rawConsole struct {
+	Site struct {
+		Name, Dir string
+		Ratio     int
+		RosterKey string `toml:"roster_key"`
+	}
+	Pages struct{ Listen, URL, Cert, Key string }
+	Fleet struct {
+		Listen, Enrol string
+		Hosts         []string
+	}
+	Area []struct {
+		Name  string
+		Lanes []string
+	}
+}
+
+// LoadConsole reads and validates the console's file at path.
+func LoadConsole(path string) (Console, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Console{}, fmt.Errorf("config: %w", err)
+	}
+	c, err := ParseConsole(b)
+	if err != nil {
+		return Console{}, fmt.Errorf("config: %s:\n%w", path, err)
+	}
+	return c, nil
+}
+
+// defaultRatio is how many gates one officer may watch where nothing is said
+// (domain §10).
+const defaultRatio = 6
+
+// ParseConsole validates a console's configuration. Its error names every
+// problem.
+func ParseConsole(b []byte) (Console, error) {
+	var r rawConsole
+	if err := decode(b, &r); err != nil {
+		return Console{}, err
+	}
+	var p problems
+	c := Console{
+		Name: p.need("site.name", r.Site.Name), Dir: p.need("site.dir", r.Site.Dir), Ratio: r.Site.Ratio,
+		Listen: p.listen("pages.listen", r.Pages.Listen), Cert: r.Pages.Cert, Key: r.Pages.Key,
+		Fleet: p.listen("fleet.listen", r.Fleet.Listen), Enrol: p.listen("fleet.enrol", r.Fleet.Enrol), Hosts: r.Fleet.Hosts,
+	}
+	if c.Ratio == 0 {
+		c.Ratio = defaultRatio
+	}
+	if c.Ratio < 1 || c.Ratio > officer.MostLanes {
+		p.add("site.ratio", "%d is not within 1 to %d gates an officer", c.Ratio, officer.MostLanes)
+	}
+	var err error
+	if c.URL, err = url.Parse(r.Pages.URL); err != nil || c.URL.Host == "" {
+		p.add("pages.url", "%q is not the address of the pages, such as https://console.example", r.Pages.URL)
+	} else if c.URL.Scheme != "https" && (c.URL.Scheme != "http" || c.URL.Hostname() != "localhost") {
+		p.add("pages.url", "passkeys need https; http is for localhost only")
+	}
+	if (c.Cert == "") != (c.Key == "") {
+		p.add("pages.cert", "needs pages.key, and the other way round")
+	}
+	if len(c.Hosts) == 0 {
+		p.add("fleet.hosts", "is missing: the names or addresses by which lanes reach this machine")
+	}
+	if c.RosterKey, err = officer.ParseKey(r.Site.RosterKey); err != nil {
+		p.add("site.roster_key", "%v; passage roster key makes one", err)
+	}
+	seen := map[string]bool{}
+	for i, a := range r.Area {
+		for _, id := range a.Lanes {
+			if fleet.Valid(id) != nil || seen[id] {
+				p.add(fmt.Sprintf("area[%d].lanes", i), "%q: a lane is called by 1 to 32 of A-Z, a-z, 0-9, '_' and '-', and stands in one place", id)
+			}
+			seen[id] = true
+		}
+		c.Plan.Areas = append(c.Plan.Areas, Area{Name: a.Name, Lanes: a.Lanes})
+	}
+	return c, errors.Join(p.list...)
+}

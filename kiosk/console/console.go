@@ -1,0 +1,495 @@
+// Package console serves the supervisors of a site: all lanes live, one case at
+// a time, figures and the audit.
+//
+// It carries officers' words and cannot make them: each is signed in the
+// browser and proven at the lane (package officer). What it shows of a
+// traveller comes from the lane at the moment of asking and is kept nowhere.
+package console
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"passage/kiosk/config"
+	"passage/kiosk/fleet"
+	"passage/kiosk/officer"
+	"passage/kiosk/site"
+)
+
+//go:embed static
+var files embed.FS
+
+// Config is what a console is.
+type Config struct {
+	Name      string   // of the site, shown to people
+	RPID      string   // host name of the pages
+	Origins   []string // their addresses
+	RosterKey ed25519.PublicKey
+	Plan      config.Plan
+	Ratio     int // gates that one officer may watch; at most officer.MostLanes
+	Log       *slog.Logger
+}
+
+const (
+	idle      = 10 * time.Minute // after which a page is locked
+	deltas    = 100 * time.Millisecond
+	maxBody   = officer.MaxEnvelope
+	cookie    = "passage_console"
+	signInFor = 2 * time.Minute
+)
+
+type server struct {
+	conf Config
+	site *site.Site
+
+	mu       sync.Mutex
+	sessions map[string]*session
+	invited  map[string]*invitation
+}
+
+// session is one signed-in page on one device.
+type session struct {
+	officer officer.Officer
+	key     []byte // of the certified session
+	until   time.Time
+	seen    time.Time
+	device  [32]byte
+}
+
+// New returns the console's pages.
+func New(s *site.Site, conf Config) (http.Handler, error) {
+	if conf.Ratio <= 0 || conf.Ratio > officer.MostLanes {
+		return nil, fmt.Errorf("console: an officer watches 1 to %d gates, not %d", officer.MostLanes, conf.Ratio)
+	}
+	static, err := fs.Sub(files, "static")
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	c := &server{conf: conf, site: s, sessions: map[string]*session{}, invited: map[string]*invitation{}}
+	mux := http.NewServeMux()
+	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
+	page := func(name string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, static, name) }
+	}
+	mux.HandleFunc("GET /{$}", page("console.html"))
+	mux.HandleFunc("GET /register", page("register.html"))
+	mux.HandleFunc("GET /manifest.webmanifest", page("manifest.webmanifest"))
+	mux.HandleFunc("GET /sw.js", page("sw.js"))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /api/register/begin", c.beginRegister)
+	mux.HandleFunc("POST /api/register/finish", c.finishRegister)
+	mux.HandleFunc("POST /api/sign-in/begin", c.beginSignIn)
+	mux.HandleFunc("POST /api/sign-in/finish", c.finishSignIn)
+	mux.HandleFunc("GET /api/me", c.me)
+	mux.HandleFunc("POST /api/sign-out", c.with("", c.signOut))
+	mux.HandleFunc("GET /api/events", c.with("", c.events))
+	mux.HandleFunc("POST /api/word/{lane}", c.with("", c.word))
+	mux.HandleFunc("POST /api/present", c.with(officer.Attend, c.present))
+	mux.HandleFunc("GET /api/lane/{lane}/case", c.with(officer.SeeCase, c.ask(fleet.AskCase, "application/json")))
+	mux.HandleFunc("GET /api/lane/{lane}/cases", c.with(officer.Settle, c.ask(fleet.AskCases, "application/json")))
+	mux.HandleFunc("GET /api/lane/{lane}/face/{transaction}/{which}", c.with(officer.SeeCase, c.ask(fleet.AskFace, "image/jpeg")))
+	mux.HandleFunc("GET /api/crossings", c.with("", c.crossings))
+	mux.HandleFunc("GET /api/statistics", c.with(officer.Figures, c.statistics))
+	mux.HandleFunc("GET /api/export", c.with(officer.Figures, c.export))
+	mux.HandleFunc("GET /api/audit", c.with(officer.Audit, c.audit))
+	mux.HandleFunc("POST /api/enrol/code", c.with(officer.Enrol, c.code))
+	mux.HandleFunc("POST /api/enrol/revoke", c.with(officer.Enrol, c.revoke))
+	mux.HandleFunc("POST /api/invite", c.with(officer.Enrol, c.invite))
+	return guard(http.NewCrossOriginProtection().Handler(mux)), nil
+}
+
+// Enrolment returns the pages that lane computers call: no officer signs in
+// there.
+func Enrolment(s *site.Site, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /enrol/authority", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(s.Authority()) })
+	mux.HandleFunc("POST /enrol", func(w http.ResponseWriter, r *http.Request) {
+		var q fleet.Request
+		if !read(w, r, &q) {
+			return
+		}
+		e, err := s.Enrol(r.Context(), q)
+		if err != nil {
+			log.Warn("enrolment refused", "from", r.RemoteAddr, "error", err)
+			problem(w, http.StatusForbidden, err.Error())
+			return
+		}
+		log.Info("lane enrolled", "lane", e.Lane, "from", r.RemoteAddr)
+		reply(w, http.StatusOK, e)
+	})
+	return guard(mux)
+}
+
+// guard sets the headers that keep the pages to themselves.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		r.Body = http.MaxBytesReader(w, r.Body, 2*maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone otherwise
+}
+
+func problem(w http.ResponseWriter, status int, title string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": title, "status": status}) // the client has gone otherwise
+}
+
+func read(w http.ResponseWriter, r *http.Request, v any) bool {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		problem(w, http.StatusBadRequest, "the request cannot be read")
+		return false
+	}
+	return true
+}
+
+// device binds a session to the browser that opened it.
+func device(r *http.Request) [32]byte { return sha256.Sum256([]byte(r.UserAgent())) }
+
+// current is the session of a request, nil if there is none that holds.
+func (c *server) current(r *http.Request) *session {
+	k, err := r.Cookie(cookie)
+	if err != nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.sessions[k.Value]
+	now := time.Now()
+	if x == nil || now.Sub(x.seen) > idle || now.After(x.until) || x.device != device(r) {
+		delete(c.sessions, k.Value)
+		return nil
+	}
+	// What the page fetches by itself keeps nobody signed in.
+	if r.Method != http.MethodGet && r.URL.Path != "/api/present" {
+		x.seen = now
+	}
+	return x
+}
+
+// with lets officers in who have a right; "" asks for none in particular.
+func (c *server) with(right officer.Right, next func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		x := c.current(r)
+		switch {
+		case x == nil:
+			problem(w, http.StatusUnauthorized, "sign in first")
+		case right != "" && !x.officer.Role.May(right):
+			problem(w, http.StatusForbidden, "this is not a right of your role")
+		default:
+			next(w, r, x)
+		}
+	}
+}
+
+// roster is the roster in force.
+func (c *server) roster(ctx context.Context) (*officer.Roster, error) {
+	signed, err := c.site.Roster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return signed.Open(c.conf.RosterKey, time.Now())
+}
+
+// beginSignIn says what the passkey is to sign: the session key that the
+// browser made, for whom and how long.
+func (c *server) beginSignIn(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Officer string `json:"officer"`
+		Key     []byte `json:"key"` // PKIX, P-256
+	}
+	if !read(w, r, &q) {
+		return
+	}
+	roster, err := c.roster(r.Context())
+	if err != nil {
+		problem(w, http.StatusServiceUnavailable, "there is no roster of officers yet: the holder of the roster key must sign one")
+		return
+	}
+	now := time.Now()
+	s := officer.Session{Officer: q.Officer, Key: q.Key, Issued: now.Unix(), Expires: now.Add(officer.MostSession).Unix()}
+	// An unknown officer gets a question like anybody's: the page does not tell
+	// who works here.
+	o, _ := roster.Find(q.Officer)
+	ids := [][]byte{}
+	for _, p := range o.Passkeys {
+		ids = append(ids, p.ID)
+	}
+	reply(w, http.StatusOK, map[string]any{"session": s, "challenge": s.Challenge(roster.RPID), "rp_id": roster.RPID, "passkeys": ids})
+}
+
+func (c *server) finishSignIn(w http.ResponseWriter, r *http.Request) {
+	var s officer.Session
+	if !read(w, r, &s) {
+		return
+	}
+	roster, err := c.roster(r.Context())
+	if err != nil {
+		problem(w, http.StatusServiceUnavailable, "there is no roster of officers")
+		return
+	}
+	now := time.Now()
+	if age := now.Unix() - s.Issued; age > int64(signInFor/time.Second) {
+		problem(w, http.StatusForbidden, "that took too long: sign in again")
+		return
+	}
+	o, err := roster.Certified(s, now)
+	if err != nil {
+		c.conf.Log.Warn("sign-in refused", "officer", s.Officer, "error", err)
+		problem(w, http.StatusForbidden, "officer and passkey do not fit")
+		return
+	}
+	token := rand.Text() + rand.Text()
+	c.mu.Lock()
+	for k, x := range c.sessions {
+		if now.Sub(x.seen) > idle || now.After(x.until) {
+			delete(c.sessions, k)
+		}
+	}
+	c.sessions[token] = &session{officer: o, key: bytes.Clone(s.Key), until: time.Unix(s.Expires, 0), seen: now, device: device(r)}
+	c.mu.Unlock()
+	http.SetCookie(w, &http.Cookie{Name: cookie, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
+	c.conf.Log.Info("signed in", "officer", o.ID, "role", o.Role)
+	reply(w, http.StatusOK, c.about(o))
+}
+
+// Me is what a page is told about who is signed in.
+type Me struct {
+	Officer string          `json:"officer"`
+	Name    string          `json:"name"`
+	Role    officer.Role    `json:"role"`
+	Rights  []officer.Right `json:"rights"`
+	Site    string          `json:"site"`
+	Plan    config.Plan     `json:"plan"`
+	Ratio   int             `json:"ratio"`
+}
+
+func (c *server) about(o officer.Officer) Me {
+	return Me{o.ID, o.Name, o.Role, officer.Rights[o.Role], c.conf.Name, c.conf.Plan, c.conf.Ratio}
+}
+
+func (c *server) me(w http.ResponseWriter, r *http.Request) {
+	x := c.current(r)
+	if x == nil {
+		reply(w, http.StatusOK, map[string]string{"site": c.conf.Name})
+		return
+	}
+	reply(w, http.StatusOK, c.about(x.officer))
+}
+
+func (c *server) signOut(w http.ResponseWriter, r *http.Request, _ *session) {
+	if k, err := r.Cookie(cookie); err == nil {
+		c.mu.Lock()
+		delete(c.sessions, k.Value)
+		c.mu.Unlock()
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// events streams the lanes: all of them first, then what changes, gathered for
+// a tenth of a second.
+func (c *server) events(w http.ResponseWriter, r *http.Request, _ *session) {
+	out := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "text/event-stream")
+	stamp := uint64(0)
+	beat := time.NewTicker(5 * time.Second)
+	defer beat.Stop()
+	for first := true; ; first = false {
+		list, now, wake := c.site.Hub().Since(stamp)
+		stamp = now
+		if len(list) > 0 || first {
+			b, err := json.Marshal(map[string]any{"at": time.Now().UnixMilli(), "lanes": list})
+			if err != nil {
+				return
+			}
+			if _, err := fmt.Fprintf(w, "data: %s\n\n", b); err != nil || out.Flush() != nil {
+				return
+			}
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-wake:
+			select {
+			case <-r.Context().Done():
+				return
+			case <-time.After(deltas):
+			}
+		case <-beat.C:
+			if c.current(r) == nil {
+				return // locked: the page asks to sign in again
+			}
+			if _, err := fmt.Fprint(w, ": here\n\n"); err != nil || out.Flush() != nil {
+				return
+			}
+		}
+	}
+}
+
+// open reads a word that a page sent: it must be the signed-in officer's.
+func (c *server) open(w http.ResponseWriter, r *http.Request, x *session) (officer.Word, []byte, bool) {
+	var word officer.Word
+	var env officer.Envelope
+	b, err := readAll(r)
+	if err == nil {
+		err = json.Unmarshal(b, &env)
+	}
+	if err == nil {
+		err = json.Unmarshal(env.Word, &word)
+	}
+	switch {
+	case err != nil:
+		problem(w, http.StatusBadRequest, "the request cannot be read")
+		return word, nil, false
+	case env.Session.Officer != x.officer.ID || !bytes.Equal(env.Session.Key, x.key):
+		problem(w, http.StatusForbidden, "this word is of another session")
+		return word, nil, false
+	}
+	return word, b, true
+}
+
+// word carries an officer's word to its lane, and keeps it with the lane's
+// answer.
+func (c *server) word(w http.ResponseWriter, r *http.Request, x *session) {
+	word, b, ok := c.open(w, r, x)
+	if !ok {
+		return
+	}
+	id := r.PathValue("lane")
+	a, err := c.site.Carry(r.Context(), id, b)
+	said := a.Code
+	switch {
+	case err != nil:
+		said = "unreachable"
+	case said == "":
+		said = "accepted"
+	}
+	row := site.Word{At: time.Now().UnixMilli(), Officer: x.officer.ID, Lane: id, Kind: string(word.Kind), Value: word.Value, Txn: word.Transaction, Reason: word.Reason, Answer: said}
+	if keep := c.site.Keep(context.WithoutCancel(r.Context()), row, b); keep != nil {
+		c.conf.Log.Error("a word was not kept", "error", keep)
+	}
+	switch {
+	case err != nil:
+		problem(w, http.StatusGatewayTimeout, "the lane does not answer: go there, or use its own page")
+	case a.OK && a.Code == "second":
+		reply(w, http.StatusAccepted, a)
+	case a.OK:
+		reply(w, http.StatusOK, a)
+	case a.Code == "stale" || a.Code == "not_now":
+		reply(w, http.StatusConflict, a)
+	default:
+		reply(w, http.StatusForbidden, a)
+	}
+}
+
+// present carries an officer's sign of life to all lanes that the officer has
+// an eye on: no more than the site allows.
+func (c *server) present(w http.ResponseWriter, r *http.Request, x *session) {
+	word, b, ok := c.open(w, r, x)
+	if !ok {
+		return
+	}
+	if word.Kind != officer.Present || len(word.Lanes) == 0 || len(word.Lanes) > c.conf.Ratio {
+		problem(w, http.StatusForbidden, fmt.Sprintf("an officer watches 1 to %d gates here", c.conf.Ratio))
+		return
+	}
+	answers := make(map[string]string, len(word.Lanes))
+	var mu sync.Mutex
+	var carrying sync.WaitGroup
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(word.Lanes))) {
+		carrying.Go(func() {
+			said := "accepted"
+			if a, err := c.site.Carry(r.Context(), id, b); err != nil {
+				said = "unreachable"
+			} else if !a.OK {
+				said = a.Code
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answers[id] = said
+		})
+	}
+	carrying.Wait()
+	reply(w, http.StatusOK, answers)
+}
+
+// ask brings what a lane says about the case under way. The bytes are the
+// lane's own: the page hashes them as the evidence of a decision.
+func (c *server) ask(what, kind string) func(http.ResponseWriter, *http.Request, *session) {
+	return func(w http.ResponseWriter, r *http.Request, _ *session) {
+		b, err := c.site.Ask(r.Context(), r.PathValue("lane"), fleet.Ask{What: what, Transaction: r.PathValue("transaction"), Which: r.PathValue("which")})
+		switch {
+		case errors.Is(err, nats.ErrNoResponders), err != nil:
+			problem(w, http.StatusGatewayTimeout, "the lane does not answer")
+		case len(b) == 0:
+			problem(w, http.StatusNotFound, "nothing there now")
+		default:
+			w.Header().Set("Content-Type", kind)
+			_, _ = w.Write(b) // the client has gone otherwise
+		}
+	}
+}
+
+func (c *server) code(w http.ResponseWriter, r *http.Request, x *session) {
+	var q struct {
+		Lane string `json:"lane"`
+	}
+	if !read(w, r, &q) {
+		return
+	}
+	code, err := c.site.Code(r.Context(), q.Lane, x.officer.ID)
+	if err != nil {
+		problem(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	c.conf.Log.Info("enrolment code made", "lane", q.Lane, "officer", x.officer.ID)
+	reply(w, http.StatusOK, map[string]string{"code": code})
+}
+
+func (c *server) revoke(w http.ResponseWriter, r *http.Request, x *session) {
+	var q struct {
+		Lane string `json:"lane"`
+	}
+	if !read(w, r, &q) {
+		return
+	}
+	if err := c.site.Revoke(r.Context(), q.Lane); err != nil {
+		problem(w, http.StatusConflict, err.Error())
+		return
+	}
+	c.conf.Log.Info("lane shut out", "lane", q.Lane, "officer", x.officer.ID)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func readAll(r *http.Request) ([]byte, error) {
+	var b bytes.Buffer
+	_, err := b.ReadFrom(r.Body)
+	return b.Bytes(), err
+}

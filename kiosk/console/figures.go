@@ -1,0 +1,224 @@
+package console
+
+import (
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"passage/kiosk/site"
+)
+
+// Small cells name people: those with fewer crossings are suppressed (domain
+// §12).
+const leastCell = 20
+
+// Cell is one row of the statistics. Counts and times are null where fewer than
+// 20 crossings would stand behind them.
+type Cell struct {
+	Key      string `json:"key"`
+	Count    *int   `json:"crossings"`
+	Released *int   `json:"released"`
+	Diverted *int   `json:"diverted"`
+	P50      *int64 `json:"p50_ms"` // of the released
+	P95      *int64 `json:"p95_ms"`
+}
+
+// period reads ?from and ?to, RFC 3339; the last 24 hours by default, a year at
+// most.
+func period(r *http.Request) (from, to time.Time, err error) {
+	to = time.Now()
+	if v := r.URL.Query().Get("to"); v != "" {
+		if to, err = time.Parse(time.RFC3339, v); err != nil {
+			return from, to, err
+		}
+	}
+	from = to.Add(-24 * time.Hour)
+	if v := r.URL.Query().Get("from"); v != "" {
+		if from, err = time.Parse(time.RFC3339, v); err != nil {
+			return from, to, err
+		}
+	}
+	if !from.Before(to) || to.Sub(from) > 366*24*time.Hour {
+		return from, to, fmt.Errorf("a period has a beginning, an end after it, and at most a year between them")
+	}
+	return from, to, nil
+}
+
+// by are the ways to group.
+var by = map[string]func(site.Crossing) string{
+	"hour":    func(c site.Crossing) string { return time.UnixMilli(c.At).UTC().Format("2006-01-02T15Z") },
+	"lane":    func(c site.Crossing) string { return c.Lane },
+	"class":   func(c site.Crossing) string { return c.Class },
+	"outcome": func(c site.Crossing) string { return c.Outcome },
+	"reason":  func(c site.Crossing) string { return c.Reason },
+}
+
+func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) {
+	from, to, err := period(r)
+	key, ok := by[r.URL.Query().Get("by")]
+	if err != nil || !ok {
+		problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and by hour, lane, class, outcome or reason")
+		return
+	}
+	groups := map[string]*group{}
+	err = c.site.Crossings(r.Context(), r.URL.Query().Get("lane"), from, to, func(x site.Crossing) error {
+		k := key(x)
+		if groups[k] == nil {
+			groups[k] = &group{}
+		}
+		groups[k].add(x)
+		return nil
+	})
+	if err != nil {
+		c.conf.Log.Error("statistics", "error", err)
+		problem(w, http.StatusInternalServerError, "the store does not answer")
+		return
+	}
+	out := []Cell{}
+	for k, g := range groups {
+		out = append(out, g.cell(k))
+	}
+	slices.SortFunc(out, func(a, b Cell) int {
+		if a.Key < b.Key {
+			return -1
+		}
+		return 1
+	})
+	reply(w, http.StatusOK, map[string]any{"from": from, "to": to, "suppressed_below": leastCell, "cells": out})
+}
+
+type group struct {
+	count, diverted int
+	took            []int64
+}
+
+func (g *group) add(c site.Crossing) {
+	g.count++
+	switch c.Outcome {
+	case "released":
+		g.took = append(g.took, c.Took)
+	case "diverted_out", "diverted_in":
+		g.diverted++
+	}
+}
+
+func (g *group) cell(key string) Cell {
+	cell := Cell{Key: key}
+	if g.count < leastCell {
+		return cell
+	}
+	released := len(g.took)
+	cell.Count, cell.Released, cell.Diverted = &g.count, &released, &g.diverted
+	if released >= leastCell {
+		slices.Sort(g.took)
+		p50, p95 := g.took[released/2], g.took[released*95/100]
+		cell.P50, cell.P95 = &p50, &p95
+	}
+	return cell
+}
+
+// exported is a crossing in an export: no identifier of the transaction, the
+// time to the hour.
+type exported struct {
+	Hour    string `parquet:"hour,dict"`
+	Lane    string `parquet:"lane,dict"`
+	Class   string `parquet:"class,dict"`
+	Outcome string `parquet:"outcome,dict"`
+	Reason  string `parquet:"reason,dict"`
+	Count   int64  `parquet:"crossings"`
+}
+
+// export writes counts by hour, lane, class, outcome and reason as CSV or
+// Parquet. Cells below 20 are left out and counted in the last row.
+func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
+	from, to, err := period(r)
+	format := r.URL.Query().Get("format")
+	if err != nil || format != "csv" && format != "parquet" {
+		problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and format csv or parquet")
+		return
+	}
+	counts := map[exported]int64{}
+	err = c.site.Crossings(r.Context(), "", from, to, func(x site.Crossing) error {
+		counts[exported{Hour: by["hour"](x), Lane: x.Lane, Class: x.Class, Outcome: x.Outcome, Reason: x.Reason}]++
+		return nil
+	})
+	if err != nil {
+		c.conf.Log.Error("export", "error", err)
+		problem(w, http.StatusInternalServerError, "the store does not answer")
+		return
+	}
+	var rows []exported
+	hidden := int64(0)
+	for row, n := range counts {
+		if n < leastCell {
+			hidden += n
+			continue
+		}
+		row.Count = n
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b exported) int {
+		if fmt.Sprint(a) < fmt.Sprint(b) {
+			return -1
+		}
+		return 1
+	})
+	rows = append(rows, exported{Hour: "suppressed", Count: hidden})
+	w.Header().Set("Content-Disposition", "attachment; filename=crossings."+format)
+	if format == "parquet" {
+		w.Header().Set("Content-Type", "application/vnd.apache.parquet")
+		err = parquet.Write(w, rows)
+	} else {
+		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+		out := csv.NewWriter(w)
+		_ = out.Write([]string{"hour", "lane", "class", "outcome", "reason", "crossings"}) // Flush tells
+		for _, x := range rows {
+			_ = out.Write([]string{x.Hour, x.Lane, x.Class, x.Outcome, x.Reason, strconv.FormatInt(x.Count, 10)})
+		}
+		out.Flush()
+		err = out.Error()
+	}
+	if err != nil {
+		c.conf.Log.Warn("export broke off", "error", err)
+	}
+}
+
+// crossings lists a lane's last crossings with their timelines.
+func (c *server) crossings(w http.ResponseWriter, r *http.Request, _ *session) {
+	list := []site.Crossing{}
+	err := c.site.Crossings(r.Context(), r.URL.Query().Get("lane"), time.Now().Add(-12*time.Hour), time.Now().Add(time.Hour), func(x site.Crossing) error {
+		if list = append(list, x); len(list) > 2*shownCrossings {
+			list = slices.Delete(list, 0, shownCrossings)
+		}
+		return nil
+	})
+	if err != nil {
+		problem(w, http.StatusInternalServerError, "the store does not answer")
+		return
+	}
+	slices.Reverse(list)
+	reply(w, http.StatusOK, list[:min(len(list), shownCrossings)])
+}
+
+const shownCrossings = 50
+
+func (c *server) audit(w http.ResponseWriter, r *http.Request, _ *session) {
+	from, to, err := period(r)
+	if err != nil {
+		problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z")
+		return
+	}
+	q := r.URL.Query()
+	list, err := c.site.Words(r.Context(), q.Get("officer"), q.Get("lane"), q.Get("transaction"), from, to)
+	if err != nil {
+		c.conf.Log.Error("audit", "error", err)
+		problem(w, http.StatusInternalServerError, "the store does not answer")
+		return
+	}
+	reply(w, http.StatusOK, list)
+}

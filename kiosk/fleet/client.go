@@ -1,0 +1,527 @@
+package fleet
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"passage/kiosk"
+	"passage/kiosk/journal"
+	"passage/kiosk/lane"
+	"passage/kiosk/officer"
+	"passage/kiosk/web"
+)
+
+// Desk is what the site may ask of a lane.
+type Desk interface {
+	View() kiosk.View
+	Watch(ctx context.Context) <-chan struct{}
+	Decide(ctx context.Context, o kiosk.Officer, transaction string, d lane.Decision, reason, text, reference string) error
+	Order(ctx context.Context, o kiosk.Officer, order lane.OfficerOrder) error
+	Renew(ctx context.Context) error
+	Present(officer string, here bool)
+	Acknowledge(id int, officer string) error
+	Cases(ctx context.Context) ([]kiosk.Case, error)
+	SettleCase(ctx context.Context, officer, transaction, finding string) error
+	Face(transaction, which string) ([]byte, bool)
+}
+
+// Credentials are the files that enrolment left on the lane.
+type Credentials struct {
+	URL  string // tls://host:port of the site's server
+	CA   string // the site's certificate authority, PEM
+	Cert string // this lane's certificate
+	Key  string // its key
+	User string // its NATS user: JWT and seed, in nsc's form
+}
+
+// Client is one lane's end of the fleet. Run it once.
+type Client struct {
+	Lane      string
+	Desk      Desk
+	Journal   *sql.DB // for reading
+	RosterKey ed25519.PublicKey
+	Log       *slog.Logger
+
+	ear    officer.Ear
+	mu     sync.Mutex
+	served []seen // cases that officers were shown, newest last
+}
+
+// seen is a case as it was shown: what a decision may rest on.
+type seen struct{ transaction, digest string }
+
+const (
+	viewEvery = time.Second            // at least; a lane not heard for long is not fine
+	viewMost  = 100 * time.Millisecond // between two
+	within    = 2 * time.Second        // an answer to a request
+	askEvery  = 30 * time.Second       // the roster again
+	shownKept = 32
+)
+
+// TLS is the client's side of mutual TLS 1.3. The files are read at every
+// handshake, so that a renewed certificate needs no restart.
+func (c Credentials) TLS() (*tls.Config, error) {
+	pool := x509.NewCertPool()
+	pem, err := os.ReadFile(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("fleet: %s has no certificate", c.CA)
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: pool,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+			return &pair, err
+		},
+	}, nil
+}
+
+// Run speaks to the site until ctx ends. A site that is away is tried again
+// for ever: the lane works on without it for as long as its officers' leases
+// hold.
+func (c *Client) Run(ctx context.Context, to Credentials) error {
+	if err := Valid(c.Lane); err != nil {
+		return err
+	}
+	conf, err := to.TLS()
+	if err != nil {
+		return err
+	}
+	return c.run(ctx, to.URL, nats.Secure(conf), nats.UserCredentials(to.User))
+}
+
+func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error {
+	c.ear.Lane = c.Lane
+	options := append([]nats.Option{
+		nats.Name("lane " + c.Lane), nats.CustomInboxPrefix(Inbox(c.Lane)), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(time.Second, time.Second), nats.ReconnectBufSize(-1),
+		nats.IgnoreDiscoveredServers(), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.Log.Warn("site lost", "error", err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { c.Log.Info("site heard again") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.Log.Warn("site", "error", err) }),
+	}, more...)
+	nc, err := nats.Connect(url, options...)
+	if err != nil {
+		return fmt.Errorf("fleet: %w", err)
+	}
+	defer nc.Close()
+	changed := make(chan struct{}, 1)
+	group, ctx := errgroup.WithContext(ctx)
+	for subject, handle := range map[string]nats.MsgHandler{
+		Subject(c.Lane, "do"):  func(m *nats.Msg) { c.reply(m, c.do(ctx, m.Data)) },
+		Subject(c.Lane, "ask"): func(m *nats.Msg) { c.ask(ctx, m) },
+		Changed: func(*nats.Msg) {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		},
+	} {
+		if _, err := nc.Subscribe(subject, handle); err != nil {
+			return fmt.Errorf("fleet: %s: %w", subject, err)
+		}
+	}
+	group.Go(func() error { return c.views(ctx, nc) })
+	group.Go(func() error { return c.roster(ctx, nc, changed) })
+	group.Go(func() error { return c.forward(ctx, nc) })
+	return group.Wait()
+}
+
+func (c *Client) reply(m *nats.Msg, a Answer) {
+	b, err := json.Marshal(a)
+	if err == nil {
+		err = m.Respond(b)
+	}
+	if err != nil {
+		c.Log.Warn("site: answer", "error", err)
+	}
+}
+
+// views publishes what the lane looks like: after each change, and every second
+// so that silence means something.
+func (c *Client) views(ctx context.Context, nc *nats.Conn) error {
+	changes := c.Desk.Watch(ctx)
+	tick := time.NewTicker(viewEvery)
+	defer tick.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-pause.C:
+		}
+		view := web.Overview(c.Desk.View())
+		if b, err := json.Marshal(view); err != nil {
+			return fmt.Errorf("fleet: view: %w", err)
+		} else if len(b) <= MaxView && nc.IsConnected() {
+			_ = nc.Publish(Subject(c.Lane, "view"), b) // the next one is a second away
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changes:
+		case <-tick.C:
+		}
+		pause.Reset(viewMost)
+	}
+}
+
+// roster asks for the roster now, when the site says that something changed,
+// and now and then.
+func (c *Client) roster(ctx context.Context, nc *nats.Conn, changed <-chan struct{}) error {
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-wait.C:
+		}
+		next := askEvery
+		if err := c.fetchRoster(ctx, nc); err != nil {
+			next = 2 * time.Second
+			if nc.IsConnected() && ctx.Err() == nil {
+				c.Log.Warn("no roster of officers from the site", "error", err)
+			}
+		}
+		wait.Reset(next)
+	}
+}
+
+func (c *Client) fetchRoster(ctx context.Context, nc *nats.Conn) error {
+	m, err := request(ctx, nc, Question(c.Lane, "roster"), nil)
+	if err != nil {
+		return err
+	}
+	var s officer.Signed
+	if err := json.Unmarshal(m.Data, &s); err != nil {
+		return fmt.Errorf("fleet: roster: %w", err)
+	}
+	r, err := s.Open(c.RosterKey, time.Now())
+	if err != nil {
+		return err
+	}
+	if old := c.ear.Roster(); old != nil && old.Version == r.Version {
+		return nil
+	}
+	if err := c.ear.Take(r); err != nil {
+		return err
+	}
+	c.Log.Info("roster taken", "version", r.Version, "officers", len(r.Officers))
+	return nil
+}
+
+func request(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, subject, body)
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %s: %w", subject, err)
+	}
+	return m, nil
+}
+
+// refused turns the lane's errors into codes that a page can translate.
+func refused(err error) Answer {
+	a := Answer{Error: err.Error()}
+	for code, is := range map[string]error{
+		"not_now": kiosk.ErrNotNow, "stale": kiosk.ErrStale, "second": kiosk.ErrSecond, "reason": kiosk.ErrReason,
+		"not_allowed": kiosk.ErrNotAllowed, "unproven": officer.ErrWord,
+	} {
+		if errors.Is(err, is) {
+			a.Code = code
+		}
+	}
+	a.OK = a.Code == "second"
+	return a
+}
+
+// Errors that this package adds to the lane's.
+var (
+	errRight = fmt.Errorf("%w: not a right of this role", kiosk.ErrNotAllowed)
+	errFresh = fmt.Errorf("%w: an override after an alarm or a hit needs the passkey once more", kiosk.ErrNotAllowed)
+	errShown = fmt.Errorf("%w: it rests on a case that this lane did not show", kiosk.ErrStale)
+)
+
+// do takes an officer's word: proven first, then within the officer's rights,
+// then within the lane's own rules.
+func (c *Client) do(ctx context.Context, b []byte) Answer {
+	said, err := c.ear.Hear(b, time.Now())
+	if err != nil {
+		c.Log.Warn("word refused", "error", err)
+		return refused(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	if err := c.act(ctx, said); err != nil {
+		return refused(err)
+	}
+	return Answer{OK: true}
+}
+
+func (c *Client) act(ctx context.Context, w officer.Said) error {
+	o := kiosk.Officer{ID: w.Officer.ID, Role: string(w.Officer.Role)}
+	may := w.Officer.Role.May
+	switch w.Kind {
+	case officer.Decision:
+		if !may(officer.Decide) {
+			return errRight
+		}
+		return c.decide(ctx, o, w)
+	case officer.Order:
+		var order lane.OfficerOrder
+		if err := order.UnmarshalText([]byte(w.Value)); err != nil || order == lane.NoOrder {
+			return kiosk.ErrNotNow
+		}
+		if !slices.ContainsFunc(orderRights[order], may) {
+			return errRight
+		}
+		return c.Desk.Order(ctx, o, order)
+	case officer.Renew, officer.Present, officer.Absent, officer.Acknowledge:
+		if !may(officer.Attend) {
+			return errRight
+		}
+		return c.attend(ctx, o.ID, w)
+	case officer.SettleCase:
+		if !may(officer.Settle) {
+			return errRight
+		}
+		return c.Desk.SettleCase(ctx, o.ID, w.Transaction, w.Value)
+	}
+	return kiosk.ErrNotNow
+}
+
+func (c *Client) attend(ctx context.Context, id string, w officer.Said) error {
+	switch w.Kind {
+	case officer.Renew:
+		return c.Desk.Renew(ctx)
+	case officer.Acknowledge:
+		n, err := strconv.Atoi(w.Value)
+		if err != nil {
+			return kiosk.ErrStale
+		}
+		return c.Desk.Acknowledge(n, id)
+	}
+	c.Desk.Present(id, w.Kind == officer.Present)
+	return nil
+}
+
+// orderRights says which right an order needs; any one is enough.
+var orderRights = map[lane.OfficerOrder][]officer.Right{
+	lane.OrderOpen: {officer.Steer}, lane.OrderClose: {officer.Steer, officer.Decide},
+	lane.OrderReview: {officer.Decide}, lane.OrderClearAlarms: {officer.Decide, officer.Steer},
+	lane.OrderEvacuate: {officer.Evacuate, officer.Decide}, lane.OrderEndEvacuate: {officer.Evacuate},
+	lane.OrderClearFaults: {officer.Maintain, officer.Steer}, lane.OrderMaintenance: {officer.Maintain, officer.Decide},
+	lane.OrderEndMaintenance: {officer.Maintain, officer.Decide}, lane.OrderCloseLeaf: {officer.Maintain, officer.Decide},
+	lane.OrderMoveEntryOpen: {officer.Maintain, officer.Decide}, lane.OrderMoveEntryClose: {officer.Maintain, officer.Decide},
+	lane.OrderMoveExitOpen: {officer.Maintain, officer.Decide}, lane.OrderMoveExitClose: {officer.Maintain, officer.Decide},
+}
+
+// decide wants to know what a release rests on: a case that this lane showed.
+// Where the override table asks for two officers, each touches the passkey for
+// this very word.
+func (c *Client) decide(ctx context.Context, o kiosk.Officer, w officer.Said) error {
+	var d lane.Decision
+	if err := d.UnmarshalText([]byte(w.Value)); err != nil {
+		return kiosk.ErrNotNow
+	}
+	if d == lane.DecideRelease {
+		if !c.shown(w.Transaction, w.Evidence) {
+			return errShown
+		}
+		if c.Desk.View().Signatures > 1 && !w.Again {
+			return errFresh
+		}
+	}
+	return c.Desk.Decide(ctx, o, w.Transaction, d, w.Reason, w.Text, w.Reference)
+}
+
+// ask answers a question of the site.
+func (c *Client) ask(ctx context.Context, m *nats.Msg) {
+	var q Ask
+	var out []byte
+	err := json.Unmarshal(m.Data, &q)
+	if err == nil {
+		switch q.What {
+		case AskCase:
+			if k := web.CaseUnderWay(c.Desk.View()); k != nil {
+				out, err = json.Marshal(k)
+				c.show(k.Transaction, out)
+			}
+		case AskCases:
+			var list []web.CaseView
+			if list, err = web.OpenCases(ctx, c.Desk); err == nil {
+				out, err = json.Marshal(list)
+			}
+		case AskFace:
+			out, _ = c.Desk.Face(q.Transaction, q.Which)
+		}
+	}
+	if err == nil {
+		err = m.Respond(out)
+	}
+	if err != nil {
+		c.Log.Warn("site: question", "error", err)
+	}
+}
+
+// show remembers what an officer was shown.
+func (c *Client) show(transaction string, b []byte) {
+	digest := sha256.Sum256(b)
+	s := seen{transaction, hex.EncodeToString(digest[:])}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.served, s) {
+		return
+	}
+	if c.served = append(c.served, s); len(c.served) > shownKept {
+		c.served = slices.Delete(c.served, 0, len(c.served)-shownKept)
+	}
+}
+
+func (c *Client) shown(transaction, digest string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.served, seen{transaction, digest})
+}
+
+// forward publishes the journal until ctx ends. Where to begin is what the site
+// says that it has: a lane computer that lost its memory, or a site that lost
+// its own, resumes at the right place.
+func (c *Client) forward(ctx context.Context, nc *nats.Conn) error {
+	js, err := nc.JetStream(nats.MaxWait(5*time.Second), nats.Context(ctx))
+	if err != nil {
+		return fmt.Errorf("fleet: %w", err)
+	}
+	changes := c.Desk.Watch(ctx)
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	last := int64(-1) // unknown
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wait.C:
+		}
+		next, err := c.push(ctx, nc, js, last)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			if nc.IsConnected() {
+				c.Log.Warn("journal not forwarded", "error", err)
+			}
+			last = -1 // whether it landed, the site knows
+			wait.Reset(2 * time.Second)
+			continue
+		case next > last && last >= 0 && next-last >= MaxBatch:
+			last = next
+			wait.Reset(0)
+			continue
+		}
+		last = next
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changes:
+			wait.Reset(viewMost) // let a few steps gather
+		case <-time.After(viewEvery):
+			wait.Reset(0)
+		}
+	}
+}
+
+// push publishes the next batch after last, which it asks for when it is -1,
+// and returns the last entry's number that the site has.
+func (c *Client) push(ctx context.Context, nc *nats.Conn, js nats.JetStreamContext, last int64) (int64, error) {
+	name, err := journal.Name(ctx, c.Journal)
+	if err != nil || name == "" {
+		return last, err
+	}
+	if last < 0 {
+		m, err := request(ctx, nc, Question(c.Lane, "journal"), []byte(name))
+		if err != nil {
+			return -1, err
+		}
+		var got Got
+		if err := json.Unmarshal(m.Data, &got); err != nil {
+			return -1, fmt.Errorf("fleet: journal: %w", err)
+		}
+		last = got.Seq
+	}
+	rows, err := journal.Entries(ctx, c.Journal, "WHERE seq > ? ORDER BY seq LIMIT ?", last, MaxBatch)
+	if err != nil || len(rows) == 0 {
+		return last, err
+	}
+	b := Batch{Lane: c.Lane, Journal: name}
+	if b.Entries, b.Ended, err = settled(ctx, c.Journal, rows); err != nil || len(b.Entries) == 0 {
+		return last, err
+	}
+	body, err := json.Marshal(b)
+	if err != nil {
+		return -1, fmt.Errorf("fleet: journal: %w", err)
+	}
+	end := b.Entries[len(b.Entries)-1].Seq
+	if _, err := js.Publish(Subject(c.Lane, "journal"), body, nats.MsgId(c.Lane+"-"+name+"-"+strconv.FormatInt(end, 10)), nats.ExpectStream(Stream)); err != nil {
+		return -1, fmt.Errorf("fleet: journal: %w", err)
+	}
+	return end, nil
+}
+
+// patience is how long the row of a concluded crossing may come after the step
+// that concluded it: they are written in order, perhaps not in one commit.
+const patience = 5 * time.Second
+
+// settled finds the crossings that rows concluded. Rows whose crossing is not
+// written yet, and those after them, are left for the next batch.
+func settled(ctx context.Context, db *sql.DB, rows []journal.Row) ([]journal.Row, []Ended, error) {
+	var list []Ended
+	for i, r := range rows {
+		_, effects, err := r.Decode()
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, f := range effects {
+			done, ok := f.(lane.Conclude)
+			if !ok {
+				continue
+			}
+			x, err := journal.Concluded(ctx, db, done.Transaction)
+			switch {
+			case errors.Is(err, sql.ErrNoRows) && time.Since(time.Unix(0, r.At)) < patience:
+				return rows[:i], list, nil
+			case errors.Is(err, sql.ErrNoRows):
+				continue // an earlier process began it and was cut off
+			case err != nil:
+				return nil, nil, err
+			}
+			spans, err := journal.EncodeSpans(x.Timeline)
+			if err != nil {
+				return nil, nil, err
+			}
+			list = append(list, Ended{r.Seq, x.UUID, x.Began.Add(x.Took).UnixNano(), int64(x.Took), x.Class, x.Outcome, x.Reason, spans})
+		}
+	}
+	return rows, list, nil
+}

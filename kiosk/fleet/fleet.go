@@ -1,0 +1,108 @@
+// Package fleet is how a lane speaks to its site over NATS, and the words that
+// both use.
+//
+// A lane publishes two things: its view, often and forgettable, and its
+// journal, once and for good. It answers two kinds of requests: an officer's
+// proven word, and a question about the case under way. It asks the site for
+// what it must know: the roster of officers, and how much of its journal has
+// arrived. The one durable store of a lane is its SQLite journal; what the site
+// has not got is sent again from there.
+//
+// A lane's credentials let it touch its own subjects only, so that no lane can
+// lie about another one.
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"regexp"
+
+	"passage/kiosk/journal"
+)
+
+// Subjects of NATS. A lane may publish below lane.ID and site.ask.ID, and hear
+// lane.ID.do, lane.ID.ask, its own inbox and site.changed.
+const (
+	Views    = "lane.*.view"    // core NATS: the newest one counts
+	Journals = "lane.*.journal" // JetStream, one message a batch
+	Asked    = "site.ask.*.*"   // lane → site: roster, journal
+	Changed  = "site.changed"   // site → lanes: ask again
+	Stream   = "JOURNAL"
+)
+
+// Subject is lane.ID.WHAT: view, journal, do or ask.
+func Subject(lane, what string) string { return "lane." + lane + "." + what }
+
+// Question is site.ask.ID.WHAT: roster, or journal with the journal's name.
+func Question(lane, what string) string { return "site.ask." + lane + "." + what }
+
+// Inbox is the prefix of a lane's reply subjects: a lane may hear no other's.
+func Inbox(lane string) string { return "_INBOX_" + lane }
+
+var token = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+
+// ErrLane says that a lane's id is no NATS token.
+var ErrLane = errors.New("fleet: a lane's id is 1 to 32 of A-Z, a-z, 0-9, '_' and '-'")
+
+// Valid says whether id may name a lane of a site.
+func Valid(id string) error {
+	if !token.MatchString(id) {
+		return ErrLane
+	}
+	return nil
+}
+
+// Limits of messages.
+const (
+	MaxBatch = 64       // entries
+	MaxView  = 64 << 10 // bytes
+)
+
+// Batch is a piece of a lane's journal: consecutive entries, and the crossings
+// that ended in them. Its Nats-Msg-Id is the lane and the last entry's number.
+type Batch struct {
+	Lane    string        `json:"lane"`
+	Journal string        `json:"journal"` // which one: a replaced computer begins anew
+	Entries []journal.Row `json:"entries"`
+	Ended   []Ended       `json:"ended,omitempty"`
+}
+
+// Ended is a concluded crossing: no identity.
+type Ended struct {
+	Seq      int64           `json:"seq"` // of the entry that concluded it
+	UUID     string          `json:"uuid"`
+	At       int64           `json:"at"` // Unix ns
+	Took     int64           `json:"took"`
+	Class    string          `json:"class"`
+	Outcome  string          `json:"outcome"`
+	Reason   string          `json:"reason"`
+	Timeline json.RawMessage `json:"timeline"`
+}
+
+// Answer is a lane's reply to a word.
+type Answer struct {
+	OK    bool   `json:"ok"`
+	Code  string `json:"code,omitempty"` // of Refusals, or second: waiting for another officer
+	Error string `json:"error,omitempty"`
+}
+
+// What a lane is asked about.
+const (
+	AskCase  = "case"  // the crossing under way, as JSON
+	AskCases = "cases" // open reconciliation cases
+	AskFace  = "face"  // one picture, as JPEG
+)
+
+// Ask is a question to a lane. The site asks for officers who may see.
+type Ask struct {
+	What        string `json:"what"`
+	Transaction string `json:"transaction,omitempty"`
+	Which       string `json:"which,omitempty"` // chip or live
+}
+
+// Got is the site's answer about a lane's journal: the last entry's number and
+// chain hash that it has; 0 for none.
+type Got struct {
+	Seq   int64  `json:"seq"`
+	Chain []byte `json:"chain,omitempty"`
+}

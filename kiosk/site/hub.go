@@ -1,0 +1,110 @@
+package site
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+)
+
+// silent is after how long a lane that publishes every second counts as not
+// seen. It is never shown as fine after that.
+const silent = 3 * time.Second
+
+// Lane is a lane as the site last saw it.
+type Lane struct {
+	ID    string          `json:"id"`
+	Seen  int64           `json:"seen"` // Unix ms
+	Away  bool            `json:"away,omitempty"`
+	View  json.RawMessage `json:"view,omitempty"` // web.View without the case
+	stamp uint64
+}
+
+// Hub holds the newest view of every lane. Readers come back with the stamp of
+// their last look and get what has changed since.
+type Hub struct {
+	mu    sync.Mutex
+	lanes map[string]*Lane
+	stamp uint64
+	wake  chan struct{} // closed at the next change
+}
+
+func newHub() *Hub { return &Hub{lanes: map[string]*Lane{}, wake: make(chan struct{})} }
+
+// maxLanes bounds what a flood of subjects can make the site remember.
+const maxLanes = 10_000
+
+func (h *Hub) seen(id string, view []byte, now time.Time) {
+	if id == "" || !json.Valid(view) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.lanes[id]
+	if l == nil {
+		if len(h.lanes) >= maxLanes {
+			return
+		}
+		l = &Lane{ID: id}
+		h.lanes[id] = l
+	}
+	l.Seen = now.UnixMilli()
+	if l.Away || string(l.View) != string(view) {
+		l.Away, l.View = false, append(json.RawMessage(nil), view...)
+		h.changed(l)
+	}
+}
+
+// changed marks a lane. The lock is held.
+func (h *Hub) changed(l *Lane) {
+	h.stamp++
+	l.stamp = h.stamp
+	close(h.wake)
+	h.wake = make(chan struct{})
+}
+
+// Since returns the lanes that changed after a stamp, a new stamp, and a
+// channel that is closed at the next change.
+func (h *Hub) Since(stamp uint64) ([]Lane, uint64, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []Lane
+	for _, l := range h.lanes {
+		if l.stamp > stamp {
+			list = append(list, *l)
+		}
+	}
+	return list, h.stamp, h.wake
+}
+
+// expect makes a lane known that has not been heard yet.
+func (h *Hub) expect(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lanes[id] == nil {
+		l := &Lane{ID: id, Away: true}
+		h.lanes[id] = l
+		h.changed(l)
+	}
+}
+
+// watch marks lanes that have fallen silent, until ctx ends.
+func (h *Hub) watch(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			h.mu.Lock()
+			for _, l := range h.lanes {
+				if !l.Away && now.UnixMilli()-l.Seen > silent.Milliseconds() {
+					l.Away = true
+					h.changed(l)
+				}
+			}
+			h.mu.Unlock()
+		}
+	}
+}

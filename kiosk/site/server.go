@@ -1,0 +1,328 @@
+// Package site is the site's end of the fleet: the NATS server that its lanes
+// speak to, their credentials, and what the site keeps of their journals.
+//
+// By default one process holds it all. NATS then listens with mutual TLS 1.3,
+// and each lane has a user that may touch its own subjects only. What the site
+// keeps is made from the lanes' journals and can be made again from them.
+package site
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"passage/kiosk/fleet"
+	"passage/sqlite"
+)
+
+// Config is what a site is.
+type Config struct {
+	Dir   string   // keys, the NATS store and the site's database
+	Fleet string   // host:port that lanes speak to
+	Hosts []string // names and addresses by which lanes reach it, the first one is told to them
+	Log   *slog.Logger
+}
+
+// Site is a running site.
+type Site struct {
+	conf Config
+	keys *keys
+	nats *server.Server
+	nc   *nats.Conn
+	db   *sqlite.DB
+	hub  *Hub
+	port int
+
+	accounts sync.Mutex // guards account, which revocations change
+	account  *jwt.AccountClaims
+	resolver *server.MemAccResolver
+}
+
+const (
+	journalDays = 90 * 24 * time.Hour
+	dedupFor    = 10 * time.Minute
+	started     = 10 * time.Second
+	within      = 2 * time.Second
+)
+
+// Open starts the site's server and opens its store. Close it.
+func Open(ctx context.Context, conf Config) (*Site, error) {
+	if len(conf.Hosts) == 0 {
+		return nil, errors.New("site: say by which names lanes reach this machine")
+	}
+	s := &Site{conf: conf, hub: newHub()}
+	var err error
+	if s.keys, err = loadKeys(filepath.Join(conf.Dir, "keys")); err != nil {
+		return nil, err
+	}
+	if s.db, err = openStore(ctx, filepath.Join(conf.Dir, "site.db")); err != nil {
+		return nil, err
+	}
+	if err := s.listen(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the server after its connections.
+func (s *Site) Close() {
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	if s.nats != nil {
+		s.nats.Shutdown()
+		s.nats.WaitForShutdown()
+	}
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			s.conf.Log.Warn("site: store", "error", err)
+		}
+	}
+}
+
+// listen starts NATS in operator mode: every user's JWT is signed by the
+// site's account, and the account's by its operator.
+func (s *Site) listen(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(s.conf.Fleet)
+	n, err2 := strconv.Atoi(port)
+	if err = errors.Join(err, err2); err != nil {
+		return fmt.Errorf("site: address of the fleet: %w", err)
+	}
+	if n == 0 {
+		n = server.RANDOM_PORT
+	}
+	operator, account, system, err := s.claims(ctx)
+	if err != nil {
+		return err
+	}
+	resolver := &server.MemAccResolver{}
+	s.resolver = resolver
+	for _, a := range []*jwt.AccountClaims{account, system} {
+		text, err := a.Encode(s.keys.operator)
+		if err != nil {
+			return fmt.Errorf("site: account: %w", err)
+		}
+		if err := resolver.Store(a.Subject, text); err != nil {
+			return fmt.Errorf("site: account: %w", err)
+		}
+	}
+	s.account = account
+	s.nats, err = server.NewServer(&server.Options{
+		ServerName: "passage-site", Host: host, Port: n, NoSigs: true, NoLog: true,
+		TLSConfig: s.keys.serverTLS(tls.RequireAndVerifyClientCert, s.conf.Hosts), TLS: true, TLSTimeout: 5, AuthTimeout: 5, AllowNonTLS: false,
+		TrustedOperators: []*jwt.OperatorClaims{operator}, AccountResolver: resolver, SystemAccount: system.Subject,
+		JetStream: true, StoreDir: filepath.Join(s.conf.Dir, "nats"), JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 200 << 30,
+		MaxPayload: 1 << 20, MaxPending: 16 << 20, WriteDeadline: 5 * time.Second, PingInterval: 5 * time.Second, MaxPingsOut: 2,
+		SyncInterval: time.Second, // a lane sends again what the site has lost
+	})
+	if err != nil {
+		return fmt.Errorf("site: nats: %w", err)
+	}
+	s.nats.Start()
+	if !s.nats.ReadyForConnections(started) {
+		return errors.New("site: nats: it did not start within ten seconds: is the address free?")
+	}
+	if a, ok := s.nats.Addr().(*net.TCPAddr); ok {
+		s.port = a.Port
+	}
+	user, err := s.keys.own()
+	if err != nil {
+		return err
+	}
+	if s.nc, err = nats.Connect("", nats.InProcessServer(s.nats), nats.Name("console"), user); err != nil {
+		return fmt.Errorf("site: nats: %w", err)
+	}
+	js, err := s.nc.JetStream()
+	if err != nil {
+		return fmt.Errorf("site: nats: %w", err)
+	}
+	stream := &nats.StreamConfig{
+		Name: fleet.Stream, Subjects: []string{fleet.Journals}, Storage: nats.FileStorage, MaxAge: journalDays, Duplicates: dedupFor,
+		Discard: nats.DiscardOld, AllowDirect: true,
+	}
+	if _, err = js.AddStream(stream); errors.Is(err, nats.ErrStreamNameAlreadyInUse) {
+		_, err = js.UpdateStream(stream)
+	}
+	if err != nil {
+		return fmt.Errorf("site: stream: %w", err)
+	}
+	return nil
+}
+
+// claims are the operator's, the account's and the system account's: the same
+// at every start, with the users that have been shut out since.
+func (s *Site) claims(ctx context.Context) (*jwt.OperatorClaims, *jwt.AccountClaims, *jwt.AccountClaims, error) {
+	var public [3]string
+	for i, k := range []interface{ PublicKey() (string, error) }{s.keys.operator, s.keys.account, s.keys.system} {
+		var err error
+		if public[i], err = k.PublicKey(); err != nil {
+			return nil, nil, nil, fmt.Errorf("site: keys: %w", err)
+		}
+	}
+	operator := jwt.NewOperatorClaims(public[0])
+	operator.Name, operator.SystemAccount = "site", public[2]
+	account := jwt.NewAccountClaims(public[1])
+	account.Name = "lanes"
+	account.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: -1, MemoryStorage: -1, Streams: -1, Consumer: -1}
+	system := jwt.NewAccountClaims(public[2])
+	system.Name = "system"
+	// An operator's own text is checked when it is decoded: it signs itself.
+	text, err := operator.Encode(s.keys.operator)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("site: operator: %w", err)
+	}
+	if operator, err = jwt.DecodeOperatorClaims(text); err != nil {
+		return nil, nil, nil, fmt.Errorf("site: operator: %w", err)
+	}
+	out, err := s.revoked(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for user, at := range out {
+		account.RevokeAt(user, at)
+	}
+	return operator, account, system, nil
+}
+
+// own is the console's connection: everything of the account.
+func (k *keys) own() (nats.Option, error) {
+	kp, err := createUser()
+	if err != nil {
+		return nil, err
+	}
+	text, err := jwt.NewUserClaims(kp.public).Encode(k.account)
+	if err != nil {
+		return nil, fmt.Errorf("site: user: %w", err)
+	}
+	return nats.UserJWT(func() (string, error) { return text, nil }, kp.pair.Sign), nil
+}
+
+// Address is where lanes reach the server.
+func (s *Site) Address() string {
+	return "tls://" + net.JoinHostPort(s.conf.Hosts[0], strconv.Itoa(s.port))
+}
+
+// Run serves the lanes until ctx ends.
+func (s *Site) Run(ctx context.Context) error {
+	views, err := s.nc.Subscribe(fleet.Views, func(m *nats.Msg) { s.hub.seen(between(m.Subject), m.Data, time.Now()) })
+	if err != nil {
+		return fmt.Errorf("site: %w", err)
+	}
+	// Views of a second ago are worth nothing: what cannot be taken is dropped.
+	if err := views.SetPendingLimits(50_000, 64<<20); err != nil {
+		return fmt.Errorf("site: %w", err)
+	}
+	if _, err := s.nc.Subscribe(fleet.Asked, func(m *nats.Msg) { s.answer(ctx, m) }); err != nil {
+		return fmt.Errorf("site: %w", err)
+	}
+	lanes, err := s.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range lanes {
+		s.hub.expect(id)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.project(ctx) })
+	group.Go(func() error { return s.hub.watch(ctx) })
+	group.Go(func() error { return s.announce(ctx) })
+	return group.Wait()
+}
+
+// between is the id in lane.ID.view.
+func between(subject string) string {
+	parts := strings.Split(subject, ".")
+	if len(parts) < 3 {
+		return ""
+	}
+	return parts[1]
+}
+
+// answer tells a lane what it must know. The subject says which lane asks; its
+// credentials let it use no other's.
+func (s *Site) answer(ctx context.Context, m *nats.Msg) {
+	parts := strings.Split(m.Subject, ".")
+	if len(parts) != 4 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var out any
+	var err error
+	switch lane, what := parts[2], parts[3]; what {
+	case "roster":
+		out, err = s.Roster(ctx)
+	case "journal":
+		out, err = s.got(ctx, lane, m.Data)
+	default:
+		return
+	}
+	var b []byte
+	if err == nil {
+		b, err = json.Marshal(out)
+	}
+	if err == nil {
+		err = m.Respond(b)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.conf.Log.Warn("site: a lane's question", "subject", m.Subject, "error", err)
+	}
+}
+
+// TLS is what the site's own pages for lanes are served with.
+func (s *Site) TLS() *tls.Config { return s.keys.serverTLS(tls.NoClientCert, s.conf.Hosts) }
+
+// Hub is what the lanes look like now.
+func (s *Site) Hub() *Hub { return s.hub }
+
+// Ask puts a question to a lane and returns its answer's bytes. It fails with
+// nats.ErrNoResponders or a time-out for a lane that is not there.
+func (s *Site) Ask(ctx context.Context, lane string, q fleet.Ask) ([]byte, error) {
+	b, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("site: ask: %w", err)
+	}
+	return s.request(ctx, fleet.Subject(lane, "ask"), b)
+}
+
+// Carry takes an officer's word to a lane and brings its answer. What the lane
+// answered is what counts; the site proves nothing.
+func (s *Site) Carry(ctx context.Context, lane string, envelope []byte) (fleet.Answer, error) {
+	var a fleet.Answer
+	b, err := s.request(ctx, fleet.Subject(lane, "do"), envelope)
+	if err != nil {
+		return a, err
+	}
+	if err := json.Unmarshal(b, &a); err != nil {
+		return a, fmt.Errorf("site: lane %s answers nonsense: %w", lane, err)
+	}
+	return a, nil
+}
+
+func (s *Site) request(ctx context.Context, subject string, b []byte) ([]byte, error) {
+	if err := fleet.Valid(between(subject)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	m, err := s.nc.RequestWithContext(ctx, subject, b)
+	if err != nil {
+		return nil, fmt.Errorf("site: %s: %w", subject, err)
+	}
+	return m.Data, nil
+}
