@@ -118,7 +118,7 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	c.v.operations = 0
 	reply := c.spoil(c.handle(command))
 	c.stats.Bytes += len(command) + len(reply)
-	wait := c.linkTime(len(command)+len(reply)) + time.Duration(c.v.operations)*c.profile.Crypto
+	wait := c.linkTime(len(command)+len(reply)) + c.compute(c.v.operations)
 	if c.on("slow") {
 		wait *= 10
 	}
@@ -156,6 +156,17 @@ func (c *Card) linkTime(n int) time.Duration {
 	r := float64(c.Rate) * 1000
 	blocks := float64((n + size - 1) / size)
 	return time.Duration((9*float64(n)/r + blocks*(81/r+0.0006) + 0.002) * float64(time.Second))
+}
+
+// compute is the time of public key operations with the requests for more time
+// (S(WTX) of ISO/IEC 14443-4) that go back and forth meanwhile.
+func (c *Card) compute(operations int) time.Duration {
+	d := time.Duration(operations) * c.profile.Crypto
+	if c.profile.FWT > 0 && c.Rate > 0 {
+		frames := 2 * float64(d/c.profile.FWT)
+		d += time.Duration(frames * (81/float64(1000*c.Rate) + 0.0006) * float64(time.Second))
+	}
+	return d
 }
 
 // handle parses, opens secure messaging, executes, and protects the answer. A

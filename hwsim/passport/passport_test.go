@@ -2,6 +2,7 @@ package passport_test
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"fmt"
 	"testing"
@@ -125,18 +126,49 @@ func TestShortLengths(t *testing.T) {
 	}
 }
 
-// Large portraits need offsets beyond 32,767.
-func TestLargePortrait(t *testing.T) {
-	o := newOffice(t, "DE")
-	p := profile()
-	p.Portrait = picture(200_000)
-	card, err := passport.New(p, o.s)
-	if err != nil {
-		t.Fatal(err)
+// Portraits of every size: those beyond an offset of 32,767 need another
+// command.
+func TestPortraitSizes(t *testing.T) {
+	for _, name := range []string{"icao-ext", "icao-2048", "bac"} {
+		for _, n := range []int{4, 100, 223, 224, 2000, 32_600, 32_767, 32_768, 65_535, 200_000} {
+			doc, card, err := reading(t, name, nil, func(p *passport.Profile) { p.Portrait = picture(n) })
+			if err != nil || doc.Verdict != emrtd.ChipGenuine || len(doc.Portrait.Stream) != n {
+				t.Fatalf("%s, %d bytes: %v, %s", name, n, err, doc.Verdict)
+			}
+			if s := card.Stats(); s.Authentications != 1 {
+				t.Errorf("%s, %d bytes: %+v", name, n, s)
+			}
+		}
 	}
-	doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: o.trust(t), Now: now})
-	if err != nil || doc.Verdict != emrtd.ChipGenuine || len(doc.Portrait.Stream) != 200_000 {
-		t.Fatalf("%v, %s", err, doc.Verdict)
+}
+
+// What proves a chip: every kind of key and every protocol.
+func TestChipChecks(t *testing.T) {
+	type change = func(*passport.Profile)
+	aa := func(a passport.ActiveAuth) change { return func(p *passport.Profile) { p.AA, p.NoAA = a, false } }
+	for _, c := range []struct {
+		name, profile string
+		change        change
+		want          emrtd.Verdict
+	}{
+		{"nothing", "plain", nil, emrtd.CopyPossible},
+		{"ECDSA, P-256", "bac", nil, emrtd.ChipGenuine},
+		{"ECDSA, brainpoolP384r1", "pace", aa(passport.ActiveAuth{Parameter: 16, Hash: crypto.SHA384}), emrtd.ChipGenuine},
+		{"ECDSA, P-521", "pace", aa(passport.ActiveAuth{Parameter: 18, Hash: crypto.SHA512}), emrtd.ChipGenuine},
+		{"ECDSA, P-224", "pace", aa(passport.ActiveAuth{Parameter: 10, Hash: crypto.SHA224}), emrtd.ChipGenuine},
+		{"RSA-1024, SHA-1", "bac", aa(passport.ActiveAuth{Bits: 1024, Hash: crypto.SHA1}), emrtd.ChipGenuine},
+		{"RSA-1024, SHA-256", "pace", aa(passport.ActiveAuth{Bits: 1024, Hash: crypto.SHA256}), emrtd.ChipGenuine},
+		{"RSA-1280, SHA-224", "pace", aa(passport.ActiveAuth{Bits: 1280, Hash: crypto.SHA224}), emrtd.ChipGenuine},
+		{"RSA-1536, SHA-384", "pace", aa(passport.ActiveAuth{Bits: 1536, Hash: crypto.SHA384}), emrtd.ChipGenuine},
+		{"RSA-1792, SHA-512", "pace", aa(passport.ActiveAuth{Bits: 1792, Hash: crypto.SHA512}), emrtd.ChipGenuine},
+		{"RSA-2048, SHA-1", "aa-rsa", nil, emrtd.ChipGenuine},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			doc, _, err := reading(t, c.profile, nil, c.change)
+			if err != nil || doc.Verdict != c.want {
+				t.Errorf("%v, %s, want %s\n%+v", err, doc.Verdict, c.want, doc.Checks)
+			}
+		})
 	}
 }
 

@@ -50,9 +50,9 @@ type Profile struct {
 	MaxLe      int  // longest answer in plain bytes, beyond which the chip says 6700; 0 for none
 
 	// Crypto is how long the chip computes for one public key operation, FWT
-	// how often it asks for more time meanwhile.
-	Crypto time.Duration
-	Faults map[string]int
+	// after how long it asks for more time meanwhile; 0 never asks.
+	Crypto, FWT time.Duration
+	Faults      map[string]int
 
 	// Random is where keys, nonces and challenges come from; crypto/rand
 	// unless set.
@@ -75,6 +75,7 @@ var Catalogue = []Named{
 	{"icao-short", "the same with short lengths alone"},
 	{"ca-dh", "BAC, Chip Authentication by MSE:Set KAT with DH and 3DES"},
 	{"aa-rsa", "BAC and Active Authentication with RSA-2048"},
+	{"slow-chip", "the chip of icao-ext, 1.6 s for each public key operation with requests for more time every 300 ms"},
 	{"plain", "BAC and nothing that proves the chip"},
 	{"full", "all data groups; DG3 and DG4 are for inspection systems"},
 }
@@ -116,6 +117,8 @@ func ByName(name string) (Profile, error) {
 		return Profile{Access: PACE, PACE: []Variant{{CAM, kdf.AES128, 12}, {GM, kdf.AES128, 12}}}, nil
 	case "icao-ext":
 		p.Buffer = 65535
+	case "slow-chip":
+		p.Buffer, p.Crypto, p.FWT = 65535, 1600*time.Millisecond, 300*time.Millisecond
 	case "icao-2048":
 		p.Buffer = 2048
 	case "icao-short":
