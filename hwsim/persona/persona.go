@@ -34,8 +34,10 @@ type Persona struct {
 	Size         string            `toml:"size"`
 	Expiry       int               `toml:"expiry"` // days from today
 	DocumentOf   string            `toml:"document_of"`
-	Chip         string            `toml:"chip"` // a fault of hwsim/passport
-	PKI          string            `toml:"pki"`  // unknown, revoked
+	Profile      string            `toml:"profile"` // of the chip; see hwsim passport --list
+	Chip         map[string]int    `toml:"chip"`    // its faults, and when
+	MaxLe        int               `toml:"max_le"`  // longest answer of the chip in bytes
+	PKI          string            `toml:"pki"`     // a fault of the document's signer
 	Registered   bool              `toml:"registered"`
 	NewDocument  bool              `toml:"new_document"`
 	Family       bool              `toml:"family"`

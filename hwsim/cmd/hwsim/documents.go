@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"passage/hwsim/passport"
@@ -15,36 +16,36 @@ func today() time.Time {
 }
 
 // issuers are the states that issue the catalogue's documents: a country
-// signing authority and a signer each.
+// signing authority each, and a signer for every fault that a persona's has.
 type issuers struct {
-	signers map[string]*testpki.Signer // by country as in certificates
-	revoked *testpki.Signer
+	signers map[string]*testpki.Signer // by country as in certificates, and fault
 	trusted []*testpki.Authority
 }
 
 func newIssuers(list []persona.Persona) (*issuers, error) {
 	x := &issuers{signers: map[string]*testpki.Signer{}}
-	now := time.Now()
+	states := map[string]*testpki.Authority{}
 	for _, p := range list {
 		c := testpki.Country(p.State)
-		if x.signers[c] != nil {
-			continue
-		}
-		a, err := testpki.NewAuthority(c, now)
-		if err != nil {
-			return nil, err
-		}
-		if x.signers[c], err = a.NewSigner(now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0)); err != nil {
-			return nil, err
-		}
-		if c == "DE" {
-			if x.revoked, err = a.NewSigner(now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0)); err != nil {
+		a := states[c]
+		if a == nil {
+			var err error
+			if a, err = testpki.NewAuthority(c, time.Now()); err != nil {
 				return nil, err
 			}
-			a.Revoke(x.revoked, 3)
-		}
-		if p.PKI != "unknown" { // else left out of the trust store
+			states[c] = a
 			x.trusted = append(x.trusted, a)
+		}
+		if x.signers[c+p.PKI] != nil {
+			continue
+		}
+		s, also, err := a.Flawed(p.PKI)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.ID, err)
+		}
+		x.signers[c+p.PKI] = s
+		if also != nil {
+			x.trusted = append(x.trusted, also)
 		}
 	}
 	return x, nil
@@ -53,23 +54,22 @@ func newIssuers(list []persona.Persona) (*issuers, error) {
 // write makes the lanes' trust store.
 func (x *issuers) write(dir string) error { return testpki.Write(dir, x.trusted...) }
 
-// card is the document of the catalogue's i-th person; every fourth chip has
-// BAC alone.
+// card is the document of the catalogue's i-th person. Who has no chip of
+// their own in the catalogue has the usual ones in turn.
 func (x *issuers) card(p persona.Persona, i int, portraits [][]byte, today time.Time) (*passport.Card, error) {
-	prof := passport.Profile{MRZ: p.MRZ(today), Portrait: portraits[i%len(portraits)], Width: 360, Height: 480, Access: passport.PACE, Faults: map[string]int{}}
-	if i%4 == 3 {
-		prof.Access = passport.BAC
+	name := p.Profile
+	if name == "" {
+		name = []string{"pace", "icao-ext", "pace", "bac"}[i%4]
 	}
-	if p.Chip != "" {
-		prof.Faults[p.Chip] = 1
-	}
-	s := x.signers[testpki.Country(p.State)]
-	if p.PKI == "revoked" {
-		s = x.revoked
-	}
-	card, err := passport.New(prof, s)
+	prof, err := passport.ByName(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", p.ID, err)
+	}
+	prof.MRZ, prof.Portrait, prof.Width, prof.Height, prof.Faults = p.MRZ(today), portraits[i%len(portraits)], 360, 480, p.Chip
+	prof.MaxLe = p.MaxLe
+	card, err := passport.New(prof, x.signers[testpki.Country(p.State)+p.PKI])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.ID, err)
 	}
 	card.Rate = 424
 	return card, nil
