@@ -29,6 +29,7 @@ import (
 	"passage/kiosk/fleet"
 	"passage/kiosk/officer"
 	"passage/kiosk/site"
+	"passage/kiosk/web"
 )
 
 //go:embed static
@@ -82,6 +83,14 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 	}
 	c := &server{conf: conf, site: s, sessions: map[string]*session{}, invited: map[string]*invitation{}}
 	mux := http.NewServeMux()
+	words, err := web.Words()
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	mux.HandleFunc("GET /static/words.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		_, _ = w.Write(words) // the client has gone otherwise
+	})
 	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
 	page := func(name string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, static, name) }

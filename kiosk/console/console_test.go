@@ -29,6 +29,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"passage/hwsim/passkey"
+	"passage/keys"
 	"passage/kiosk"
 	"passage/kiosk/fleet"
 	"passage/kiosk/journal"
@@ -177,7 +178,11 @@ func (w *world) lane(id string) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { w.db.Close() })
-	j, _, err := journal.Open(w.t.Context(), w.db.Writer, make([]byte, 32), nil)
+	ring, err := keys.Fixed(make([]byte, 32))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	j, _, err := journal.Open(w.t.Context(), w.db.Writer, ring, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -54,3 +54,12 @@ var byState = map[string]string{
 	"JPN": "ja", "KOR": "ko", "MAR": "ar", "DZA": "ar", "TUN": "ar", "EGY": "ar", "SAU": "ar", "ARE": "ar", "JOR": "ar", "LBN": "ar",
 	"IRQ": "ar", "KWT": "ar", "QAT": "ar",
 }
+
+// Words is the module of officers' words, which the site's console shares.
+func Words() ([]byte, error) {
+	b, err := files.ReadFile("static/words.js")
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	return b, nil
+}

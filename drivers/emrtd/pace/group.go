@@ -1,8 +1,6 @@
 package pace
 
 import (
-	"bytes"
-	"crypto/sha1"
 	"fmt"
 	"io"
 	"math/big"
@@ -88,9 +86,8 @@ func (p *points) integrated(random []byte) error {
 	return p.set(q)
 }
 
-func (p *points) size() int           { return p.curve.P.BitLen() }
-func (p *points) tag() uint32         { return 0x86 }
-func (p *points) x(key []byte) []byte { return key[1 : 1+p.curve.Len()] }
+func (p *points) size() int   { return p.curve.P.BitLen() }
+func (p *points) tag() uint32 { return 0x86 }
 
 // mappable says whether the point encoding exists: its square root needs
 // p ≡ 3 mod 4.
@@ -195,8 +192,3 @@ func (n *numbers) integrated(random []byte) error {
 
 func (n *numbers) size() int   { return n.group.P.BitLen() }
 func (n *numbers) tag() uint32 { return 0x84 }
-
-func (n *numbers) x(key []byte) []byte {
-	h := sha1.Sum(bytes.TrimLeft(key, "\x00"))
-	return h[:]
-}

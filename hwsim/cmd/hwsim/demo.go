@@ -70,6 +70,7 @@ type demo struct {
 	alone sync.RWMutex             // held for writing by who has the register to themselves
 	laid  map[string]chan struct{} // by persona: the crossing is over
 	pids  sync.Map                 // of kioskd, by lane
+	site  *siteConsole
 }
 
 func (demoCmd) Help() string {
@@ -150,6 +151,10 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err != nil {
 		return err
 	}
+	if x.site, err = x.console(work, group); err != nil {
+		return errors.Join(err, cancelled(cancel, group))
+	}
+	group.Go(func() error { return x.site.sign(work) })
 	open := make(chan struct{}, laneCount)
 	for i := range lanes {
 		if err := x.lane(work, group, i, reader, hash, func() { open <- struct{}{} }); err != nil {
@@ -167,6 +172,14 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 		fmt.Printf("demo: %-7s http://127.0.0.1:%d/traveller  http://127.0.0.1:%d/lane\n", l.name, x.Port+i, x.Port+i)
 	}
 	fmt.Printf("demo: officer anna, PIN %s\n", pin)
+	fmt.Printf("demo: console  %s\n", x.site.pages)
+	for _, o := range [][3]string{{"gina", "Gina Garde", "guard"}, {"sam", "Sam Saal", "supervisor"}} {
+		page, err := x.site.invite(work, o[0], o[1], o[2])
+		if err != nil {
+			return errors.Join(err, cancelled(cancel, group))
+		}
+		fmt.Printf("demo: to sign in there as %s, register a passkey at %s\n", o[2], page)
+	}
 	if x.Once {
 		rows, err := x.once(work, list)
 		if err != nil {
@@ -189,6 +202,12 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 		}
 	}
 	return nil
+}
+
+// cancelled ends what was started and says what it said.
+func cancelled(cancel func(), group *errgroup.Group) error {
+	cancel()
+	return group.Wait()
 }
 
 func (x *demo) register(ctx context.Context, group *errgroup.Group, list []persona.Persona) error {
@@ -245,6 +264,11 @@ listen = "127.0.0.1:%d"
 peers = [%s]
 key = "a demonstration's site key, 32 bytes or more"
 `, x.Port+20+i, strings.Join(peers, ", "))
+	fleet, err := x.site.enrol(ctx, name)
+	if err != nil {
+		return err
+	}
+	conf += fleet
 	path := filepath.Join(x.Dir, name+".toml")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		return err

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// siteConsole is the site's console of the demonstration: the shipped consoled,
+// set up by the shipped commands, as an operator does it. Only one thing is
+// not as it should be: the roster key lies on the same machine, and whoever
+// registers a passkey is put on the roster at once.
+type siteConsole struct {
+	dir   string
+	conf  string
+	key   string // the roster key's private half
+	pages string
+	// public is the roster key as configurations have it.
+	public string
+}
+
+// run starts a command of bin and returns what it printed.
+func run(ctx context.Context, name string, args ...string) (string, error) {
+	c := exec.CommandContext(ctx, filepath.Join("bin", name), args...)
+	var said strings.Builder
+	c.Stderr = &said
+	out, err := c.Output()
+	if err != nil {
+		return "", fmt.Errorf("demo: %s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(said.String()))
+	}
+	return string(out), nil
+}
+
+// console starts consoled and returns when it answers.
+func (x *demo) console(ctx context.Context, group *errgroup.Group) (*siteConsole, error) {
+	dir, err := filepath.Abs(filepath.Join(x.Dir, "site"))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	s := &siteConsole{dir: dir, conf: filepath.Join(dir, "console.toml"), key: filepath.Join(dir, "roster.key"), pages: fmt.Sprintf("http://localhost:%d", x.Port+40)}
+	line, err := run(ctx, "passage", "roster", "key", "--out", s.key)
+	if err != nil {
+		return nil, err
+	}
+	s.public = strings.TrimSpace(line)
+	var entry, exit []string
+	for _, l := range lanes {
+		if l.direction == "entry" {
+			entry = append(entry, fmt.Sprintf("%q", l.name))
+		} else {
+			exit = append(exit, fmt.Sprintf("%q", l.name))
+		}
+	}
+	conf := fmt.Sprintf(`[site]
+name = "Simulation"
+dir = %q
+%s
+
+[pages]
+listen = "127.0.0.1:%d"
+url = %q
+
+[fleet]
+listen = "127.0.0.1:%d"
+enrol = "127.0.0.1:%d"
+hosts = ["127.0.0.1"]
+
+[[area]]
+name = "Arrivals"
+lanes = [%s]
+
+[[area]]
+name = "Departures"
+lanes = [%s]
+`, dir, s.public, x.Port+40, s.pages, x.Port+41, x.Port+42, strings.Join(entry, ", "), strings.Join(exit, ", "))
+	if err := os.WriteFile(s.conf, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(x.Dir, "console.log"))
+	if err != nil {
+		return nil, err
+	}
+	group.Go(func() error {
+		defer log.Close()
+		c := exec.CommandContext(ctx, "bin/consoled", "serve", "--config", s.conf)
+		c.Stdout, c.Stderr = log, log
+		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+		c.WaitDelay = 8 * time.Second
+		err := c.Run()
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("demo: consoled ended: %w; see %s", err, log.Name())
+	})
+	for range 100 {
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", x.Port+40))
+		if err == nil {
+			return s, resp.Body.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.New("demo: the console did not start")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil, errors.New("demo: the console did not start within ten seconds")
+}
+
+// enrol joins a lane and returns the part of its configuration.
+func (s *siteConsole) enrol(ctx context.Context, lane string) (string, error) {
+	line, err := run(ctx, "consoled", "enrol", "--config", s.conf, "--lane", lane)
+	if err != nil {
+		return "", err
+	}
+	f := strings.Fields(line)
+	if len(f) < 6 {
+		return "", fmt.Errorf("demo: consoled enrol says %q", line)
+	}
+	out := filepath.Join(s.dir, "lane-"+lane)
+	if _, err := run(ctx, "passage", append(f[1:len(f)-1], out)...); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("[fleet]\ndir = %q\n%s\n", out, s.public), nil
+}
+
+// invite returns the address at which an officer registers a passkey.
+func (s *siteConsole) invite(ctx context.Context, id, name, role string) (string, error) {
+	line, err := run(ctx, "consoled", "invite", "--config", s.conf, "--officer", id, "--name", name, "--role", role)
+	return strings.TrimSpace(line), err
+}
+
+// sign puts whoever has registered on the roster, until ctx ends.
+func (s *siteConsole) sign(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	signed := 0
+	var seen time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		// The draft costs a process: it is made when the database has changed.
+		info, err := os.Stat(filepath.Join(s.dir, "site.db-wal"))
+		if err != nil || info.ModTime().Equal(seen) {
+			continue
+		}
+		seen = info.ModTime()
+		draft, err := run(ctx, "consoled", "roster", "draft", "--config", s.conf)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		var r struct {
+			Officers []struct {
+				Passkeys []json.RawMessage `json:"passkeys"`
+			} `json:"officers"`
+		}
+		if err := json.Unmarshal([]byte(draft), &r); err != nil {
+			return fmt.Errorf("demo: draft: %w", err)
+		}
+		keys := 0
+		for _, o := range r.Officers {
+			keys += len(o.Passkeys)
+		}
+		if keys == signed {
+			continue
+		}
+		file := filepath.Join(s.dir, "draft.json")
+		if err := os.WriteFile(file, []byte(draft), 0o600); err != nil {
+			return err
+		}
+		text, err := run(ctx, "passage", "roster", "sign", "--yes", "--key", s.key, file)
+		if err == nil {
+			err = os.WriteFile(file, []byte(text), 0o600)
+		}
+		if err == nil {
+			_, err = run(ctx, "consoled", "roster", "import", "--config", s.conf, file)
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		signed = keys
+	}
+}
