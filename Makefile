@@ -30,9 +30,11 @@ run: build
 sim: setup
 	$(GO) test ./kiosk/lane -count=1 -run 'TestSimulation$$' -v $(if $(SEED),-seed $(SEED))
 
-# Everything that can break, in every state of a lane.
+# Everything that can break, in every state of a lane; kill -9 of lane and
+# register before every system call of the way that a record takes.
 chaos: setup
 	$(GO) test ./hwsim/world -count=1 -run 'TestFaults$$' -v | grep -vE '^ *(=== |--- PASS)'
+	$(GO) test ./hwsim/chaos -count=1 -every 1 -v | grep -vE '^ *(=== |--- PASS)'
 
 bench: build
 	scripts/bench $(or $(AREA),all)
