@@ -193,8 +193,10 @@ func (p *passive) group(n int, file []byte) {
 
 // verdict weighs everything, DG1 against the printed zone included.
 func (p *passive) verdict(chip proof) Verdict {
-	same := sameMRZ(p.r.key, p.r.doc.MRZ)
-	if same {
+	same := p.r.key.Size == 0 || sameMRZ(p.r.key, p.r.doc.MRZ)
+	if p.r.key.Size == 0 {
+		p.r.check("DG1 and MRZ", NotSupported, "the printed zone was not read")
+	} else if same {
 		p.r.check("DG1 and MRZ", Successful, "the same")
 	} else {
 		p.r.check("DG1 and MRZ", Failed, "differ")

@@ -37,6 +37,8 @@ type Reader struct {
 	came   chan struct{} // closed when a newer one comes; nil if nobody waits
 	placed time.Time     // when the document that lies there was noticed
 	line   io.Closer
+
+	memory emrtd.Memory // what chips of one make can do
 }
 
 // Cards is a card reader.
@@ -190,7 +192,7 @@ func (r *Reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Doc
 			r.Log.Debug("card", "error", err)
 		}
 	}()
-	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: r.Trust, Now: time.Now()})
+	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: r.Trust, Now: time.Now(), Candidates: 8, Memory: &r.memory})
 	if err != nil {
 		return out, removed(err)
 	}

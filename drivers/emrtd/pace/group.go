@@ -1,6 +1,8 @@
 package pace
 
 import (
+	"bytes"
+	"crypto/sha1"
 	"fmt"
 	"io"
 	"math/big"
@@ -86,8 +88,9 @@ func (p *points) integrated(random []byte) error {
 	return p.set(q)
 }
 
-func (p *points) size() int   { return p.curve.P.BitLen() }
-func (p *points) tag() uint32 { return 0x86 }
+func (p *points) size() int           { return p.curve.P.BitLen() }
+func (p *points) tag() uint32         { return 0x86 }
+func (p *points) x(key []byte) []byte { return key[1 : 1+p.curve.Len()] }
 
 // mappable says whether the point encoding exists: its square root needs
 // p ≡ 3 mod 4.
@@ -192,3 +195,8 @@ func (n *numbers) integrated(random []byte) error {
 
 func (n *numbers) size() int   { return n.group.P.BitLen() }
 func (n *numbers) tag() uint32 { return 0x84 }
+
+func (n *numbers) x(key []byte) []byte {
+	h := sha1.Sum(bytes.TrimLeft(key, "\x00"))
+	return h[:]
+}

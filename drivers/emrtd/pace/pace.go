@@ -118,6 +118,8 @@ type group interface {
 	size() int
 	// tag is that of the key in the token's input: 86 or 84.
 	tag() uint32
+	// x is the key's short form, which Terminal Authentication signs.
+	x(key []byte) []byte
 }
 
 // Run is one PACE under way.
@@ -247,6 +249,10 @@ func (r *Run) Finish(token []byte) ([]byte, error) {
 	}
 	return r.secret, nil
 }
+
+// ChipID is the chip's identifier in Terminal Authentication: the short form
+// of its ephemeral key, an x-coordinate or a SHA-1. TR-03110-1 §3.4.
+func (r *Run) ChipID() []byte { return r.group.x(r.chip) }
 
 // Genuine checks the chip authentication data of the last answer (data object
 // 8A) with the chip's static key, which must lie on the curve of the run: the
