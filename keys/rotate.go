@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"passage/sqlite"
 )
 
 const (
@@ -44,7 +46,7 @@ func (r *Ring) Retire(ctx context.Context, places []Place) (wrapped int, err err
 	if err != nil {
 		return n, err
 	}
-	return n, r.db.Scrub(ctx)
+	return n, r.scrub(ctx)
 }
 
 // Rewrap wraps the ring's keys by another master key. A running lane keeps
@@ -73,7 +75,24 @@ func (r *Ring) Rewrap(ctx context.Context, master []byte) error {
 		return fmt.Errorf("keys: rewrap: %w", err)
 	}
 	r.master = to
-	return r.db.Scrub(ctx)
+	return r.scrub(ctx)
+}
+
+// scrub makes what was wrapped before unreadable in the files. A running lane
+// reads for moments only; it is waited for.
+func (r *Ring) scrub(ctx context.Context) error {
+	const tries, pause = 50, 100 * time.Millisecond
+	for n := 1; ; n++ {
+		err := r.db.Scrub(ctx)
+		if !errors.Is(err, sqlite.ErrScrub) || n == tries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }
 
 // change runs before, wraps everything in places with the key that then seals,

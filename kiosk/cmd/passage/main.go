@@ -36,6 +36,7 @@ type cli struct {
 	Face struct {
 		Compare compareCmd `cmd:"" help:"Compare the faces of two pictures."`
 	} `cmd:"" help:"Faces."`
+	Keys  keysCmd `cmd:"" help:"Keys of what the lane keeps of people."`
 	Stay  stayCmd `cmd:"" help:"Compute an authorised stay: 90 days in any 180."`
 	Trust struct {
 		List   listCmd   `cmd:"" help:"List a trust folder's authorities and revocation lists."`
