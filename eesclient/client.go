@@ -1,8 +1,9 @@
 // Package eesclient speaks to an EES-style register: searches, consultations,
 // face verification, authorised stay, records.
 //
-// An answer that does not come in time is NOT_CONSULTED, one that cannot be
-// read is ERROR. Neither is ever "no hit".
+// An answer that does not come in time is NOT_CONSULTED. One that breaks the
+// contract, answers something else than was asked, comes from another time or
+// contradicts itself is ERROR. Neither is ever "no hit".
 package eesclient
 
 import (
@@ -18,11 +19,15 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"passage/eesclient/api"
+	"passage/eesclient/contract"
 	"passage/eesclient/outbox"
 )
 
@@ -40,6 +45,8 @@ const (
 const (
 	maxAnswer  = 64 << 10
 	maxExtract = 4 << 30
+	// clockApart is how far the register's clock may be from ours.
+	clockApart = 5 * time.Minute
 )
 
 // Answer is a register's answer in the words of domain §3.
@@ -58,6 +65,23 @@ const (
 type Client struct {
 	base string
 	http *http.Client
+}
+
+// rules are the contract's. A contract that cannot be read is a build that
+// cannot work: its package's tests read it.
+var rules = sync.OnceValues(func() (*contract.Contract, error) {
+	root, err := contract.Parse(api.Contract)
+	if err != nil {
+		return nil, err
+	}
+	return contract.New(root)
+})
+
+type crossingKey struct{}
+
+// WithCrossing names the transaction that requests under ctx belong to.
+func WithCrossing(ctx context.Context, transaction string) context.Context {
+	return context.WithValue(ctx, crossingKey{}, transaction)
 }
 
 // Files are the paths of a client's PEM files.
@@ -99,8 +123,9 @@ func TLS(f Files) (*tls.Config, error) {
 	}, nil
 }
 
-// errMalformed says that an answer could not be read.
-var errMalformed = errors.New("eesclient: malformed answer")
+// ErrMalformed says that an answer breaks the contract, is about something else,
+// or contradicts itself.
+var ErrMalformed = errors.New("eesclient: malformed answer")
 
 // StatusError is an HTTP status that is no success. It carries no text of the
 // server's.
@@ -108,21 +133,59 @@ type StatusError int
 
 func (e StatusError) Error() string { return fmt.Sprintf("eesclient: status %d", int(e)) }
 
-// call makes one request and decodes a JSON answer strictly.
-func (c *Client) call(ctx context.Context, method, path, kind string, body []byte, header http.Header, out any) error {
-	var in io.Reader
-	if body != nil {
-		in = bytes.NewReader(body)
+// LaterError is a StatusError of a register that says when to come back.
+type LaterError struct {
+	StatusError
+	After time.Duration // at most an hour
+}
+
+func (e LaterError) Unwrap() error { return e.StatusError }
+
+// RetryAfter is how long the register wants to be left alone.
+func (e LaterError) RetryAfter() time.Duration { return e.After }
+
+// status makes an error of a status that is no success.
+func status(r *http.Response) error {
+	n, err := strconv.Atoi(r.Header.Get("Retry-After"))
+	if err != nil || n < 1 || n > 3600 {
+		return StatusError(r.StatusCode)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, in)
+	return LaterError{StatusError(r.StatusCode), time.Duration(n) * time.Second}
+}
+
+// request prepares a request with an id of its own.
+func (c *Client) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("eesclient: request: %w", err)
+		return nil, fmt.Errorf("eesclient: request: %w", err)
+	}
+	req.Header.Set("X-Request-Id", uuid.NewString())
+	if id, ok := ctx.Value(crossingKey{}).(string); ok && uuid.Validate(id) == nil {
+		req.Header.Set("Crossing-Id", id)
+	}
+	return req, nil
+}
+
+// call makes one request and holds the answer against the contract before it
+// decodes it.
+func (c *Client) call(ctx context.Context, method, path, kind string, body []byte, header http.Header, out any) error {
+	rules, err := rules()
+	if err != nil {
+		return fmt.Errorf("eesclient: %w", err)
+	}
+	req, err := c.request(ctx, method, path, body)
+	if err != nil {
+		return err
 	}
 	for k, v := range header {
 		req.Header[k] = v
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", kind)
+	}
+	operation, ok := rules.Find(req)
+	if !ok {
+		return fmt.Errorf("eesclient: the contract has no %s %s", method, path)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -133,24 +196,19 @@ func (c *Client) call(ctx context.Context, method, path, kind string, body []byt
 	if err != nil {
 		return fmt.Errorf("eesclient: %w", err)
 	}
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
-		return StatusError(resp.StatusCode)
+	switch {
+	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated:
+		return status(resp)
+	case len(b) > maxAnswer:
+		return fmt.Errorf("%w: more than %d bytes", ErrMalformed, maxAnswer)
+	case resp.Header.Get("X-Request-Id") != req.Header.Get("X-Request-Id"):
+		return fmt.Errorf("%w: to another request", ErrMalformed)
 	}
-	return decode(b, out)
-}
-
-// decode reads one JSON value without unknown fields.
-func decode(b []byte, out any) error {
-	if len(b) > maxAnswer {
-		return fmt.Errorf("%w: more than %d bytes", errMalformed, maxAnswer)
+	if b := operation.Answer(resp.StatusCode, resp.Header, b); b != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, b)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(out); err != nil {
-		return errMalformed // its text would repeat values
-	}
-	if d.More() {
-		return errMalformed
+	if json.Unmarshal(b, out) != nil {
+		return ErrMalformed // its text would repeat values
 	}
 	return nil
 }
@@ -164,7 +222,7 @@ func (c *Client) ask(ctx context.Context, within time.Duration, method, path, ki
 		err := c.call(ctx, method, path, kind, body, nil, out)
 		var status StatusError
 		refused := errors.As(err, &status) && status < 500 && status != http.StatusTooManyRequests
-		if err == nil || refused || errors.Is(err, errMalformed) || ctx.Err() != nil {
+		if err == nil || refused || errors.Is(err, ErrMalformed) || ctx.Err() != nil {
 			return err
 		}
 		select {
@@ -187,16 +245,16 @@ func (c *Client) askJSON(ctx context.Context, within time.Duration, path string,
 func (c *Client) Consult(ctx context.Context, q api.Consultation) Answer {
 	var a api.Answer
 	err := c.askJSON(ctx, consultWithin, "/v1/consult", q, &a)
-	if errors.Is(err, errMalformed) {
-		return Malformed
+	if err == nil && (a.List != q.List || time.Since(a.At).Abs() > clockApart) {
+		err = ErrMalformed // about another list, or from another time
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrMalformed):
+		return Malformed
+	case err != nil:
 		return NotConsulted
 	}
-	if v := Answer(a.Answer); slices.Contains([]Answer{Clear, HitAction, HitInquiry, Possible}, v) {
-		return v
-	}
-	return Malformed
+	return Answer(a.Answer)
 }
 
 // Search looks for a traveller's file.
@@ -205,8 +263,9 @@ func (c *Client) Search(ctx context.Context, q api.Search) (api.Found, error) {
 	if err := c.askJSON(ctx, searchWithin, "/v1/search", q, &f); err != nil {
 		return f, fmt.Errorf("search: %w", err)
 	}
-	if f.Outcome != "none" && f.Outcome != "one" && f.Outcome != "several" || f.Outcome == "one" && (f.File == nil || *f.File == "") {
-		return api.Found{}, fmt.Errorf("search: %w", errMalformed)
+	one := f.Outcome == api.FoundOutcomeOne
+	if (f.File != nil) != one || (f.FamilyStatus != nil) != one || (f.Visa != nil) != one || (f.FaceReference != nil) != one {
+		return api.Found{}, fmt.Errorf("search: %w: it contradicts itself", ErrMalformed)
 	}
 	return f, nil
 }
@@ -217,8 +276,8 @@ func (c *Client) VerifyFace(ctx context.Context, file string, jpeg []byte) (stri
 	if err := c.ask(ctx, faceWithin, http.MethodPost, "/v1/files/"+url.PathEscape(file)+"/face", "image/jpeg", jpeg, &r); err != nil {
 		return "", fmt.Errorf("verify face: %w", err)
 	}
-	if !slices.Contains([]string{"match", "no_match", "no_reference", "low_quality"}, string(r.Result)) {
-		return "", fmt.Errorf("verify face: %w", errMalformed)
+	if r.File != file {
+		return "", fmt.Errorf("verify face: %w: of another file", ErrMalformed)
 	}
 	return string(r.Result), nil
 }
@@ -230,20 +289,37 @@ func (c *Client) Stay(ctx context.Context, file, direction string, day time.Time
 	if err := c.ask(ctx, stayWithin, http.MethodGet, "/v1/files/"+url.PathEscape(file)+"/stay?"+q.Encode(), "", nil, &s); err != nil {
 		return s, fmt.Errorf("stay: %w", err)
 	}
-	if !slices.Contains([]string{"ok", "undetermined", "not_applicable", "exhausted"}, string(s.Status)) || s.Days < 0 || s.Days > 90 || s.Overstay < 0 {
-		return api.Stay{}, fmt.Errorf("stay: %w", errMalformed)
+	if s.File != file || s.Date.String() != day.Format(time.DateOnly) || string(s.Direction) != direction || !coherent(s) {
+		return api.Stay{}, fmt.Errorf("stay: %w: about something else, or it contradicts itself", ErrMalformed)
 	}
 	return s, nil
+}
+
+// coherent says whether a stay's parts fit each other. Days that are allowed
+// follow each other from the day that was asked about; only who leaves has
+// overstayed; who has none left may not enter, but may leave.
+func coherent(s api.Stay) bool {
+	entry := s.Direction == api.DirectionEntry
+	known := s.Status == "ok" || s.Status == "exhausted"
+	switch {
+	case (s.Days > 0) != (s.LastDay != nil), s.LastDay != nil && !s.LastDay.Equal(s.Date.AddDate(0, 0, s.Days-1)):
+		return false
+	case !known:
+		return s.Days == 0 && s.Overstay == 0
+	case entry:
+		return s.Overstay == 0 && (s.Status == "ok") == (s.Days > 0)
+	}
+	return s.Status == "ok"
 }
 
 // Extract fetches the register's signed copy of individual files. The caller
 // closes it; reading ends after maxExtract bytes or extractWithin.
 func (c *Client) Extract(ctx context.Context) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeout(ctx, extractWithin)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/extract", nil)
+	req, err := c.request(ctx, http.MethodGet, "/v1/extract", nil)
 	if err != nil {
 		cancel()
-		return nil, fmt.Errorf("eesclient: request: %w", err)
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -253,7 +329,7 @@ func (c *Client) Extract(ctx context.Context) (io.ReadCloser, error) {
 	if resp.StatusCode != http.StatusOK {
 		cancel()
 		resp.Body.Close()
-		return nil, fmt.Errorf("extract: %w", StatusError(resp.StatusCode))
+		return nil, fmt.Errorf("extract: %w", status(resp))
 	}
 	return &stream{io.LimitReader(resp.Body, maxExtract), resp.Body, cancel}, nil
 }
@@ -283,15 +359,25 @@ func (c *Client) Health(ctx context.Context) ([]string, error) {
 	return up, nil
 }
 
-// Send implements outbox.Sender: it gives one record to the register.
+// Send implements outbox.Sender: it gives one record to the register. A record
+// that breaks the contract will break it tomorrow: outbox.ErrRejected. That the
+// certificate may not record is the operator's to mend, and is tried again.
 func (c *Client) Send(ctx context.Context, key string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, recordWithin)
 	defer cancel()
 	var r api.Recorded
 	err := c.call(ctx, http.MethodPost, "/v1/records", "application/json", body, http.Header{"Idempotency-Key": {key}}, &r)
-	var status StatusError
-	if errors.As(err, &status) && status == http.StatusConflict {
-		return outbox.ErrConflict
+	var refused StatusError
+	if errors.As(err, &refused) {
+		switch refused {
+		case http.StatusConflict:
+			return outbox.ErrConflict
+		case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
+			return fmt.Errorf("record: %w: %w", outbox.ErrRejected, err)
+		}
+	}
+	if err == nil && r.Transaction.String()+":"+string(r.Kind) != key {
+		err = fmt.Errorf("%w: of another record", ErrMalformed)
 	}
 	if err != nil {
 		return fmt.Errorf("record: %w", err)

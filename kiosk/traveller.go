@@ -58,10 +58,20 @@ func (s *Shell) placed() {
 	s.placedAt = time.Now()
 }
 
+type transactionKey struct{}
+
+// Transaction is the UUID of the transaction that work under ctx belongs to;
+// empty for none.
+func Transaction(ctx context.Context) string {
+	id, _ := ctx.Value(transactionKey{}).(string)
+	return id
+}
+
 // begin opens a transaction: its UUID is minted at DOC_READ.
 func (s *Shell) begin(x lane.Transaction) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	p := &traveller{number: x, uuid: uuid.NewString(), began: s.placedAt, ctx: ctx, cancel: cancel, phase: lane.DocRead, since: time.Now()}
+	id := uuid.NewString()
+	ctx, cancel := context.WithCancel(context.WithValue(s.ctx, transactionKey{}, id))
+	p := &traveller{number: x, uuid: id, began: s.placedAt, ctx: ctx, cancel: cancel, phase: lane.DocRead, since: time.Now()}
 	if p.began.IsZero() || time.Since(p.began) > time.Minute {
 		p.began = time.Now()
 	}

@@ -39,24 +39,24 @@ func (e AnswerAnswer) Valid() bool {
 	}
 }
 
-// Defines values for ConsultationList.
+// Defines values for AuditedRole.
 const (
-	ConsultationListFPR  ConsultationList = "FPR"
-	ConsultationListLOST ConsultationList = "LOST"
-	ConsultationListSIS  ConsultationList = "SIS"
-	ConsultationListSLTD ConsultationList = "SLTD"
+	Admin   AuditedRole = "admin"
+	Desk    AuditedRole = "desk"
+	Lane    AuditedRole = "lane"
+	Officer AuditedRole = "officer"
 )
 
-// Valid indicates whether the value is a known member of the ConsultationList enum.
-func (e ConsultationList) Valid() bool {
+// Valid indicates whether the value is a known member of the AuditedRole enum.
+func (e AuditedRole) Valid() bool {
 	switch e {
-	case ConsultationListFPR:
+	case Admin:
 		return true
-	case ConsultationListLOST:
+	case Desk:
 		return true
-	case ConsultationListSIS:
+	case Lane:
 		return true
-	case ConsultationListSLTD:
+	case Officer:
 		return true
 	default:
 		return false
@@ -126,40 +126,23 @@ func (e FoundOutcome) Valid() bool {
 	}
 }
 
-// Defines values for FoundVisa.
-const (
-	FoundVisaLong  FoundVisa = "long"
-	FoundVisaNone  FoundVisa = "none"
-	FoundVisaShort FoundVisa = "short"
-)
-
-// Valid indicates whether the value is a known member of the FoundVisa enum.
-func (e FoundVisa) Valid() bool {
-	switch e {
-	case FoundVisaLong:
-		return true
-	case FoundVisaNone:
-		return true
-	case FoundVisaShort:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for HealthUp.
 const (
-	HealthUpEES  HealthUp = "EES"
-	HealthUpFPR  HealthUp = "FPR"
-	HealthUpLOST HealthUp = "LOST"
-	HealthUpSIS  HealthUp = "SIS"
-	HealthUpSLTD HealthUp = "SLTD"
+	HealthUpEES   HealthUp = "EES"
+	HealthUpETIAS HealthUp = "ETIAS"
+	HealthUpFPR   HealthUp = "FPR"
+	HealthUpLOST  HealthUp = "LOST"
+	HealthUpSIS   HealthUp = "SIS"
+	HealthUpSLTD  HealthUp = "SLTD"
+	HealthUpVIS   HealthUp = "VIS"
 )
 
 // Valid indicates whether the value is a known member of the HealthUp enum.
 func (e HealthUp) Valid() bool {
 	switch e {
 	case HealthUpEES:
+		return true
+	case HealthUpETIAS:
 		return true
 	case HealthUpFPR:
 		return true
@@ -169,6 +152,8 @@ func (e HealthUp) Valid() bool {
 		return true
 	case HealthUpSLTD:
 		return true
+	case HealthUpVIS:
+		return true
 	default:
 		return false
 	}
@@ -176,19 +161,133 @@ func (e HealthUp) Valid() bool {
 
 // Defines values for IdentitySex.
 const (
-	F IdentitySex = "F"
-	M IdentitySex = "M"
-	X IdentitySex = "X"
+	IdentitySexF IdentitySex = "F"
+	IdentitySexM IdentitySex = "M"
+	IdentitySexX IdentitySex = "X"
 )
 
 // Valid indicates whether the value is a known member of the IdentitySex enum.
 func (e IdentitySex) Valid() bool {
 	switch e {
-	case F:
+	case IdentitySexF:
 		return true
-	case M:
+	case IdentitySexM:
 		return true
-	case X:
+	case IdentitySexX:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Level.
+const (
+	Central  Level = "central"
+	Local    Level = "local"
+	National Level = "national"
+)
+
+// Valid indicates whether the value is a known member of the Level enum.
+func (e Level) Valid() bool {
+	switch e {
+	case Central:
+		return true
+	case Local:
+		return true
+	case National:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for List.
+const (
+	ListFPR  List = "FPR"
+	ListLOST List = "LOST"
+	ListSIS  List = "SIS"
+	ListSLTD List = "SLTD"
+)
+
+// Valid indicates whether the value is a known member of the List enum.
+func (e List) Valid() bool {
+	switch e {
+	case ListFPR:
+		return true
+	case ListLOST:
+		return true
+	case ListSIS:
+		return true
+	case ListSLTD:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PermissionStatus.
+const (
+	PermissionStatusExpired PermissionStatus = "expired"
+	PermissionStatusNone    PermissionStatus = "none"
+	PermissionStatusRevoked PermissionStatus = "revoked"
+	PermissionStatusValid   PermissionStatus = "valid"
+)
+
+// Valid indicates whether the value is a known member of the PermissionStatus enum.
+func (e PermissionStatus) Valid() bool {
+	switch e {
+	case PermissionStatusExpired:
+		return true
+	case PermissionStatusNone:
+		return true
+	case PermissionStatusRevoked:
+		return true
+	case PermissionStatusValid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProblemType.
+const (
+	UrnPassageProblemBadRequest  ProblemType = "urn:passage:problem:bad-request"
+	UrnPassageProblemConflict    ProblemType = "urn:passage:problem:conflict"
+	UrnPassageProblemFailed      ProblemType = "urn:passage:problem:failed"
+	UrnPassageProblemForbidden   ProblemType = "urn:passage:problem:forbidden"
+	UrnPassageProblemKeyDiffers  ProblemType = "urn:passage:problem:key-differs"
+	UrnPassageProblemMediaType   ProblemType = "urn:passage:problem:media-type"
+	UrnPassageProblemMethod      ProblemType = "urn:passage:problem:method"
+	UrnPassageProblemNotFound    ProblemType = "urn:passage:problem:not-found"
+	UrnPassageProblemTooLarge    ProblemType = "urn:passage:problem:too-large"
+	UrnPassageProblemTooMany     ProblemType = "urn:passage:problem:too-many"
+	UrnPassageProblemUnavailable ProblemType = "urn:passage:problem:unavailable"
+)
+
+// Valid indicates whether the value is a known member of the ProblemType enum.
+func (e ProblemType) Valid() bool {
+	switch e {
+	case UrnPassageProblemBadRequest:
+		return true
+	case UrnPassageProblemConflict:
+		return true
+	case UrnPassageProblemFailed:
+		return true
+	case UrnPassageProblemForbidden:
+		return true
+	case UrnPassageProblemKeyDiffers:
+		return true
+	case UrnPassageProblemMediaType:
+		return true
+	case UrnPassageProblemMethod:
+		return true
+	case UrnPassageProblemNotFound:
+		return true
+	case UrnPassageProblemTooLarge:
+		return true
+	case UrnPassageProblemTooMany:
+		return true
+	case UrnPassageProblemUnavailable:
 		return true
 	default:
 		return false
@@ -216,21 +315,63 @@ func (e RecordKind) Valid() bool {
 	}
 }
 
-// Defines values for RecordLevel.
+// Defines values for RecordedKind.
 const (
-	Central  RecordLevel = "central"
-	Local    RecordLevel = "local"
-	National RecordLevel = "national"
+	RecordedKindConsultation RecordedKind = "consultation"
+	RecordedKindEntry        RecordedKind = "entry"
+	RecordedKindExit         RecordedKind = "exit"
+	RecordedKindRefusal      RecordedKind = "refusal"
 )
 
-// Valid indicates whether the value is a known member of the RecordLevel enum.
-func (e RecordLevel) Valid() bool {
+// Valid indicates whether the value is a known member of the RecordedKind enum.
+func (e RecordedKind) Valid() bool {
 	switch e {
-	case Central:
+	case RecordedKindConsultation:
 		return true
-	case Local:
+	case RecordedKindEntry:
 		return true
-	case National:
+	case RecordedKindExit:
+		return true
+	case RecordedKindRefusal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RefusalGrounds.
+const (
+	RefusalGroundsA RefusalGrounds = "A"
+	RefusalGroundsB RefusalGrounds = "B"
+	RefusalGroundsC RefusalGrounds = "C"
+	RefusalGroundsD RefusalGrounds = "D"
+	RefusalGroundsE RefusalGrounds = "E"
+	RefusalGroundsF RefusalGrounds = "F"
+	RefusalGroundsG RefusalGrounds = "G"
+	RefusalGroundsH RefusalGrounds = "H"
+	RefusalGroundsI RefusalGrounds = "I"
+)
+
+// Valid indicates whether the value is a known member of the RefusalGrounds enum.
+func (e RefusalGrounds) Valid() bool {
+	switch e {
+	case RefusalGroundsA:
+		return true
+	case RefusalGroundsB:
+		return true
+	case RefusalGroundsC:
+		return true
+	case RefusalGroundsD:
+		return true
+	case RefusalGroundsE:
+		return true
+	case RefusalGroundsF:
+		return true
+	case RefusalGroundsG:
+		return true
+	case RefusalGroundsH:
+		return true
+	case RefusalGroundsI:
 		return true
 	default:
 		return false
@@ -261,23 +402,171 @@ func (e StayStatus) Valid() bool {
 	}
 }
 
+// Defines values for StoredRecordGrounds.
+const (
+	StoredRecordGroundsA StoredRecordGrounds = "A"
+	StoredRecordGroundsB StoredRecordGrounds = "B"
+	StoredRecordGroundsC StoredRecordGrounds = "C"
+	StoredRecordGroundsD StoredRecordGrounds = "D"
+	StoredRecordGroundsE StoredRecordGrounds = "E"
+	StoredRecordGroundsF StoredRecordGrounds = "F"
+	StoredRecordGroundsG StoredRecordGrounds = "G"
+	StoredRecordGroundsH StoredRecordGrounds = "H"
+	StoredRecordGroundsI StoredRecordGrounds = "I"
+)
+
+// Valid indicates whether the value is a known member of the StoredRecordGrounds enum.
+func (e StoredRecordGrounds) Valid() bool {
+	switch e {
+	case StoredRecordGroundsA:
+		return true
+	case StoredRecordGroundsB:
+		return true
+	case StoredRecordGroundsC:
+		return true
+	case StoredRecordGroundsD:
+		return true
+	case StoredRecordGroundsE:
+		return true
+	case StoredRecordGroundsF:
+		return true
+	case StoredRecordGroundsG:
+		return true
+	case StoredRecordGroundsH:
+		return true
+	case StoredRecordGroundsI:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StoredRecordKind.
+const (
+	StoredRecordKindEntry   StoredRecordKind = "entry"
+	StoredRecordKindExit    StoredRecordKind = "exit"
+	StoredRecordKindRefusal StoredRecordKind = "refusal"
+)
+
+// Valid indicates whether the value is a known member of the StoredRecordKind enum.
+func (e StoredRecordKind) Valid() bool {
+	switch e {
+	case StoredRecordKindEntry:
+		return true
+	case StoredRecordKindExit:
+		return true
+	case StoredRecordKindRefusal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Visa.
+const (
+	VisaLong  Visa = "long"
+	VisaNone  Visa = "none"
+	VisaShort Visa = "short"
+)
+
+// Valid indicates whether the value is a known member of the Visa enum.
+func (e Visa) Valid() bool {
+	switch e {
+	case VisaLong:
+		return true
+	case VisaNone:
+		return true
+	case VisaShort:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExtractParamsPart.
+const (
+	Files ExtractParamsPart = "files"
+	Lists ExtractParamsPart = "lists"
+)
+
+// Valid indicates whether the value is a known member of the ExtractParamsPart enum.
+func (e ExtractParamsPart) Valid() bool {
+	switch e {
+	case Files:
+		return true
+	case Lists:
+		return true
+	default:
+		return false
+	}
+}
+
+// Alert defines model for Alert.
+type Alert struct {
+	At       time.Time           `json:"at"`
+	Crossing *openapi_types.UUID `json:"crossing,omitempty"`
+	Document Document            `json:"document"`
+	Identity Identity            `json:"identity"`
+	Lane     string              `json:"lane"`
+	List     List                `json:"list"`
+}
+
+// AlertPage defines model for AlertPage.
+type AlertPage struct {
+	Items []Alert     `json:"items"`
+	Next  *PageCursor `json:"next,omitempty"`
+}
+
 // Answer defines model for Answer.
 type Answer struct {
 	Answer AnswerAnswer `json:"answer"`
+	At     time.Time    `json:"at"`
+	List   List         `json:"list"`
 }
 
 // AnswerAnswer defines model for Answer.Answer.
 type AnswerAnswer string
 
-// Consultation defines model for Consultation.
-type Consultation struct {
-	Document Document         `json:"document"`
-	Identity Identity         `json:"identity"`
-	List     ConsultationList `json:"list"`
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Items []Audited   `json:"items"`
+	Next  *PageCursor `json:"next,omitempty"`
 }
 
-// ConsultationList defines model for Consultation.List.
-type ConsultationList string
+// Audited defines model for Audited.
+type Audited struct {
+	Article   string              `json:"article"`
+	At        time.Time           `json:"at"`
+	Caller    string              `json:"caller"`
+	Crossing  *openapi_types.UUID `json:"crossing,omitempty"`
+	Operation string              `json:"operation"`
+	Purpose   string              `json:"purpose"`
+	Role      AuditedRole         `json:"role"`
+}
+
+// AuditedRole defines model for Audited.Role.
+type AuditedRole string
+
+// AuthorisationQuestion defines model for AuthorisationQuestion.
+type AuthorisationQuestion struct {
+	Document Document `json:"document"`
+}
+
+// Broken defines model for Broken.
+type Broken struct {
+	Pointer string `json:"pointer"`
+	Rule    string `json:"rule"`
+}
+
+// Consultation defines model for Consultation.
+type Consultation struct {
+	Document Document `json:"document"`
+	Identity Identity `json:"identity"`
+	List     List     `json:"list"`
+}
+
+// CrossingPoint defines model for CrossingPoint.
+type CrossingPoint = string
 
 // Direction defines model for Direction.
 type Direction string
@@ -289,28 +578,44 @@ type Document struct {
 	Type   string `json:"type"`
 }
 
+// Erasure digest chains each line to the one before.
+type Erasure struct {
+	At     time.Time `json:"at"`
+	Count  int       `json:"count"`
+	Digest string    `json:"digest"`
+	Rule   string    `json:"rule"`
+	What   string    `json:"what"`
+}
+
+// ErasurePage defines model for ErasurePage.
+type ErasurePage struct {
+	Items []Erasure   `json:"items"`
+	Next  *PageCursor `json:"next,omitempty"`
+}
+
 // FaceResult defines model for FaceResult.
 type FaceResult struct {
+	File   FileId           `json:"file"`
 	Result FaceResultResult `json:"result"`
 }
 
 // FaceResultResult defines model for FaceResult.Result.
 type FaceResultResult string
 
-// Found defines model for Found.
+// FileId defines model for FileId.
+type FileId = string
+
+// Found file and flags are there exactly if outcome is one.
 type Found struct {
 	FaceReference *bool        `json:"face_reference,omitempty"`
 	FamilyStatus  *bool        `json:"family_status,omitempty"`
-	File          *string      `json:"file,omitempty"`
+	File          *FileId      `json:"file,omitempty"`
 	Outcome       FoundOutcome `json:"outcome"`
-	Visa          *FoundVisa   `json:"visa,omitempty"`
+	Visa          *Visa        `json:"visa,omitempty"`
 }
 
 // FoundOutcome defines model for Found.Outcome.
 type FoundOutcome string
-
-// FoundVisa defines model for Found.Visa.
-type FoundVisa string
 
 // Health defines model for Health.
 type Health struct {
@@ -332,44 +637,101 @@ type Identity struct {
 // IdentitySex defines model for Identity.Sex.
 type IdentitySex string
 
+// IndividualFile defines model for IndividualFile.
+type IndividualFile struct {
+	Document      Document            `json:"document"`
+	FaceReference bool                `json:"face_reference"`
+	FamilyStatus  bool                `json:"family_status"`
+	File          FileId              `json:"file"`
+	Identity      Identity            `json:"identity"`
+	Stays         []StayPeriod        `json:"stays"`
+	Visa          Visa                `json:"visa"`
+	VisaEnd       *openapi_types.Date `json:"visa_end,omitempty"`
+}
+
+// Level defines model for Level.
+type Level string
+
+// List defines model for List.
+type List string
+
 // Name defines model for Name.
 type Name = string
 
 // Number defines model for Number.
 type Number = string
 
+// PageCursor defines model for PageCursor.
+type PageCursor = string
+
+// Permission defines model for Permission.
+type Permission struct {
+	Days   *int                `json:"days,omitempty"`
+	Status PermissionStatus    `json:"status"`
+	Until  *openapi_types.Date `json:"until,omitempty"`
+}
+
+// PermissionStatus defines model for Permission.Status.
+type PermissionStatus string
+
 // Problem defines model for Problem.
 type Problem struct {
-	Status int    `json:"status"`
-	Title  string `json:"title"`
-	Type   string `json:"type"`
+	Errors   *[]Broken   `json:"errors,omitempty"`
+	Instance string      `json:"instance"`
+	Status   int         `json:"status"`
+	Title    string      `json:"title"`
+	Type     ProblemType `json:"type"`
 }
+
+// ProblemType defines model for Problem.Type.
+type ProblemType string
 
 // Record defines model for Record.
 type Record struct {
 	Answers       *map[string]string `json:"answers,omitempty"`
 	At            time.Time          `json:"at"`
 	Class         string             `json:"class"`
-	CrossingPoint string             `json:"crossing_point"`
+	CrossingPoint CrossingPoint      `json:"crossing_point"`
 	Days          *int               `json:"days,omitempty"`
 	Direction     *Direction         `json:"direction,omitempty"`
 	Document      *Document          `json:"document,omitempty"`
-	File          *string            `json:"file,omitempty"`
+	File          *FileId            `json:"file,omitempty"`
 	Kind          RecordKind         `json:"kind"`
-	Level         RecordLevel        `json:"level"`
+	Level         Level              `json:"level"`
 	Transaction   openapi_types.UUID `json:"transaction"`
 }
 
 // RecordKind defines model for Record.Kind.
 type RecordKind string
 
-// RecordLevel defines model for Record.Level.
-type RecordLevel string
+// RecordPage defines model for RecordPage.
+type RecordPage struct {
+	Items []StoredRecord `json:"items"`
+	Next  *PageCursor    `json:"next,omitempty"`
+}
 
 // Recorded defines model for Recorded.
 type Recorded struct {
-	Record string `json:"record"`
+	Kind        RecordedKind       `json:"kind"`
+	Record      string             `json:"record"`
+	Transaction openapi_types.UUID `json:"transaction"`
 }
+
+// RecordedKind defines model for Recorded.Kind.
+type RecordedKind string
+
+// Refusal defines model for Refusal.
+type Refusal struct {
+	At            time.Time          `json:"at"`
+	CrossingPoint CrossingPoint      `json:"crossing_point"`
+	Document      Document           `json:"document"`
+	File          *FileId            `json:"file,omitempty"`
+	Grounds       []RefusalGrounds   `json:"grounds"`
+	Transaction   openapi_types.UUID `json:"transaction"`
+}
+
+// RefusalGrounds defines model for Refusal.Grounds.
+type RefusalGrounds string
 
 // Search defines model for Search.
 type Search struct {
@@ -382,28 +744,190 @@ type State = string
 
 // Stay defines model for Stay.
 type Stay struct {
-	Days     int                 `json:"days"`
-	LastDay  *openapi_types.Date `json:"last_day,omitempty"`
-	Overstay int                 `json:"overstay"`
-	Status   StayStatus          `json:"status"`
+	Date      openapi_types.Date  `json:"date"`
+	Days      int                 `json:"days"`
+	Direction Direction           `json:"direction"`
+	File      FileId              `json:"file"`
+	LastDay   *openapi_types.Date `json:"last_day,omitempty"`
+	Overstay  int                 `json:"overstay"`
+	Status    StayStatus          `json:"status"`
 }
 
 // StayStatus defines model for Stay.Status.
 type StayStatus string
 
+// StayPeriod defines model for StayPeriod.
+type StayPeriod struct {
+	First openapi_types.Date  `json:"first"`
+	Last  *openapi_types.Date `json:"last,omitempty"`
+}
+
+// StoredRecord defines model for StoredRecord.
+type StoredRecord struct {
+	At            time.Time              `json:"at"`
+	CrossingPoint CrossingPoint          `json:"crossing_point"`
+	Grounds       *[]StoredRecordGrounds `json:"grounds,omitempty"`
+	Kind          StoredRecordKind       `json:"kind"`
+	Record        string                 `json:"record"`
+	Transaction   openapi_types.UUID     `json:"transaction"`
+}
+
+// StoredRecordGrounds defines model for StoredRecord.Grounds.
+type StoredRecordGrounds string
+
+// StoredRecordKind defines model for StoredRecord.Kind.
+type StoredRecordKind string
+
+// Visa defines model for Visa.
+type Visa string
+
+// VisaQuestion defines model for VisaQuestion.
+type VisaQuestion struct {
+	Document Document `json:"document"`
+	Sticker  Number   `json:"sticker"`
+}
+
+// CrossingId defines model for CrossingId.
+type CrossingId = openapi_types.UUID
+
+// Cursor defines model for Cursor.
+type Cursor = string
+
 // File defines model for File.
-type File = string
+type File = FileId
+
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
+// Limit defines model for Limit.
+type Limit = int
+
+// RecordKey defines model for RecordKey.
+type RecordKey = string
+
+// RefusalKey defines model for RefusalKey.
+type RefusalKey = string
+
+// RequestId defines model for RequestId.
+type RequestId = openapi_types.UUID
+
+// AlertsParams defines parameters for Alerts.
+type AlertsParams struct {
+	// Cursor next of the page before
+	Cursor     *Cursor     `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Limit      *Limit      `form:"limit,omitempty" json:"limit,omitempty"`
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
+
+// AuditParams defines parameters for Audit.
+type AuditParams struct {
+	// Cursor next of the page before
+	Cursor     *Cursor     `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Limit      *Limit      `form:"limit,omitempty" json:"limit,omitempty"`
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
+
+// AuthorisationParams defines parameters for Authorisation.
+type AuthorisationParams struct {
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
+
+// ConsultParams defines parameters for Consult.
+type ConsultParams struct {
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
+
+// ErasuresParams defines parameters for Erasures.
+type ErasuresParams struct {
+	// Cursor next of the page before
+	Cursor     *Cursor     `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Limit      *Limit      `form:"limit,omitempty" json:"limit,omitempty"`
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
+
+// ExtractParams defines parameters for Extract.
+type ExtractParams struct {
+	Part *ExtractParamsPart `form:"part,omitempty" json:"part,omitempty"`
+
+	// Since Version that the caller holds: a delta from there if the register still can, the whole part otherwise.
+	Since       *int         `form:"since,omitempty" json:"since,omitempty"`
+	XRequestId  *RequestId   `json:"X-Request-Id,omitempty"`
+	CrossingId  *CrossingId  `json:"Crossing-Id,omitempty"`
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// ExtractParamsPart defines parameters for Extract.
+type ExtractParamsPart string
+
+// FileParams defines parameters for File.
+type FileParams struct {
+	XRequestId  *RequestId   `json:"X-Request-Id,omitempty"`
+	CrossingId  *CrossingId  `json:"Crossing-Id,omitempty"`
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// VerifyFaceParams defines parameters for VerifyFace.
+type VerifyFaceParams struct {
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
+
+// FileRecordsParams defines parameters for FileRecords.
+type FileRecordsParams struct {
+	// Cursor next of the page before
+	Cursor     *Cursor     `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Limit      *Limit      `form:"limit,omitempty" json:"limit,omitempty"`
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
 
 // StayParams defines parameters for Stay.
 type StayParams struct {
-	Date      openapi_types.Date `form:"date" json:"date"`
-	Direction Direction          `form:"direction" json:"direction"`
+	Date       openapi_types.Date `form:"date" json:"date"`
+	Direction  Direction          `form:"direction" json:"direction"`
+	XRequestId *RequestId         `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId        `json:"Crossing-Id,omitempty"`
+}
+
+// HealthParams defines parameters for Health.
+type HealthParams struct {
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
 }
 
 // RecordParams defines parameters for Record.
 type RecordParams struct {
-	IdempotencyKey string `json:"Idempotency-Key"`
+	XRequestId     *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId     *CrossingId `json:"Crossing-Id,omitempty"`
+	IdempotencyKey RecordKey   `json:"Idempotency-Key"`
 }
+
+// RefusalParams defines parameters for Refusal.
+type RefusalParams struct {
+	XRequestId     *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId     *CrossingId `json:"Crossing-Id,omitempty"`
+	IdempotencyKey RefusalKey  `json:"Idempotency-Key"`
+}
+
+// SearchParams defines parameters for Search.
+type SearchParams struct {
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
+
+// VisaParams defines parameters for Visa.
+type VisaParams struct {
+	XRequestId *RequestId  `json:"X-Request-Id,omitempty"`
+	CrossingId *CrossingId `json:"Crossing-Id,omitempty"`
+}
+
+// AuthorisationJSONRequestBody defines body for Authorisation for application/json ContentType.
+type AuthorisationJSONRequestBody = AuthorisationQuestion
 
 // ConsultJSONRequestBody defines body for Consult for application/json ContentType.
 type ConsultJSONRequestBody = Consultation
@@ -411,32 +935,62 @@ type ConsultJSONRequestBody = Consultation
 // RecordJSONRequestBody defines body for Record for application/json ContentType.
 type RecordJSONRequestBody = Record
 
+// RefusalJSONRequestBody defines body for Refusal for application/json ContentType.
+type RefusalJSONRequestBody = Refusal
+
 // SearchJSONRequestBody defines body for Search for application/json ContentType.
 type SearchJSONRequestBody = Search
 
+// VisaJSONRequestBody defines body for Visa for application/json ContentType.
+type VisaJSONRequestBody = VisaQuestion
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-
+	// Alerts Discreet hits and what else concerns officers alone, oldest first.
+	// (GET /v1/alerts)
+	Alerts(w http.ResponseWriter, r *http.Request, params AlertsParams)
+	// Audit Who consulted what, by which article and for what, oldest first.
+	// (GET /v1/audit)
+	Audit(w http.ResponseWriter, r *http.Request, params AuditParams)
+	// Authorisation Status of a travel authorisation (ETIAS).
+	// (POST /v1/authorisation)
+	Authorisation(w http.ResponseWriter, r *http.Request, params AuthorisationParams)
+	// Consult Ask one watch list.
 	// (POST /v1/consult)
-	Consult(w http.ResponseWriter, r *http.Request)
-
+	Consult(w http.ResponseWriter, r *http.Request, params ConsultParams)
+	// Erasures Proof of what was erased, and by which rule, oldest first.
+	// (GET /v1/erasures)
+	Erasures(w http.ResponseWriter, r *http.Request, params ErasuresParams)
+	// Extract A signed copy for lanes that may work while the register is away.
 	// (GET /v1/extract)
-	Extract(w http.ResponseWriter, r *http.Request)
-
+	Extract(w http.ResponseWriter, r *http.Request, params ExtractParams)
+	// File One individual file.
+	// (GET /v1/files/{file})
+	File(w http.ResponseWriter, r *http.Request, file File, params FileParams)
+	// VerifyFace Compare a live picture with the file's facial image.
 	// (POST /v1/files/{file}/face)
-	VerifyFace(w http.ResponseWriter, r *http.Request, file File)
-
+	VerifyFace(w http.ResponseWriter, r *http.Request, file File, params VerifyFaceParams)
+	// FileRecords A file's entries, exits and refusals, oldest first.
+	// (GET /v1/files/{file}/records)
+	FileRecords(w http.ResponseWriter, r *http.Request, file File, params FileRecordsParams)
+	// Stay Authorised stay at a civil date: 90 days in any 180.
 	// (GET /v1/files/{file}/stay)
 	Stay(w http.ResponseWriter, r *http.Request, file File, params StayParams)
-
+	// Health Which registers answer.
 	// (GET /v1/health)
-	Health(w http.ResponseWriter, r *http.Request)
-
+	Health(w http.ResponseWriter, r *http.Request, params HealthParams)
+	// Record Record an entry, an exit or a consultation.
 	// (POST /v1/records)
 	Record(w http.ResponseWriter, r *http.Request, params RecordParams)
-
+	// Refusal Record a refusal of entry.
+	// (POST /v1/refusals)
+	Refusal(w http.ResponseWriter, r *http.Request, params RefusalParams)
+	// Search Look for individual files by travel document and identity.
 	// (POST /v1/search)
-	Search(w http.ResponseWriter, r *http.Request)
+	Search(w http.ResponseWriter, r *http.Request, params SearchParams)
+	// Visa Status of a visa sticker (VIS).
+	// (POST /v1/visa)
+	Visa(w http.ResponseWriter, r *http.Request, params VisaParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -448,11 +1002,375 @@ type ServerInterfaceWrapper struct {
 
 type MiddlewareFunc func(http.Handler) http.Handler
 
+// Alerts operation middleware
+func (siw *ServerInterfaceWrapper) Alerts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AlertsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Alerts(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Audit operation middleware
+func (siw *ServerInterfaceWrapper) Audit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuditParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Audit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Authorisation operation middleware
+func (siw *ServerInterfaceWrapper) Authorisation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuthorisationParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Authorisation(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Consult operation middleware
 func (siw *ServerInterfaceWrapper) Consult(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ConsultParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.Consult(w, r)
+		siw.Handler.Consult(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Erasures operation middleware
+func (siw *ServerInterfaceWrapper) Erasures(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ErasuresParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Erasures(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -465,8 +1383,187 @@ func (siw *ServerInterfaceWrapper) Consult(w http.ResponseWriter, r *http.Reques
 // Extract operation middleware
 func (siw *ServerInterfaceWrapper) Extract(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExtractParams
+
+	// ------------- Optional query parameter "part" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "part", r.URL.Query(), &params.Part, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "part"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "part", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.Extract(w, r)
+		siw.Handler.Extract(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// File operation middleware
+func (siw *ServerInterfaceWrapper) File(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "file" -------------
+	var file File
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file", r.PathValue("file"), &file, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "file", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FileParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.File(w, r, file, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -491,8 +1588,146 @@ func (siw *ServerInterfaceWrapper) VerifyFace(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VerifyFaceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.VerifyFace(w, r, file)
+		siw.Handler.VerifyFace(w, r, file, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FileRecords operation middleware
+func (siw *ServerInterfaceWrapper) FileRecords(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "file" -------------
+	var file File
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file", r.PathValue("file"), &file, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "file", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FileRecordsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FileRecords(w, r, file, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -546,6 +1781,46 @@ func (siw *ServerInterfaceWrapper) Stay(w http.ResponseWriter, r *http.Request) 
 		return
 	}
 
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Stay(w, r, file, params)
 	}))
@@ -560,8 +1835,54 @@ func (siw *ServerInterfaceWrapper) Stay(w http.ResponseWriter, r *http.Request) 
 // Health operation middleware
 func (siw *ServerInterfaceWrapper) Health(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params HealthParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.Health(w, r)
+		siw.Handler.Health(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -582,9 +1903,47 @@ func (siw *ServerInterfaceWrapper) Record(w http.ResponseWriter, r *http.Request
 
 	headers := r.Header
 
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
 	// ------------- Required header parameter "Idempotency-Key" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey string
+		var IdempotencyKey RecordKey
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
@@ -616,11 +1975,200 @@ func (siw *ServerInterfaceWrapper) Record(w http.ResponseWriter, r *http.Request
 	handler.ServeHTTP(w, r)
 }
 
+// Refusal operation middleware
+func (siw *ServerInterfaceWrapper) Refusal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RefusalParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey RefusalKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Refusal(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Search operation middleware
 func (siw *ServerInterfaceWrapper) Search(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.Search(w, r)
+		siw.Handler.Search(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Visa operation middleware
+func (siw *ServerInterfaceWrapper) Visa(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VisaParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Request-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Request-Id")]; found {
+		var XRequestId RequestId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Request-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", valueList[0], &XRequestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Request-Id", Err: err})
+			return
+		}
+
+		params.XRequestId = &XRequestId
+
+	}
+
+	// ------------- Optional header parameter "Crossing-Id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Crossing-Id")]; found {
+		var CrossingId CrossingId
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Crossing-Id", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Crossing-Id", valueList[0], &CrossingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uuid"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Crossing-Id", Err: err})
+			return
+		}
+
+		params.CrossingId = &CrossingId
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Visa(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -753,10 +2301,18 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/health", wrapper.Health)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/search", wrapper.Search)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/consult", wrapper.Consult)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/visa", wrapper.Visa)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/authorisation", wrapper.Authorisation)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/files/{file}", wrapper.File)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/files/{file}/face", wrapper.VerifyFace)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/files/{file}/stay", wrapper.Stay)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/extract", wrapper.Extract)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/files/{file}/records", wrapper.FileRecords)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/records", wrapper.Record)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/refusals", wrapper.Refusal)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/extract", wrapper.Extract)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/alerts", wrapper.Alerts)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit", wrapper.Audit)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/erasures", wrapper.Erasures)
 
 	return m
 }

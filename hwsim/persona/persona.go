@@ -146,14 +146,15 @@ func (p Persona) MRZ(today time.Time) mrz.MRZ {
 // Person is what the register knows of the persona.
 func (p Persona) Person(today time.Time) register.Person {
 	r := register.Person{
-		Number: p.Number(), Issuer: p.State, FamilyStatus: p.Family, Visa: p.Visa, Reference: p.Registered, Face: p.RegisterFace,
-		Hits: p.Hits, Surname: strings.ToUpper(p.Name[0]), Birth: p.Birth(today).Format(time.DateOnly), FaceDelay: time.Duration(p.FaceDelay) * time.Second,
+		Type: p.Code, Number: p.Number(), Issuer: p.State, FamilyStatus: p.Family, Visa: p.Visa, Reference: p.Registered, Face: p.RegisterFace,
+		Surname: strings.ToUpper(p.Name[0]), GivenNames: strings.ToUpper(p.Name[1]), Birth: p.Birth(today).Format(time.DateOnly), Nationality: p.Nationality, Sex: "F",
+		Hits: p.Hits, FaceDelay: time.Duration(p.FaceDelay) * time.Second, Still: true,
 	}
 	if p.Registered {
 		r.File = "F-" + p.ID
 	}
 	if p.NewDocument {
-		r.OldNumber, r.Number = true, "OLD"+p.Number()[:6]
+		r.Number = "OLD" + p.Number()[:6]
 	}
 	if p.VisaEnd != 0 {
 		r.VisaEnd = today.AddDate(0, 0, p.VisaEnd)

@@ -187,15 +187,13 @@ func New(ctx context.Context, dir string) (*World, error) {
 	}
 	y, m, d := now.UTC().Date()
 	today := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
-	w.Register.Load(register.Person{
-		Number: Number, Issuer: "BRA", File: "F-1", Reference: true, Face: "match", Surname: "AMOSTRA",
+	if err := w.Register.Load(w.ctx, register.Person{
+		Number: Number, Issuer: "BRA", File: "F-1", Reference: true, Face: "match", Surname: "AMOSTRA", GivenNames: "BIA", Nationality: "BRA", Still: true,
 		Birth: today.AddDate(-35, 0, 0).Format(time.DateOnly), Stays: []stay.Stay{{First: stay.On(today.AddDate(0, 0, -10))}},
-	})
-	handler, err := w.Register.Handler()
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
-	w.client = eesclient.Over("http://register", inProcess{handler})
+	w.client = eesclient.Over("http://register", inProcess{register.As(w.Register.Handler(), "X1", "lane")})
 	return w, nil
 }
 

@@ -2,6 +2,7 @@ package devices
 
 import (
 	"database/sql"
+	"time"
 
 	"passage/eesclient/outbox"
 	"passage/kiosk"
@@ -11,6 +12,9 @@ import (
 type Records struct {
 	Box           *outbox.Outbox
 	CrossingPoint string
+	// Location is the crossing point's: stays count its civil days, not UTC's
+	// (SBC Art. 6(1)). Nil is UTC.
+	Location *time.Location
 }
 
 // traveller is whose record it is, as far as records can tell: the file, or the

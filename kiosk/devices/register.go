@@ -58,6 +58,11 @@ func (r *Register) Watch(ctx context.Context) error {
 // last look.
 func (r *Register) Known(context.Context) bool { return r.known.Load() }
 
+// crossing tells the register which transaction a question belongs to.
+func crossing(ctx context.Context) context.Context {
+	return eesclient.WithCrossing(ctx, kiosk.Transaction(ctx))
+}
+
 func apiDocument(id kiosk.Identity, d policy.Document) api.Document {
 	return api.Document{Type: d.Code, Issuer: d.Issuer, Number: id.Number}
 }
@@ -78,13 +83,13 @@ var answers = map[eesclient.Answer]lane.Answer{
 
 // Consult asks one watch list.
 func (r *Register) Consult(ctx context.Context, c lane.Check, id kiosk.Identity, d policy.Document) kiosk.DBAnswer {
-	a := r.client.Consult(ctx, api.Consultation{List: api.ConsultationList(c.String()), Document: apiDocument(id, d), Identity: apiIdentity(id, d)})
+	a := r.client.Consult(crossing(ctx), api.Consultation{List: api.List(c.String()), Document: apiDocument(id, d), Identity: apiIdentity(id, d)})
 	return kiosk.DBAnswer{Answer: answers[a]}
 }
 
 // Search looks for the traveller's file.
 func (r *Register) Search(ctx context.Context, id kiosk.Identity, d policy.Document) (policy.Flags, string, kiosk.DBAnswer) {
-	f, err := r.client.Search(ctx, api.Search{Document: apiDocument(id, d), Identity: apiIdentity(id, d)})
+	f, err := r.client.Search(crossing(ctx), api.Search{Document: apiDocument(id, d), Identity: apiIdentity(id, d)})
 	if err != nil {
 		return r.searchLocally(ctx, id, d)
 	}
@@ -153,7 +158,7 @@ func (r *Register) fetch(ctx context.Context) (int, error) {
 
 // VerifyFace compares the live picture with the register's.
 func (r *Register) VerifyFace(ctx context.Context, file string, live []byte) kiosk.DBAnswer {
-	result, err := r.client.VerifyFace(ctx, file, live)
+	result, err := r.client.VerifyFace(crossing(ctx), file, live)
 	if err != nil {
 		return kiosk.DBAnswer{Answer: lane.NotConsulted}
 	}
@@ -164,7 +169,7 @@ func (r *Register) VerifyFace(ctx context.Context, file string, live []byte) kio
 
 // Stay asks the calculator.
 func (r *Register) Stay(ctx context.Context, file string, dir policy.Direction, day time.Time) (kiosk.DBAnswer, kiosk.Stay) {
-	s, err := r.client.Stay(ctx, file, string(dir), day)
+	s, err := r.client.Stay(crossing(ctx), file, string(dir), day)
 	if err != nil {
 		return r.stayLocally(ctx, file, dir, day)
 	}
@@ -239,7 +244,11 @@ func (r *Records) Put(tx *sql.Tx, f kiosk.Facts, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	rec := api.Record{Kind: "consultation", Transaction: id, At: at.UTC(), CrossingPoint: r.CrossingPoint, Class: f.Class.String(), Level: api.RecordLevel(f.Level)}
+	at = at.In(time.UTC)
+	if r.Location != nil {
+		at = at.In(r.Location)
+	}
+	rec := api.Record{Kind: "consultation", Transaction: id, At: at, CrossingPoint: r.CrossingPoint, Class: f.Class.String(), Level: api.Level(f.Level)}
 	names := answerNames(f.Answers)
 	rec.Answers = &names
 	dir := api.Direction(f.Direction)

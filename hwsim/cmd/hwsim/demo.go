@@ -123,7 +123,7 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err := x.issuers.write(filepath.Join(x.Dir, "trust")); err != nil {
 		return err
 	}
-	if err := testca.Write(x.Dir, "register", "entry", "entry2", "exit"); err != nil {
+	if err := testca.Write(x.Dir, "register/register", "entry", "entry2", "exit"); err != nil {
 		return err
 	}
 	reader, stop, err := x.pcscd(ctx)
@@ -211,7 +211,7 @@ func cancelled(cancel func(), group *errgroup.Group) error {
 }
 
 func (x *demo) register(ctx context.Context, group *errgroup.Group, list []persona.Persona) error {
-	reg, db, err := openRegister(ctx, filepath.Join(x.Dir, "register.db"), list, x.today)
+	reg, db, err := openRegister(ctx, filepath.Join(x.Dir, "ees.db"), list, x.today)
 	if err != nil {
 		return err
 	}
@@ -377,8 +377,10 @@ func (x *demo) cross(ctx context.Context, l *lanesim.Lane, p persona.Persona, i 
 	} else if !x.recorded(ctx, res.UUID, records) {
 		r.Got = "released, but not recorded"
 	}
-	if p.Hits["SIS"] == "DISCREET" && len(x.reg.Alerts()) == 0 {
-		r.Got += ", but no officer was alerted by the register"
+	if p.Hits["SIS"] == "DISCREET" {
+		if alerts, err := x.reg.Alerted(ctx); err != nil || len(alerts) == 0 {
+			r.Got += ", but no officer was alerted by the register"
+		}
 	}
 	r.OK = r.Got == r.Expected
 	return r

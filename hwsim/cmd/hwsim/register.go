@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -25,16 +26,35 @@ func openRegister(ctx context.Context, path string, list []persona.Persona, toda
 	if err != nil {
 		return nil, nil, err
 	}
-	reg, err := register.New(ctx, db.Writer)
+	secret, err := keyFile(path + ".key")
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	reg, err := register.Open(ctx, db.Writer, secret)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
 	for _, p := range list {
 		if p.DocumentOf == "" {
-			reg.Load(p.Person(today))
+			if err := reg.Load(ctx, p.Person(today)); err != nil {
+				return nil, nil, errors.Join(err, db.Close())
+			}
 		}
 	}
 	return reg, db, nil
+}
+
+// keyFile is the secret at path, made if it is not there.
+func keyFile(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return b, err
+	}
+	b = make([]byte, register.KeySize)
+	if _, err := rand.Read(b); err != nil {
+		return nil, err
+	}
+	return b, os.WriteFile(path, b, 0o600)
 }
 
 type registerCmd struct {
@@ -73,7 +93,7 @@ func (c registerCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := certificates(dir, append([]string{"register"}, c.Lane...), time.Now())
+	made, err := certificates(dir, append([]string{"register/register"}, c.Lane...), time.Now())
 	if err != nil {
 		return err
 	}
@@ -81,7 +101,7 @@ func (c registerCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reg, db, err := openRegister(ctx, filepath.Join(dir, "register.db"), list, today())
+	reg, db, err := openRegister(ctx, filepath.Join(dir, "ees.db"), list, today())
 	if err != nil {
 		return err
 	}
@@ -102,7 +122,7 @@ func (c registerCmd) Run(ctx context.Context) error {
 		fmt.Printf("# %s, the register as lane %s reaches it\n%s\n", path, name, conf)
 	}
 	return reg.Serve(ctx, c.Listen, testca.Files(dir, "register"), func(addr string) {
-		fmt.Printf("register at https://%s for %d travellers, records in %s\n", addr, len(list), filepath.Join(dir, "register.db"))
+		fmt.Printf("register at https://%s for %d travellers, records in %s\n", addr, len(list), filepath.Join(dir, "ees.db"))
 		if made {
 			fmt.Println("certificates made in", dir)
 		}
@@ -113,7 +133,8 @@ func (c registerCmd) Run(ctx context.Context) error {
 // valid; it reports whether it did.
 func certificates(dir string, names []string, now time.Time) (bool, error) {
 	for _, name := range names {
-		b, err := os.ReadFile(testca.Files(dir, name).Cert)
+		of, _, _ := strings.Cut(name, "/")
+		b, err := os.ReadFile(testca.Files(dir, of).Cert)
 		if err == nil {
 			if block, _ := pem.Decode(b); block != nil {
 				if cert, err := x509.ParseCertificate(block.Bytes); err == nil && now.Before(cert.NotAfter) {

@@ -14,13 +14,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"passage/eesclient"
 )
 
 // Write makes an authority and one certificate a name in dir: ca.pem,
-// NAME.pem and NAME.key.
+// NAME.pem and NAME.key. A name is NAME, NAME/ROLE or NAME/ROLE/expired; without
+// a role it is a lane's.
 func Write(dir string, names ...string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("testca: %w", err)
@@ -42,12 +44,21 @@ func Write(dir string, names ...string) error {
 		return err
 	}
 	for i, name := range names {
+		name, role, _ := strings.Cut(name, "/")
+		role, expired, _ := strings.Cut(role, "/")
+		if role == "" {
+			role = "lane"
+		}
+		until := ca.NotAfter
+		if expired != "" {
+			until = now.Add(-time.Minute)
+		}
 		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			return fmt.Errorf("testca: %w", err)
 		}
 		t := &x509.Certificate{
-			SerialNumber: big.NewInt(int64(i + 2)), Subject: pkix.Name{CommonName: name}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+			SerialNumber: big.NewInt(int64(i + 2)), Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{role}}, NotBefore: ca.NotBefore, NotAfter: until,
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
 		}

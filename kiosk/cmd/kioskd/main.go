@@ -85,7 +85,7 @@ func run(c cli) error {
 	if err != nil {
 		return err
 	}
-	records := &devices.Records{Box: box, CrossingPoint: conf.Kiosk.Lane}
+	records := &devices.Records{Box: box, CrossingPoint: conf.Kiosk.Lane, Location: conf.Kiosk.Location}
 	store, was, err := journal.Open(ctx, db.Writer, ring, records)
 	if err != nil {
 		return err

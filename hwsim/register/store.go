@@ -1,0 +1,183 @@
+package register
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// step is one statement of a transaction. Its parameters are $1, $2, …, first
+// used in that order. row is called for each row of its result; nil for a
+// statement without one.
+type step struct {
+	sql  string
+	args []any
+	row  func(scan func(...any) error) error
+}
+
+// store is a database of either kind.
+type store interface {
+	// do runs steps in their order in one transaction: all of them happen or
+	// none. No step may depend on what another one returned, so that
+	// PostgreSQL needs one round trip for all.
+	do(ctx context.Context, steps ...step) error
+	// load adds rows to a table, fast; it is no part of a transaction.
+	load(ctx context.Context, table string, columns []string, rows func() ([]any, error)) (int64, error)
+	// migrate runs a migration's text and notes its number.
+	migrate(ctx context.Context, number int, text string) error
+	// applied returns the number of the last migration; 0 for an empty store.
+	applied(ctx context.Context) (int, error)
+	// scrub clears what deleted rows leave behind.
+	scrub(ctx context.Context) error
+	close()
+}
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// upgrade brings a store to the newest schema, one migration a transaction. A
+// store that is newer than this program is refused.
+func upgrade(ctx context.Context, s store) error {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return fmt.Errorf("register: migrations: %w", err)
+	}
+	slices.Sort(names)
+	at, err := s.applied(ctx)
+	if err != nil {
+		return fmt.Errorf("register: migrations: %w", err)
+	}
+	if at > len(names) {
+		return fmt.Errorf("register: the database has schema %d; this program knows %d", at, len(names))
+	}
+	for _, name := range names[at:] {
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("register: migrations: %w", err)
+		}
+		number, _, _ := strings.Cut(path.Base(name), "_")
+		n, err := strconv.Atoi(number)
+		if err != nil || n != at+1 {
+			return fmt.Errorf("register: migrations: %s does not follow %d", name, at)
+		}
+		if err := s.migrate(ctx, n, string(text)); err != nil {
+			return fmt.Errorf("register: migrations: %s: %w", name, err)
+		}
+		at = n
+	}
+	return nil
+}
+
+// lite is a store in SQLite.
+type lite struct{ db *sql.DB }
+
+func (l lite) do(ctx context.Context, steps ...step) error {
+	return l.in(ctx, func(tx *sql.Tx) error {
+		for _, s := range steps {
+			if s.row == nil {
+				if _, err := tx.ExecContext(ctx, s.sql, s.args...); err != nil {
+					return err
+				}
+				continue
+			}
+			rows, err := tx.QueryContext(ctx, s.sql, s.args...)
+			if err != nil {
+				return err
+			}
+			for rows.Next() {
+				if err := s.row(rows.Scan); err != nil {
+					return errors.Join(err, rows.Close())
+				}
+			}
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (l lite) in(ctx context.Context, work func(*sql.Tx) error) error {
+	tx, err := l.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := work(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// loadBatch is how many rows one transaction of load takes.
+const loadBatch = 50_000
+
+func (l lite) load(ctx context.Context, table string, columns []string, rows func() ([]any, error)) (int64, error) {
+	places := make([]string, len(columns))
+	for i := range places {
+		places[i] = "$" + strconv.Itoa(i+1)
+	}
+	text := "INSERT INTO " + table + " (" + strings.Join(columns, ",") + ") VALUES (" + strings.Join(places, ",") + ")"
+	var n int64
+	for more := true; more; {
+		err := l.in(ctx, func(tx *sql.Tx) error {
+			insert, err := tx.PrepareContext(ctx, text)
+			if err != nil {
+				return err
+			}
+			defer insert.Close()
+			for range loadBatch {
+				row, err := rows()
+				if err != nil || row == nil {
+					more = false
+					return err
+				}
+				if _, err := insert.ExecContext(ctx, row...); err != nil {
+					return err
+				}
+				n++
+			}
+			return nil
+		})
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (l lite) migrate(ctx context.Context, number int, text string) error {
+	return l.in(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO migration (number) VALUES ($1)", number)
+		return err
+	})
+}
+
+func (l lite) applied(ctx context.Context) (int, error) {
+	if _, err := l.db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY) STRICT"); err != nil {
+		return 0, err
+	}
+	var n int
+	err := l.db.QueryRowContext(ctx, "SELECT coalesce(max(number), 0) FROM migration").Scan(&n)
+	return n, err
+}
+
+// scrub empties the write-ahead log into the database, whose freed pages
+// secure_delete has overwritten.
+func (l lite) scrub(ctx context.Context) error {
+	_, err := l.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return err
+}
+
+// close leaves the database to whoever opened it.
+func (l lite) close() {}
