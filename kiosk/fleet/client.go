@@ -218,6 +218,9 @@ func (c *Client) fetchRoster(ctx context.Context, nc *nats.Conn) error {
 	if err := json.Unmarshal(m.Data, &s); err != nil {
 		return fmt.Errorf("fleet: roster: %w", err)
 	}
+	if len(s.Roster) == 0 {
+		return nil // a site that has just been set up
+	}
 	r, err := s.Open(c.RosterKey, time.Now())
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func (x *demo) console(ctx context.Context, group *errgroup.Group) (*siteConsole
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &siteConsole{dir: dir, conf: filepath.Join(dir, "console.toml"), key: filepath.Join(dir, "roster.key"), pages: fmt.Sprintf("http://localhost:%d", x.Port+40)}
+	s := &siteConsole{dir: dir, conf: filepath.Join(dir, "console.toml"), key: filepath.Join(dir, "roster.key"), pages: fmt.Sprintf("http://localhost:%d", x.Port+50)}
 	line, err := run(ctx, "passage", "roster", "key", "--out", s.key)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ lanes = [%s]
 [[area]]
 name = "Departures"
 lanes = [%s]
-`, dir, s.public, x.Port+40, s.pages, x.Port+41, x.Port+42, strings.Join(entry, ", "), strings.Join(exit, ", "))
+`, dir, s.public, x.Port+50, s.pages, x.Port+51, x.Port+52, strings.Join(entry, ", "), strings.Join(exit, ", "))
 	if err := os.WriteFile(s.conf, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ lanes = [%s]
 		return fmt.Errorf("demo: consoled ended: %w; see %s", err, log.Name())
 	})
 	for range 100 {
-		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", x.Port+40))
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", x.Port+50))
 		if err == nil {
 			return s, resp.Body.Close()
 		}

@@ -158,7 +158,7 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	open := make(chan struct{}, laneCount)
 	for i := range lanes {
 		if err := x.lane(work, group, i, reader, hash, func() { open <- struct{}{} }); err != nil {
-			return err
+			return errors.Join(cancelled(cancel, group), err)
 		}
 	}
 	for range laneCount {

@@ -499,5 +499,8 @@ form('enrol', '/api/enrol/code', d => `On the lane’s computer, within 15 minut
 form('revoke', '/api/enrol/revoke', () => 'Shut out. Its computer can no longer speak to the site.');
 form('invite', '/api/invite', d => `${location.origin}/register?code=${d.code} (for three days)`);
 
-if ('serviceWorker' in navigator) navigator.serviceWorker.register('/sw.js').catch(() => {});
+if ('serviceWorker' in navigator) {
+  const own = window.trustedTypes?.createPolicy('worker', { createScriptURL: u => u === '/sw.js' ? u : '' });
+  navigator.serviceWorker.register(own ? own.createScriptURL('/sw.js') : '/sw.js').catch(() => { /* it only serves installing */ });
+}
 begin();
