@@ -95,6 +95,17 @@ type Progress struct {
 	Done, Total int
 }
 
+// Exchange is one command and its answer as they are without secure messaging:
+// they hold the document's data. Sent and Received are the bytes on the wire.
+type Exchange struct {
+	At, Took       time.Duration // since the reading began
+	Command        apdu.Command
+	Response       apdu.Response // zero with an error
+	Protected      bool
+	Sent, Received int
+	Err            error
+}
+
 // Options change how Read works. Trust is required.
 type Options struct {
 	Trust *pki.Store
@@ -103,6 +114,8 @@ type Options struct {
 	Early func(mrz.MRZ)
 	// Progress is called as files arrive.
 	Progress func(Progress)
+	// Trace is called after each exchange.
+	Trace func(Exchange)
 	// Random is crypto/rand unless set.
 	Random io.Reader
 	// SkipPACE reads by BAC alone, SkipChip asks the chip for no proof by Chip
@@ -146,19 +159,20 @@ const (
 
 // reading is one Read under way.
 type reading struct {
-	card    apdu.Card
-	key     mrz.MRZ
-	o       Options
-	doc     *Document
-	session *sm.Session
-	began   time.Time
-	sizes   sizes
-	family  family
-	reauth  int
-	held    int  // bytes of files
-	current byte // short identifier of the file that is selected; 0 for none
-	offset  int  // of the read that was interrupted last, and how often
-	torn    int
+	card           apdu.Card
+	key            mrz.MRZ
+	o              Options
+	doc            *Document
+	session        *sm.Session
+	began          time.Time
+	sizes          sizes
+	family         family
+	reauth         int
+	held           int  // bytes of files
+	sent, received int  // bytes on the wire
+	current        byte // short identifier of the file that is selected; 0 for none
+	offset         int  // of the read that was interrupted last, and how often
+	torn           int
 
 	infos    []pace.Info // EF.CardAccess
 	chipID   []byte      // as Terminal Authentication signs it

@@ -56,13 +56,14 @@ func (r *reading) transmit(ctx context.Context, c apdu.Command) (apdu.Response, 
 	if err != nil {
 		return apdu.Response{}, fmt.Errorf("emrtd: %02X: %w", c.INS, err)
 	}
+	r.sent, r.received = r.sent+len(b), r.received+len(raw)
 	r.doc.Bytes += len(b) + len(raw)
 	return apdu.ParseResponse(raw)
 }
 
-// plain sends a command outside secure messaging, or one that is protected
-// already, and collects an answer that comes in parts (61xx).
-func (r *reading) plain(ctx context.Context, c apdu.Command) (apdu.Response, error) {
+// collect sends a command as it is, and collects an answer that comes in parts
+// (61xx).
+func (r *reading) collect(ctx context.Context, c apdu.Command) (apdu.Response, error) {
 	resp, err := r.transmit(ctx, c)
 	for parts := 0; err == nil && resp.SW>>8 == 0x61; parts++ {
 		if parts >= maxParts {
@@ -110,9 +111,17 @@ func (r *reading) commandSpace() int {
 }
 
 // one sends one command.
-func (r *reading) one(ctx context.Context, c apdu.Command) (apdu.Response, error) {
+func (r *reading) one(ctx context.Context, c apdu.Command) (resp apdu.Response, err error) {
+	if r.o.Trace != nil {
+		x := Exchange{At: time.Since(r.began), Command: c, Protected: r.session != nil, Sent: -r.sent, Received: -r.received}
+		defer func() {
+			x.Took, x.Response, x.Err = time.Since(r.began)-x.At, resp, err
+			x.Sent, x.Received = x.Sent+r.sent, x.Received+r.received
+			r.o.Trace(x)
+		}()
+	}
 	if r.session == nil {
-		return r.plain(ctx, c)
+		return r.collect(ctx, c)
 	}
 	w, err := r.session.Wrap(c)
 	if err != nil {
@@ -121,14 +130,19 @@ func (r *reading) one(ctx context.Context, c apdu.Command) (apdu.Response, error
 	if r.sizes.extended == no && w.Ne > 256 {
 		w.Ne = 256
 	}
-	resp, err := r.plain(ctx, w)
-	if err != nil {
+	if resp, err = r.collect(ctx, w); err != nil {
 		return resp, err
 	}
 	if resp, err = r.session.Unwrap(resp); err == nil {
 		r.proved()
 	}
 	return resp, err
+}
+
+// plain sends a command without secure messaging, which ends a session.
+func (r *reading) plain(ctx context.Context, c apdu.Command) (apdu.Response, error) {
+	r.session = nil
+	return r.one(ctx, c)
 }
 
 // must sends a command whose only good answer is 9000.

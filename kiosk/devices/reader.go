@@ -192,7 +192,9 @@ func (r *Reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Doc
 			r.Log.Debug("card", "error", err)
 		}
 	}()
-	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: r.Trust, Now: time.Now(), Candidates: 8, Memory: &r.memory})
+	// No other readings of the zone are tried: registers have been asked about
+	// this one.
+	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: r.Trust, Now: time.Now(), Memory: &r.memory})
 	if err != nil {
 		return out, removed(err)
 	}

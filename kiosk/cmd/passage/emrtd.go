@@ -20,42 +20,59 @@ import (
 
 	"passage/drivers/apdu"
 	"passage/drivers/emrtd"
+	"passage/drivers/emrtd/curve"
 	zone "passage/drivers/emrtd/mrz"
 	"passage/drivers/emrtd/pki"
+	"passage/drivers/emrtd/ta"
 	"passage/drivers/pcsc"
 )
 
 type emrtdReadCmd struct {
-	Sim      string        `placeholder:"PROFILE" help:"Read a simulated passport: pace, bac or open."`
-	Fault    []string      `help:"Faults of the simulated passport; hwsim passport --list names them."`
-	MRZ      string        `name:"mrz" help:"The lines printed on the document: two of a passport, three of a card."`
-	Reader   string        `help:"Part of the PC/SC reader's name; the first reader by default."`
-	Trust    string        `type:"existingdir" help:"Trust folder; with --sim the simulated state's by default."`
-	Out      string        `help:"Write the files as they were read to this folder: SOD.bin, DG1.bin, …; with --sim the simulated state's trust folder, too."`
-	SkipPACE bool          `name:"skip-pace" help:"Read by BAC alone."`
-	Wait     time.Duration `default:"30s" help:"How long to wait for a document."`
-	Quiet    bool          `help:"Do not print each command."`
-	JSON     bool          `name:"json" help:"As JSON."`
+	Sim        string        `placeholder:"PROFILE" help:"Read a simulated passport; hwsim passport --list names the profiles."`
+	Fault      []string      `help:"Faults of the simulated passport; hwsim passport --list names them."`
+	MRZ        string        `name:"mrz" help:"The lines printed on the document: two of a passport, three of a card."`
+	CAN        string        `name:"can" help:"The card access number printed on the document, instead of the lines."`
+	Force      bool          `help:"With --can: ask even a chip that has few tries left and may lock itself."`
+	Candidates int           `default:"8" help:"How many other readings of the lines (O for 0, I for 1 …) are tried if the chip refuses them; 0 to 8."`
+	Reader     string        `help:"Part of the PC/SC reader's name; the first reader by default."`
+	Trust      string        `type:"existingdir" help:"Trust folder; with --sim the simulated state's by default."`
+	Terminal   string        `type:"existingdir" help:"Folder with this terminal's card verifiable certificates (*.cvcert) and its private key (key.pk8, PKCS #8), for fingerprints and iris."`
+	All        bool          `help:"Read every signed data group, not only the zone, the portrait and what proves the chip."`
+	Out        string        `help:"Write the files as they were read to this folder: SOD.bin, DG1.bin, …; with --sim the simulated state's trust folder, too."`
+	SkipPACE   bool          `name:"skip-pace" help:"Read by BAC alone."`
+	Trace      string        `placeholder:"FILE" help:"Write a log of all commands to this file: headers, lengths, status words, times; no keys and no personal data."`
+	TracePlain bool          `help:"With --trace: also what was said, decrypted. The file then holds the document's data."`
+	Wait       time.Duration `default:"30s" help:"How long to wait for a document."`
+	Quiet      bool          `help:"Do not print each command."`
+	JSON       bool          `name:"json" help:"As JSON."`
 }
 
 func (emrtdReadCmd) Help() string {
-	return `Example: a simulated passport with PACE, then one whose chip is a copy.
+	return `Example: a simulated passport with PACE and Chip Authentication, then one whose
+chip is a copy.
 
-  passage emrtd read --sim pace
+  passage emrtd read --sim icao-ext
   passage emrtd read --sim pace --fault clone
 
 With its files, to be judged again by passage trust verify:
 
   passage emrtd read --sim bac --out /tmp/anna
 
-A real one on a PC/SC reader:
+A real one on a PC/SC reader, by the printed lines, or by the six digits of its
+card access number:
 
   passage emrtd read --mrz "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<
   L898902C36UTO7408122F1204159ZE184226B<<<<<10" --trust /var/lib/passage/trust
+  passage emrtd read --can 123456 --trust /var/lib/passage/trust
+
+A chip that will not be read, for whoever has to find out why:
+
+  passage emrtd read --mrz "…" --trace /tmp/chip.log
 
 Every command to the chip is printed on standard error as it is answered. What
 the reading found is printed with the reason of each check: a forgery is an
-answer, and no failure of this command.`
+answer, and no failure of this command. With --json, apdus and wire_bytes are
+the commands and the bytes both ways.`
 }
 
 // maxReading bounds a reading; a chip takes seconds.
@@ -64,6 +81,10 @@ const maxReading = 2 * time.Minute
 func (c emrtdReadCmd) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Wait+maxReading)
 	defer cancel()
+	o := emrtd.Options{SkipPACE: c.SkipPACE, CAN: c.CAN, Force: c.Force, Candidates: c.Candidates, COM: true, Groups: []int{14, 15}}
+	if c.All {
+		o.Groups = []int{3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	}
 	var card apdu.Card
 	var key zone.MRZ
 	var err error
@@ -88,27 +109,40 @@ func (c emrtdReadCmd) Run(ctx context.Context) error {
 		if c.Trust == "" {
 			c.Trust = dir
 		}
-	case c.MRZ == "":
-		return errors.New("emrtd read: the chip opens only to who knows the printed lines: --mrz \"two lines\", or --sim pace without a document")
+	case c.MRZ == "" && c.CAN == "":
+		return errors.New("emrtd read: the chip opens only to who knows what is printed: --mrz \"two lines\" or --can 123456, or --sim pace without a document")
 	default:
-		if key, err = zone.Parse(c.MRZ); err != nil {
+		if c.MRZ != "" {
+			if key, err = zone.Parse(c.MRZ); err != nil {
+				return err
+			}
+		}
+		w, err := c.connect(ctx)
+		if err != nil {
 			return err
 		}
-		if card, err = c.connect(ctx); err != nil {
-			return err
-		}
+		card, o.Back = w, w.back
 	}
 	defer card.Close()
-	trust := pki.NewStore(nil, nil)
+	o.Trust = pki.NewStore(nil, nil)
 	if c.Trust != "" {
-		if trust, err = pki.LoadDir(c.Trust); err != nil {
+		if o.Trust, err = pki.LoadDir(c.Trust); err != nil {
 			return err
 		}
 	}
-	if !c.Quiet && !c.JSON {
-		card = &traced{Card: card, out: os.Stderr, began: time.Now()}
+	if c.Terminal != "" {
+		if o.Terminal, err = loadTerminal(c.Terminal); err != nil {
+			return err
+		}
 	}
-	doc, err := emrtd.Read(ctx, card, key, emrtd.Options{Trust: trust, SkipPACE: c.SkipPACE})
+	end, err := c.listen(&o)
+	if err != nil {
+		return err
+	}
+	doc, err := emrtd.Read(ctx, card, key, o)
+	if cerr := end(); cerr != nil {
+		return errors.Join(err, cerr)
+	}
 	if c.Out != "" {
 		if werr := writeFiles(c.Out, doc.Files); werr != nil {
 			return errors.Join(err, werr)
@@ -124,8 +158,75 @@ func (c emrtdReadCmd) Run(ctx context.Context) error {
 	return err
 }
 
+// listen lets the reading tell what it does, on the terminal and in a file.
+func (c emrtdReadCmd) listen(o *emrtd.Options) (end func() error, err error) {
+	end = func() error { return nil }
+	var heard []func(emrtd.Exchange)
+	if !c.Quiet && !c.JSON {
+		heard = append(heard, live(os.Stderr))
+		o.Progress = func(p emrtd.Progress) {
+			if p.Total > 0 && p.Done < p.Total {
+				fmt.Fprintf(os.Stderr, "%11s  %s: %d of %d bytes\n", "", p.File, p.Done, p.Total)
+			}
+		}
+	}
+	if c.Trace != "" {
+		f, err := os.OpenFile(c.Trace, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		w := bufio.NewWriter(f)
+		heard = append(heard, apduLog(w, c.TracePlain))
+		end = func() error { return errors.Join(w.Flush(), f.Close()) }
+	}
+	if len(heard) > 0 {
+		o.Trace = func(x emrtd.Exchange) {
+			for _, h := range heard {
+				h(x)
+			}
+		}
+	}
+	return end, nil
+}
+
+// loadTerminal reads an inspection system's certificates and key.
+func loadTerminal(dir string) (*ta.Terminal, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.cvcert"))
+	if err != nil {
+		return nil, err
+	}
+	t := &ta.Terminal{}
+	var own *ta.Certificate
+	var from *curve.Curve
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		cert, err := ta.Parse(b)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		t.Certificates = append(t.Certificates, cert)
+		if cert.Role == ta.InspectionSystem {
+			own = cert
+		} else if k := cert.Curve(nil); k != nil {
+			from = k
+		}
+	}
+	if own == nil {
+		return nil, fmt.Errorf("%s: no certificate of a terminal", dir)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "key.pk8"))
+	if err != nil {
+		return nil, err
+	}
+	t.Sign, err = ta.Key(own, from, b)
+	return t, err
+}
+
 // connect waits for a document on the reader.
-func (c emrtdReadCmd) connect(ctx context.Context) (apdu.Card, error) {
+func (c emrtdReadCmd) connect(ctx context.Context) (*watched, error) {
 	names, err := pcsc.List()
 	if err != nil {
 		return nil, fmt.Errorf("%w: is pcscd running?", err)
@@ -157,7 +258,7 @@ func (c emrtdReadCmd) connect(ctx context.Context) (apdu.Card, error) {
 	case <-there:
 		var card apdu.Card
 		if card, err = r.Connect(ctx); err == nil {
-			return &watched{card, end}, nil
+			return &watched{card, r, there, end}, nil
 		}
 	case <-time.After(c.Wait):
 		err = fmt.Errorf("emrtd read: no document within %v", c.Wait)
@@ -172,7 +273,9 @@ func (c emrtdReadCmd) connect(ctx context.Context) (apdu.Card, error) {
 // watch's end takes its handle away.
 type watched struct {
 	apdu.Card
-	end func()
+	reader *pcsc.Reader
+	there  <-chan struct{}
+	end    func()
 }
 
 func (w *watched) Close() error {
@@ -181,34 +284,74 @@ func (w *watched) Close() error {
 	return err
 }
 
-// traced prints what is asked of a card and how it answered, without data.
-type traced struct {
-	apdu.Card
-	out   io.Writer
-	began time.Time
+// back connects again to a card that was lost, once it lies there again.
+func (w *watched) back(ctx context.Context) (apdu.Card, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_ = w.Card.Close() // it has gone
+	for {
+		card, err := w.reader.Connect(ctx)
+		if err == nil {
+			w.Card = card
+			return w, nil
+		}
+		select {
+		case <-w.there:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 var instructions = map[byte]string{
-	0x22: "MSE:Set AT", 0x82: "EXTERNAL AUTHENTICATE", 0x84: "GET CHALLENGE", 0x86: "GENERAL AUTHENTICATE",
+	0x22: "MSE", 0x2A: "PSO:Verify Certificate", 0x82: "EXTERNAL AUTHENTICATE", 0x84: "GET CHALLENGE", 0x86: "GENERAL AUTHENTICATE",
 	0x88: "INTERNAL AUTHENTICATE", 0xA4: "SELECT", 0xB0: "READ BINARY", 0xB1: "READ BINARY (odd)",
 }
 
-func (t *traced) Transmit(ctx context.Context, command []byte) ([]byte, error) {
-	start := time.Now()
-	reply, err := t.Card.Transmit(ctx, command)
-	name := instructions[command[1]]
+// nameOf is an exchange's command in words.
+func nameOf(x emrtd.Exchange) string {
+	c := x.Command
+	name := instructions[c.INS]
 	if name == "" {
-		name = fmt.Sprintf("instruction %02X", command[1])
+		name = fmt.Sprintf("instruction %02X", c.INS)
 	}
-	if command[0]&0x0C == 0x0C {
+	if c.INS == 0xB0 && c.P1&0x80 != 0 {
+		name += fmt.Sprintf(" file %02X", c.P1&0x1F)
+	} else if c.INS == 0xB0 {
+		name += fmt.Sprintf(" at %d", int(c.P1)<<8|int(c.P2))
+	}
+	if x.Protected {
 		name += ", protected"
 	}
-	how := fmt.Sprint(err)
-	if r, perr := apdu.ParseResponse(reply); err == nil && perr == nil {
-		how = fmt.Sprintf("%v, %d bytes", r.SW, len(r.Data))
+	return name
+}
+
+func answerOf(x emrtd.Exchange) string {
+	if x.Err != nil {
+		return x.Err.Error()
 	}
-	fmt.Fprintf(t.out, "%8.1f ms  %-34s %6.1f ms  %s\n", ms(start.Sub(t.began)), name, ms(time.Since(start)), how)
-	return reply, err
+	return fmt.Sprintf("%v, %d bytes", x.Response.SW, len(x.Response.Data))
+}
+
+// live prints each exchange as it is answered, without data.
+func live(w io.Writer) func(emrtd.Exchange) {
+	return func(x emrtd.Exchange) {
+		fmt.Fprintf(w, "%8.1f ms  %-34s %6.1f ms  %s\n", ms(x.At), nameOf(x), ms(x.Took), answerOf(x))
+	}
+}
+
+// apduLog writes each exchange's header, lengths, answer and time. Data, which
+// is the document's, is written only if plain is asked for; keys never are.
+func apduLog(w io.Writer, plain bool) func(emrtd.Exchange) {
+	fmt.Fprintln(w, "# began, took: CLA INS P1 P2, data bytes, expected bytes: status, data bytes (bytes on the wire: sent, received): command")
+	return func(x emrtd.Exchange) {
+		c := x.Command
+		fmt.Fprintf(w, "%.3f ms, %.3f ms: %02X %02X %02X %02X, %d, %d: %s (%d, %d): %s\n",
+			ms(x.At), ms(x.Took), c.CLA, c.INS, c.P1, c.P2, len(c.Data), c.Ne, answerOf(x), x.Sent, x.Received, nameOf(x))
+		if plain {
+			fmt.Fprintf(w, "  > %X\n  < %X\n", c.Data, x.Response.Data)
+		}
+	}
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -236,8 +379,9 @@ type documentReport struct {
 	Files    map[string]int  `json:"files"` // name to bytes
 	Checks   []checkReport   `json:"checks"`
 	Steps    []stepReport    `json:"steps"`
-	APDUs    int             `json:"apdus,omitempty"`
-	Bytes    int             `json:"bytes,omitempty"`
+	APDUs    int             `json:"apdus"`
+	Bytes    int             `json:"wire_bytes"` // both ways
+	Again    int             `json:"sessions_again"`
 }
 
 type zoneReport struct {
@@ -272,7 +416,7 @@ type stepReport struct {
 }
 
 func report(d *emrtd.Document, err error) documentReport {
-	r := documentReport{Verdict: string(d.Verdict), Access: d.Access, Fallback: d.Fallback, Files: map[string]int{}, Checks: []checkReport{}, Steps: []stepReport{}, APDUs: d.APDUs, Bytes: d.Bytes}
+	r := documentReport{Verdict: string(d.Verdict), Access: d.Access, Fallback: d.Fallback, Files: map[string]int{}, Checks: []checkReport{}, Steps: []stepReport{}, APDUs: d.APDUs, Bytes: d.Bytes, Again: d.Again}
 	if err != nil {
 		r.Error = err.Error()
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -58,8 +59,13 @@ func TestReadSimulatedPassport(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var trace bytes.Buffer
-			d, err := emrtd.Read(ctx, &traced{Card: card, out: &trace, began: time.Now()}, card.zone, emrtd.Options{Trust: trust})
+			var trace, log, plain bytes.Buffer
+			listen := []func(emrtd.Exchange){live(&trace), apduLog(&log, false), apduLog(&plain, true)}
+			d, err := emrtd.Read(ctx, card, card.zone, emrtd.Options{Trust: trust, Trace: func(x emrtd.Exchange) {
+				for _, l := range listen {
+					l(x)
+				}
+			}})
 			if !errors.Is(err, c.fails) {
 				t.Fatalf("%v, want %v", err, c.fails)
 			}
@@ -69,12 +75,19 @@ func TestReadSimulatedPassport(t *testing.T) {
 			if n := strings.Count(trace.String(), "\n"); n != d.APDUs {
 				t.Errorf("%d commands traced of %d", n, d.APDUs)
 			}
+			// The zone is in the log only if it was asked for.
+			for _, secret := range []string{card.zone.Number, card.zone.Surname} {
+				hex := fmt.Sprintf("%X", secret)
+				if strings.Contains(log.String(), hex) || strings.Contains(log.String(), secret) || c.fails == nil && !strings.Contains(plain.String(), hex) {
+					t.Errorf("the log without data holds some, or the one with data none")
+				}
+			}
 			if r := report(d, err); len(r.Steps) == 0 || (r.Error == "") != (c.fails == nil) {
 				t.Errorf("%+v", r)
 			}
 		})
 	}
-	if _, err := startSim(t.Context(), path, "nonsense", nil, t.TempDir()); err == nil || !strings.Contains(err.Error(), "must be one of") {
+	if _, err := startSim(t.Context(), path, "nonsense", nil, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no profile is called") {
 		t.Errorf("a profile that does not exist: %v", err)
 	}
 }
