@@ -14,6 +14,7 @@ import (
 	"passage/drivers/apdu"
 	"passage/drivers/emrtd"
 	"passage/drivers/emrtd/kdf"
+	"passage/drivers/emrtd/pki"
 	"passage/hwsim/passport"
 	"passage/hwsim/passport/testpki"
 )
@@ -35,8 +36,9 @@ var errAny = errors.New("an error")
 // patience is how long a lane waits for a document.
 const patience = 20 * time.Second
 
-// reading lays a card of a profile with faults on a reader in this process.
-func reading(t *testing.T, name string, faults map[string]int, change func(*passport.Profile)) (*emrtd.Document, *passport.Card, error) {
+// laid is a card of a profile with faults, and the trust store that goes with
+// it.
+func laid(t *testing.T, name string, faults map[string]int, change func(*passport.Profile)) (*passport.Card, *pki.Store) {
 	t.Helper()
 	p, err := passport.ByName(name)
 	if err != nil {
@@ -61,6 +63,13 @@ func reading(t *testing.T, name string, faults map[string]int, change func(*pass
 	if err != nil {
 		t.Fatal(err)
 	}
+	return card, store
+}
+
+// reading reads a card that is laid on a reader in this process.
+func reading(t *testing.T, name string, faults map[string]int, change func(*passport.Profile)) (*emrtd.Document, *passport.Card, error) {
+	t.Helper()
+	card, store := laid(t, name, faults, change)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	doc, err := emrtd.Read(ctx, card, key(t, card), emrtd.Options{Trust: store, Now: now})
@@ -70,8 +79,12 @@ func reading(t *testing.T, name string, faults map[string]int, change func(*pass
 // TestFaults is the table of faults: what a reader says of each.
 func TestFaults(t *testing.T) {
 	rows := []faultRow{
-		{fault: "clone", profile: "pace", want: emrtd.Clone, check: "active: failed"},
-		{fault: "no_aa_key", profile: "pace", want: emrtd.Clone, check: "active: failed"},
+		{fault: "clone", profile: "pace", want: emrtd.Clone, check: "active authentication: failed"},
+		{fault: "no_aa_key", profile: "pace", want: emrtd.Clone, check: "active authentication: failed"},
+		{fault: "wrong_ca_key", want: emrtd.Clone, check: "chip authentication: failed"},
+		{fault: "wrong_ca_key", profile: "cam", want: emrtd.Clone, check: "chip authentication: failed"},
+		{fault: "ca_replay", want: emrtd.Clone, check: "chip authentication: failed"},
+		{fault: "no_dg14", want: emrtd.Incomplete},
 
 		{fault: "revoked", want: emrtd.Revoked, check: "revocation: failed"},
 		{fault: "revoked_soft", want: emrtd.RevokedSoft, check: "revocation: undetermined"},
@@ -81,12 +94,13 @@ func TestFaults(t *testing.T) {
 		{fault: "unknown_csca", want: emrtd.IssuerUnknown, check: "issuer: undetermined"},
 		{fault: "rogue_csca", want: emrtd.Forged, check: "issuer: failed"},
 		{fault: "wrong_country", want: emrtd.Forged, check: "state: failed"},
+		{fault: "no_link", want: emrtd.IssuerUnknown, check: "issuer: undetermined"},
 
 		{fault: "tampered_dg1", want: emrtd.Altered, check: "DG1 hash: failed"},
 		{fault: "tampered_dg2", want: emrtd.Altered, check: "DG2 hash: failed"},
-		{fault: "truncated_dg2", want: emrtd.Incomplete, check: "DG2: failed"},
-		{fault: "dg2_length", want: emrtd.Incomplete, check: "DG2: failed"},
-		{fault: "dg2_announces", want: emrtd.Incomplete, check: "DG2: failed"},
+		{fault: "truncated_dg2", want: emrtd.Incomplete},
+		{fault: "dg2_length", want: emrtd.Incomplete},
+		{fault: "dg2_announces", want: emrtd.Incomplete},
 		{fault: "dg2_huge", want: emrtd.Incomplete, check: "portrait: failed"},
 		{fault: "nested", want: emrtd.Incomplete, check: "portrait: failed"},
 		{fault: "bomb", want: emrtd.ChipGenuine}, // its decoder is bounded, elsewhere
@@ -94,15 +108,18 @@ func TestFaults(t *testing.T) {
 		{fault: "com_differs", want: emrtd.ChipGenuine}, // EF.COM is not read: nothing signs it
 		{fault: "duplicate_hash", want: emrtd.Forged, check: "security object: failed"},
 
-		{fault: "naked_at", at: 11, want: emrtd.ChipGenuine},
-		{fault: "naked_kept_at", at: 11, want: emrtd.ChipGenuine},
-		{fault: "naked_counted_at", at: 11, want: emrtd.ChipGenuine},
-		{fault: "refused_at", at: 11, want: emrtd.ChipGenuine},
-		{fault: "bad_mac_at", at: 11, want: emrtd.ChipGenuine},
-		{fault: "replay_at", at: 11, want: emrtd.ChipGenuine},
-		{fault: "late_at", at: 11, err: errAny},
-		{fault: "plain_at", at: 11, err: errAny},
-		{fault: "garbage_at", at: 11, want: emrtd.ChipGenuine},
+		// The 13th is the first under the keys of Chip Authentication.
+		{fault: "bad_mac_at", at: 13, want: emrtd.ChipGenuine},
+		{fault: "wrong_sw_at", at: 14, want: emrtd.ChipGenuine},
+		{fault: "naked_at", at: 14, want: emrtd.ChipGenuine},
+		{fault: "naked_kept_at", at: 14, want: emrtd.ChipGenuine},
+		{fault: "naked_counted_at", at: 14, want: emrtd.ChipGenuine},
+		{fault: "refused_at", at: 14, want: emrtd.ChipGenuine},
+		{fault: "bad_mac_at", at: 14, want: emrtd.ChipGenuine},
+		{fault: "replay_at", at: 14, want: emrtd.ChipGenuine},
+		{fault: "late_at", at: 14, want: emrtd.Incomplete},
+		{fault: "plain_at", at: 14, err: errAny},
+		{fault: "garbage_at", at: 14, want: emrtd.ChipGenuine},
 		{fault: "leading_zero", want: emrtd.ChipGenuine},
 
 		{fault: "pace_unsupported", want: emrtd.ChipGenuine},
@@ -117,13 +134,17 @@ func TestFaults(t *testing.T) {
 
 		{fault: "slow", want: emrtd.ChipGenuine},
 		{fault: "torn_at", at: 5000, err: apdu.ErrRemoved},
-		{fault: "removed_at", at: 11, err: apdu.ErrRemoved},
-		{fault: "returned_at", at: 11, want: emrtd.ChipGenuine},
+		{fault: "removed_at", at: 14, err: apdu.ErrRemoved},
+		{fault: "returned_at", at: 14, want: emrtd.ChipGenuine},
+		{fault: "silent_at", at: 14, err: errAny},
 
+		{fault: "endless_61", at: 14, err: emrtd.ErrBound},
 		{fault: "ignore_le", want: emrtd.ChipGenuine},
 		{fault: "excess", profile: "icao-short", want: emrtd.ChipGenuine},
 	}
+	tested := map[string]bool{}
 	for _, r := range rows {
+		tested[r.fault] = true
 		name := r.profile
 		if name == "" {
 			name = "icao-ext"
@@ -150,6 +171,16 @@ func TestFaults(t *testing.T) {
 				}
 			})
 		})
+	}
+	for _, f := range passport.Faults {
+		if !tested[f.Name] {
+			t.Errorf("%s is in no row", f.Name)
+		}
+	}
+	for _, f := range testpki.Faults {
+		if !tested[f.Name] {
+			t.Errorf("%s is in no row", f.Name)
+		}
 	}
 }
 

@@ -275,7 +275,6 @@ func (c *Card) paceToken(p *paceRun, dyn []byte) ([]byte, uint16) {
 			return nil, 0x6F00
 		}
 		out = append(out, lds.Make(0x8A, data)...)
-		c.v.terminalKey = p.a.compress(p.theirs)
 	}
 	return out, 0x9000
 }

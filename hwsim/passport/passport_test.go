@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"passage/drivers/emrtd/kdf"
 	"passage/drivers/emrtd/mrz"
 	"passage/drivers/emrtd/pki"
+	"passage/drivers/emrtd/ta"
 	"passage/hwsim/passport"
 	"passage/hwsim/passport/testpki"
 )
@@ -129,7 +131,7 @@ func TestShortLengths(t *testing.T) {
 // Portraits of every size: those beyond an offset of 32,767 need another
 // command.
 func TestPortraitSizes(t *testing.T) {
-	for _, name := range []string{"icao-ext", "icao-2048", "bac"} {
+	for _, name := range []string{"icao-ext", "icao-2048", "icao-short", "bac"} {
 		for _, n := range []int{4, 100, 223, 224, 2000, 32_600, 32_767, 32_768, 65_535, 200_000} {
 			doc, card, err := reading(t, name, nil, func(p *passport.Profile) { p.Portrait = picture(n) })
 			if err != nil || doc.Verdict != emrtd.ChipGenuine || len(doc.Portrait.Stream) != n {
@@ -146,6 +148,7 @@ func TestPortraitSizes(t *testing.T) {
 func TestChipChecks(t *testing.T) {
 	type change = func(*passport.Profile)
 	aa := func(a passport.ActiveAuth) change { return func(p *passport.Profile) { p.AA, p.NoAA = a, false } }
+	ca := func(a passport.ChipAuth) change { return func(p *passport.Profile) { p.CA, p.NoAA = a, true } }
 	for _, c := range []struct {
 		name, profile string
 		change        change
@@ -162,6 +165,18 @@ func TestChipChecks(t *testing.T) {
 		{"RSA-1536, SHA-384", "pace", aa(passport.ActiveAuth{Bits: 1536, Hash: crypto.SHA384}), emrtd.ChipGenuine},
 		{"RSA-1792, SHA-512", "pace", aa(passport.ActiveAuth{Bits: 1792, Hash: crypto.SHA512}), emrtd.ChipGenuine},
 		{"RSA-2048, SHA-1", "aa-rsa", nil, emrtd.ChipGenuine},
+		{"RSA-2048 on a chip with short lengths", "aa-rsa", func(p *passport.Profile) { p.Short = true }, emrtd.ChipGenuine},
+		{"Chip Authentication", "icao-ext", nil, emrtd.ChipGenuine},
+		{"by MSE:Set KAT with DH", "ca-dh", nil, emrtd.ChipGenuine},
+		{"DH, group 0, 3DES", "bac", ca(passport.ChipAuth{Parameter: 0, Cipher: kdf.TDES}), emrtd.ChipGenuine},
+		{"DH, group 1, AES-256", "bac", ca(passport.ChipAuth{Parameter: 1, Cipher: kdf.AES256}), emrtd.ChipGenuine},
+		{"P-521, AES-256", "pace", ca(passport.ChipAuth{Parameter: 18, Cipher: kdf.AES256}), emrtd.ChipGenuine},
+		{"brainpoolP320r1, AES-192", "pace", ca(passport.ChipAuth{Parameter: 14, Cipher: kdf.AES192}), emrtd.ChipGenuine},
+		{"brainpoolP224r1, 3DES, by Set KAT", "pace", ca(passport.ChipAuth{Parameter: 11, Cipher: kdf.TDES, KATOnly: true}), emrtd.ChipGenuine},
+		{"a key with a number", "pace", ca(passport.ChipAuth{Parameter: 13, Cipher: kdf.AES128, KeyID: 7}), emrtd.ChipGenuine},
+		{"a key with a large number", "pace", ca(passport.ChipAuth{Parameter: 12, Cipher: kdf.AES128, KeyID: 300}), emrtd.ChipGenuine},
+		{"a key alone, no protocol", "bac", ca(passport.ChipAuth{Parameter: 13, Cipher: kdf.TDES, NoInfo: true}), emrtd.ChipGenuine},
+		{"mapping", "cam", nil, emrtd.ChipGenuine},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			doc, _, err := reading(t, c.profile, nil, c.change)
@@ -342,6 +357,53 @@ func TestVerifyFiles(t *testing.T) {
 	} {
 		if d := emrtd.Verify(c.sod, c.groups, emrtd.Options{Trust: c.trust, Now: c.now}); d.Verdict != c.want {
 			t.Errorf("%s: %s, want %s: %+v", c.name, d.Verdict, c.want, d.Checks)
+		}
+	}
+}
+
+// Fingerprints are for inspection systems whose certificates allow it.
+func TestInspectionSystem(t *testing.T) {
+	random := testpki.Seed(21)
+	for name, s := range map[string]testpki.Suite{"ECDSA": {Curve: "brainpoolP256r1"}, "RSA-PSS": {Bits: 1536, PSS: true}} {
+		for _, rights := range []byte{3, 1, 0} {
+			root, err := testpki.NewCVCA("UTCVCA00001", s, now.AddDate(-1, 0, 0), now.AddDate(1, 0, 0), random)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dv, err := root.Issue("UTDVIS00001", testpki.DVDomestic, 3, now.AddDate(0, -1, 0), now.AddDate(0, 1, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			is, err := dv.Issue("UTISYS00001", testpki.IS, rights, now.AddDate(0, 0, -1), now.AddDate(0, 0, 5))
+			if err != nil {
+				t.Fatal(err)
+			}
+			terminal := &ta.Terminal{Sign: func(_ io.Reader, message []byte) ([]byte, error) { return is.Sign(message) }}
+			for _, v := range []*testpki.Inspector{root, dv, is} {
+				c, err := ta.Parse(v.Cert)
+				if err != nil {
+					t.Fatal(err)
+				}
+				terminal.Certificates = append(terminal.Certificates, c)
+			}
+			for _, profileName := range []string{"full", "ca-dh", "icao-short"} {
+				card, store := laid(t, profileName, nil, func(p *passport.Profile) {
+					full, err := passport.ByName("full")
+					if err != nil {
+						t.Fatal(err)
+					}
+					p.CVCA, p.Groups = [][]byte{root.Cert}, full.Groups
+				})
+				doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: store, Now: now, Groups: []int{3, 4}, Terminal: terminal})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for bit, file := range []string{"DG3", "DG4"} {
+					if read, may := doc.Files[file] != nil, rights>>bit&1 == 1; read != may {
+						t.Errorf("%s, %s, rights %d: %s is read %v\n%+v", name, profileName, rights, file, read, doc.Checks)
+					}
+				}
+			}
 		}
 	}
 }
