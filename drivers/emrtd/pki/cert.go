@@ -58,6 +58,9 @@ func (n Name) Same(o Name) bool {
 	return bytes.Equal(n.Raw, o.Raw) || n.folded != "" && n.folded == o.folded
 }
 
+// Folded is the form in which names are compared.
+func (n Name) Folded() []byte { return []byte(n.folded) }
+
 // attributes are the parts of a name in words.
 var attributes = map[string]string{
 	"550403": "Common Name", "550404": "Surname", "550405": "Serial Number", "550406": "Country", "550407": "Locality",

@@ -179,6 +179,7 @@ func digest(b []byte) []byte {
 // DeviationList is a state's signed list of documents that deviate: the
 // deviation list of Doc 9303-12 §10 or the defect list of BSI TR-03129-2 §7.
 type DeviationList struct {
+	Raw        []byte
 	Signed     *Signed
 	Deviations []Deviation
 }
@@ -196,7 +197,7 @@ func ParseDeviationList(b []byte) (*DeviationList, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pki: deviation list: %w", err)
 	}
-	l := &DeviationList{Signed: s}
+	l := &DeviationList{Raw: b, Signed: s}
 	r := e.read()
 	r.take(0x02)
 	if r.more() && r.rest[0] != 0x31 {
