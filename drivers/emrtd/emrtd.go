@@ -37,7 +37,7 @@ const (
 	Incomplete    Verdict = "incomplete"         // a listed group could not be read
 	IssuerUnknown Verdict = "issuer_unverified"  // no trusted issuer
 	Revoked       Verdict = "revoked_signer"     // for a reason that voids it
-	RevokedSoft   Verdict = "signer_undecided"   // revoked, but with status 1, 5 or ≥ 32
+	RevokedSoft   Verdict = "signer_undecided"   // revoked, but not for good
 	Suspicious    Verdict = "suspicious"         // signer not valid when it signed
 	Expired       Verdict = "signer_expired"     // not valid now, unknown then
 	Forged        Verdict = "forged_or_damaged"  // the signature is wrong

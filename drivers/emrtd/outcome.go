@@ -26,7 +26,7 @@ const (
 	unreadable = "one unreadable"
 
 	revokedHard  = "signer revoked"
-	revokedSoft  = "signer revoked with status 1, 5 or ≥ 32"
+	revokedSoft  = "signer on hold"
 	notAtSigning = "signer not valid at signing"
 	notNow       = "signer not valid now"
 	noIssuer     = "issuer unknown"
@@ -61,7 +61,7 @@ var Rules = []Rule{
 	{Evidence{AA: wrongKnown}, KnownDefect, "its state says that the chip fails"},
 	{Evidence{AA: chipFailed}, Clone, "the chip does not have the key that was signed"},
 	{Evidence{Signed: noIssuer}, IssuerUnknown, "no trusted authority vouches for the signer"},
-	{Evidence{Signed: revokedSoft}, RevokedSoft, "the signer is withdrawn, which need not void this document"},
+	{Evidence{Signed: revokedSoft}, RevokedSoft, "the signer is withdrawn for the time being, which need not void this document"},
 	{Evidence{Signed: notNow}, Expired, "the signer's time is over"},
 	{Evidence{Signed: stale}, StaleTrust, "whether the signer still stands is not known"},
 	{Evidence{State: wrongKnown}, KnownDefect, "its state says that the signer is named wrongly"},

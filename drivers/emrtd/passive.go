@@ -123,10 +123,10 @@ func (p *passive) standing() string {
 	switch {
 	case s.Revoked != nil && s.Revoked.Soft():
 		found.Revocation, word = Undetermined, revokedSoft
-		r.check("revocation", Undetermined, "revoked on %s with status %d", s.Revoked.At.Format(time.DateOnly), s.Revoked.Reason)
+		r.check("revocation", Undetermined, "on hold since %s", s.Revoked.At.Format(time.DateOnly))
 	case s.Revoked != nil:
 		found.Revocation, word = Failed, revokedHard
-		r.check("revocation", Failed, "revoked on %s with status %d", s.Revoked.At.Format(time.DateOnly), s.Revoked.Reason)
+		r.check("revocation", Failed, "revoked on %s for reason %d", s.Revoked.At.Format(time.DateOnly), s.Revoked.Reason)
 	case !s.Known:
 		found.Revocation = NotSupported
 		r.check("revocation", NotSupported, "no authentic revocation list")
@@ -276,9 +276,10 @@ func (p *passive) deviate(e *Evidence, issued time.Time) {
 				e.AA = chipFailed
 			}
 		case pki.DefectRevoked:
-			if r := (pki.Revocation{Reason: d.Reason}); e.Signed == good && r.Soft() {
+			switch {
+			case e.Signed == good && d.Soft():
 				e.Signed = revokedSoft
-			} else if e.Signed != wrong && !r.Soft() {
+			case e.Signed != wrong && !d.Soft():
 				e.Signed = revokedHard
 			}
 		}

@@ -201,7 +201,7 @@ func TestVerdicts(t *testing.T) {
 	if expired.s, err = expired.a.NewSigner(now.AddDate(-5, 0, 0), now.AddDate(0, 0, -1)); err != nil {
 		t.Fatal(err)
 	}
-	hard, soft := revoked(3), revoked(1)
+	hard, soft := revoked(3), revoked(6)
 	for _, c := range []struct {
 		name   string
 		office office
@@ -218,7 +218,7 @@ func TestVerdicts(t *testing.T) {
 		{name: "another issuer of the same name", office: other, trust: o, want: emrtd.IssuerUnknown},
 		{name: "signer of another state", office: french, trust: french, want: emrtd.Forged},
 		{name: "revoked", office: hard, trust: hard, want: emrtd.Revoked},
-		{name: "revoked, key compromise", office: soft, trust: soft, want: emrtd.RevokedSoft},
+		{name: "on hold", office: soft, trust: soft, want: emrtd.RevokedSoft},
 		{name: "signer expired", office: expired, trust: expired, want: emrtd.Expired},
 	} {
 		t.Run(c.name, func(t *testing.T) {

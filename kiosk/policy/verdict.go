@@ -19,7 +19,7 @@ const (
 	Incomplete    Verdict = "incomplete"         // a listed group could not be read
 	IssuerUnknown Verdict = "issuer_unverified"  // CSCA missing
 	Revoked       Verdict = "revoked_signer"     // document signer revoked
-	RevokedSoft   Verdict = "signer_undecided"   // revoked with status 1, 5 or ≥ 32
+	RevokedSoft   Verdict = "signer_undecided"   // revoked, but not for good
 	Suspicious    Verdict = "suspicious"         // signer not valid at issue
 	Forged        Verdict = "forged_or_damaged"  // signature wrong
 	Mismatch      Verdict = "dg1_differs"        // chip and printed MRZ differ

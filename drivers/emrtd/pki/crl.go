@@ -28,10 +28,12 @@ type Revocation struct {
 	Reason int
 }
 
-// Soft says that the reason does not void what was signed before: a
-// compromise of the key itself (1), a cessation of operation (5) or one that
-// the standard does not know (≥ 32) has to be weighed by an officer.
-func (r Revocation) Soft() bool { return r.Reason == 1 || r.Reason == 5 || r.Reason >= 32 }
+// certificateHold is the CRLReason of a certificate that may come back.
+const certificateHold = 6
+
+// Soft says that the revocation is not final: an officer weighs it. Every other
+// reason voids the signer, a compromise of its key first of all.
+func (r Revocation) Soft() bool { return r.Reason == certificateHold }
 
 // Len returns the number of revoked certificates.
 func (l *CRL) Len() int { return len(l.revoked) }

@@ -76,10 +76,14 @@ type Deviation struct {
 	Kind   Defect
 	Code   string // its object identifier
 	Advice string // what an officer is told
-	Reason int    // DefectRevoked: the status, as a CRLReason
+	Status int    // DefectRevoked: the status code of the defect list
 
 	of documents
 }
+
+// Soft says that a defect list's status is not final: on hold (1), or one that
+// the standard leaves open (5, 32 and above). BSI TR-03129-2 §7.
+func (d Deviation) Soft() bool { return d.Status == 1 || d.Status == 5 || d.Status >= 32 }
 
 // documents are those that deviate; what is told must agree, all of it.
 type documents struct {
@@ -350,7 +354,7 @@ func parseDefect(e elem) ([]Deviation, error) {
 		d := known(oidOf(p.take(0x06)))
 		if p.more() {
 			if v := p.any(); d.Kind == DefectRevoked && v.tag == 0x0A && len(v.body) == 1 {
-				d.Reason = int(v.body[0])
+				d.Status = int(v.body[0])
 			}
 		}
 		if err := p.end(); err != nil {

@@ -40,6 +40,16 @@ func ReadLDIF(r io.Reader, visit func(line int, value []byte) error) error {
 	}
 }
 
+// IsLDIF tells the exchange format by its first lines.
+func IsLDIF(head []byte) bool {
+	for l := range bytes.Lines(head) {
+		if l = bytes.ToLower(bytes.TrimSpace(l)); len(l) > 0 && l[0] != '#' {
+			return bytes.HasPrefix(l, []byte("version:")) || bytes.HasPrefix(l, []byte("dn:"))
+		}
+	}
+	return false
+}
+
 // ldif is a reading under way. value is the base64 text of the attribute that
 // is being read, if it is one that matters.
 type ldif struct {

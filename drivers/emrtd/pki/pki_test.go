@@ -452,7 +452,7 @@ func TestDeviationsByCertificate(t *testing.T) {
 		var got []Defect
 		for _, d := range s.Deviations(row.d) {
 			got = append(got, d.Kind)
-			if d.Kind == DefectRevoked && d.Reason != 4 || d.Kind == DefectHash && !strings.HasSuffix(d.Advice, ": see circular 7") {
+			if d.Kind == DefectRevoked && d.Status != 4 || d.Kind == DefectHash && !strings.HasSuffix(d.Advice, ": see circular 7") {
 				t.Errorf("%+v", d)
 			}
 		}

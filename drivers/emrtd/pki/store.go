@@ -41,6 +41,7 @@ type Store struct {
 	Refused []error
 	Newest  time.Time // when the material was last confirmed
 
+	material   Material
 	anchors    []*Certificate
 	trusted    map[*Certificate]bool
 	bySKI      map[string][]*Certificate
@@ -69,7 +70,7 @@ const maxChains = 4096
 func New(m Material) *Store {
 	s := &Store{
 		trusted: map[*Certificate]bool{}, bySKI: map[string][]*Certificate{}, byName: map[string][]*Certificate{}, byState: map[string][]*Certificate{},
-		crls: m.CRLs, deviations: m.Deviations, signers: m.Signers, Newest: m.Updated,
+		material: m, crls: m.CRLs, deviations: m.Deviations, signers: m.Signers, Newest: m.Updated,
 		chains: map[[32]byte]chained{}, lists: map[*CRL]bool{},
 	}
 	seen := map[[32]byte]bool{}
@@ -312,10 +313,20 @@ type File struct {
 	Refused    []error
 }
 
-// ParseFile reads whatever a trust file may be: PEM blocks, or a certificate, a
-// revocation list, a master list or a deviation list in DER.
+// ParseFile reads whatever a trust file may be: the PKD's LDIF, PEM blocks, or
+// a certificate, a revocation list, a master list or a deviation list in DER.
 func ParseFile(b []byte) File {
 	var f File
+	if IsLDIF(b[:min(len(b), 512)]) {
+		err := ReadLDIF(bytes.NewReader(b), func(_ int, value []byte) error {
+			f.der(bytes.Clone(value))
+			return nil
+		})
+		if err != nil {
+			f.Refused = append(f.Refused, err)
+		}
+		return f
+	}
 	if !bytes.Contains(b, []byte("-----BEGIN ")) {
 		f.der(b)
 		return f
@@ -398,9 +409,14 @@ func LoadDir(dir string) (*Store, error) {
 // Gather makes a store of files that somebody vouches for by handing them over.
 // Lists must still be signed by an authority that is among them, themselves
 // included: a damaged list is refused.
-func Gather(files []File, names []string) *Store {
-	var m Material
-	var refused []error
+func Gather(files []File, names []string) *Store { return New(Material{}).With(files, names) }
+
+// With is the store with files beside it that somebody vouches for by handing
+// them over.
+func (s *Store) With(files []File, names []string) *Store {
+	m := s.material
+	m.Anchors, m.Links, m.CRLs, m.Deviations = slices.Clone(m.Anchors), slices.Clone(m.Links), slices.Clone(m.CRLs), slices.Clone(m.Deviations)
+	refused := slices.Clone(s.Refused)
 	known := certificates{}
 	for i, f := range files {
 		for _, err := range f.Refused {
@@ -441,11 +457,22 @@ func Gather(files []File, names []string) *Store {
 		}
 	}
 	if len(known) > 0 {
-		m.Signers = known
+		m.Signers = either{known, m.Signers}
 	}
-	s := New(m)
-	s.Refused = refused
-	return s
+	with = New(m)
+	with.Refused = refused
+	return with
+}
+
+// either asks one place, then another, which may be nil.
+type either struct{ first, second Signers }
+
+func (e either) Signers(issuer Name, serial, ski []byte) []*Certificate {
+	found := e.first.Signers(issuer, serial, ski)
+	if e.second != nil {
+		found = append(found, e.second.Signers(issuer, serial, ski)...)
+	}
+	return found
 }
 
 // certificates are document signers in memory.

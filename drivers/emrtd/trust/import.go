@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"passage/drivers/emrtd/pki"
@@ -187,7 +186,7 @@ func (i *importing) file(path string) error {
 	source := len(i.v.Sources)
 	i.v.Sources = append(i.v.Sources, Source{Name: filepath.Base(path)})
 	whole := io.MultiReader(bytes.NewReader(head), in)
-	if ldif(head) {
+	if pki.IsLDIF(head) {
 		err := pki.ReadLDIF(whole, func(line int, b []byte) error {
 			return i.sort(source, fmt.Sprintf("line %d", line), pki.ParseFile(bytes.Clone(b)), false)
 		})
@@ -210,19 +209,6 @@ func (i *importing) file(path string) error {
 	}
 	i.v.Sources[source].SHA256 = hex.EncodeToString(h.Sum(nil))
 	return nil
-}
-
-// ldif tells the directory's exchange format by its first lines.
-func ldif(head []byte) bool {
-	for l := range bytes.Lines(head) {
-		switch s := strings.ToLower(string(l)); {
-		case strings.TrimSpace(s) == "", s[0] == '#':
-			continue
-		default:
-			return strings.HasPrefix(s, "version:") || strings.HasPrefix(s, "dn:")
-		}
-	}
-	return false
 }
 
 // sort puts what a file holds where it belongs. handed says that the importer

@@ -68,8 +68,8 @@ func (l *Live) load() error {
 	for _, err := range s.Refused {
 		l.log.Warn("trust material refused", "error", err)
 	}
-	if age := time.Since(s.Newest); age > Aging {
-		l.log.Warn("trust material is old", "hours", int(age.Hours()), "divert_after_hours", int(Old.Hours()))
+	for _, n := range Notices(s, time.Now()) {
+		l.log.Warn("trust store", "notice", n)
 	}
 	l.now.Store(s)
 	return nil
@@ -138,9 +138,16 @@ func (l *Live) look() {
 	}
 }
 
+// IsOld says that a store's lists were not confirmed for too long. One whose
+// age is not told is not old.
+func IsOld(s *pki.Store, now time.Time) bool {
+	return !s.Newest.IsZero() && now.Sub(s.Newest) > Old
+}
+
 // Notices are what an officer should know of a store's age at a time.
 func Notices(s *pki.Store, now time.Time) []string {
 	switch age := now.Sub(s.Newest); {
+	case s.Newest.IsZero():
 	case age > Old:
 		return []string{fmt.Sprintf("trust lists are %d days old: travellers of the EES classes are diverted", int(age.Hours()/24))}
 	case age > Aging:

@@ -160,6 +160,25 @@ func ReadPerson(path string) (Person, error) {
 	return Person{keyName(path), public}, nil
 }
 
+// ReadRule reads the public keys of those whose signatures count.
+func ReadRule(paths []string, twoPersons bool) (Rule, error) {
+	r := Rule{TwoPersons: twoPersons}
+	for _, path := range paths {
+		p, err := ReadPerson(path)
+		if err != nil {
+			return r, err
+		}
+		r.Persons = append(r.Persons, p)
+	}
+	return r, nil
+}
+
+// Person is the key's owner.
+func (k Key) Person() Person {
+	public, _ := k.private.Public().(ed25519.PublicKey) // it always is
+	return Person{k.Name, public}
+}
+
 // signature is who signed something, beside it.
 type signature struct {
 	Key       string `json:"key"` // SHA-256 of the public key, in hexadecimal
@@ -178,8 +197,7 @@ func keyID(k ed25519.PublicKey) string {
 }
 
 func (k Key) sign(purpose string, b []byte) signature {
-	public, _ := k.private.Public().(ed25519.PublicKey) // it always is
-	return signature{keyID(public), ed25519.Sign(k.private, append([]byte(purpose), b...))}
+	return signature{keyID(k.Person().Key), ed25519.Sign(k.private, append([]byte(purpose), b...))}
 }
 
 // verify returns who signed b.
@@ -430,7 +448,7 @@ func (d Dir) activate(version int, key Key, now time.Time, reason string) error 
 	if _, err := d.store(v); err != nil {
 		return err
 	}
-	public, _ := key.private.Public().(ed25519.PublicKey) // it always is
+	public := key.Person().Key
 	if d.Rule.TwoPersons && keyID(v.by.Key) == keyID(public) {
 		return fmt.Errorf("%w: version %d", ErrOnePerson, version)
 	}

@@ -14,7 +14,7 @@ type Fault struct{ Name, Text string }
 // Faults are those that a signer can have.
 var Faults = []Fault{
 	{"revoked", "the document signer is on its state's revocation list, as superseded"},
-	{"revoked_soft", "the document signer is revoked for a key compromise, which readers decide on by their rules"},
+	{"revoked_soft", "the document signer is on hold by its state's revocation list"},
 	{"expired_signer", "the document signer is no longer valid"},
 	{"late_signer", "the document signer's key was used beyond its certificate's validity"},
 	{"future_signer", "the document signer is not yet valid"},
@@ -64,7 +64,7 @@ func (a *Authority) Flawed(fault string) (s *Signer, also *Authority, err error)
 	case "revoked":
 		issuer.Revoke(s, 4)
 	case "revoked_soft":
-		issuer.Revoke(s, 1)
+		issuer.Revoke(s, 6)
 	}
 	return s, also, nil
 }
