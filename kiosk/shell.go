@@ -53,6 +53,9 @@ type Devices struct {
 	Register   Register
 	Neighbours Neighbours
 	Store      Store
+	// Notices are what an officer should know and that stops nothing; nil for
+	// nothing.
+	Notices func() []string
 }
 
 // Recovery is what the store remembers of an earlier process.

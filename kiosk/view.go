@@ -36,6 +36,7 @@ type View struct {
 	Since      time.Time
 	Gate       GateDetail
 	Unfit      map[lane.Health]string
+	Notices    []string
 	Registers  bool // those that every traveller needs answered at the last look
 	Officers   map[string]time.Time
 	Alerts     []Alert
@@ -84,6 +85,9 @@ func (s *Shell) View() View {
 	}
 	for k, w := range s.why {
 		v.Unfit[k] = w
+	}
+	if s.dev.Notices != nil {
+		v.Notices = s.dev.Notices()
 	}
 	for k, t := range s.lease {
 		v.Officers[k] = t

@@ -254,7 +254,7 @@ func (w *World) Start() error {
 			Conf: config.Gate{Baud: 19200, Address: 1, OpenMax: 3 * time.Second, CloseMax: 3 * time.Second, EntryHold: hold, ExitHold: hold}, Log: log,
 		},
 		Reader: &devices.Reader{
-			Cards: slot{w.Field, l}, Trust: w.trust, Location: time.UTC, Log: log,
+			Cards: slot{w.Field, l}, Trust: func() *pki.Store { return w.trust }, Location: time.UTC, Log: log,
 			Zones: func() (*serial.Reader, io.Closer, error) { return serial.New(w.zones, serial.STX), w.zones, nil },
 		},
 		Vision:   &devices.Vision{Camera: &camera.Camera{Open: w.Eyes.open}, Matcher: w.Eyes, Decoder: w.Eyes, Policy: matcher.DefaultPolicy()},

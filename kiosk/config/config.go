@@ -37,7 +37,7 @@ type Config struct {
 	Camera   string // URL
 	Vision   Vision
 	Register Register
-	Trust    string // directory of CSCA lists and CRLs
+	Trust    Trust
 	Listen   string // host:port of the pages
 	Store    Store
 	Officers []Officer
@@ -82,6 +82,13 @@ type Vision struct {
 type Register struct {
 	URL, CA, Cert, Key string
 	ExtractKey         string // path of the register's public Ed25519 key; empty: no extract
+}
+
+// Trust is the trust store.
+type Trust struct {
+	Dir        string   // signed versions, or a folder of lists and certificates
+	Persons    []string // paths of the public keys of who may import and activate; empty: the folder counts as it is
+	TwoPersons bool     // who activates is not who imported
 }
 
 // Store is the lane's database.
@@ -138,7 +145,11 @@ type raw struct {
 		URL, CA, Cert, Key string
 		ExtractKey         string `toml:"extract_key"`
 	}
-	Trust struct{ Dir string }
+	Trust struct {
+		Dir        string
+		Persons    []string
+		TwoPersons bool `toml:"two_persons"`
+	}
 	Web   struct{ Listen string }
 	Store struct{ Path, Key string }
 	Site  struct {
@@ -337,7 +348,10 @@ func (r raw) valid() (Config, error) {
 	if u, err := url.Parse(c.Register.URL); c.Register.URL != "" && (err != nil || u.Scheme != "https") {
 		p.add("register.url", "%q is not an https URL", c.Register.URL)
 	}
-	c.Trust = p.need("trust.dir", r.Trust.Dir)
+	c.Trust = Trust{p.need("trust.dir", r.Trust.Dir), r.Trust.Persons, r.Trust.TwoPersons}
+	if c.Trust.TwoPersons && len(c.Trust.Persons) < 2 {
+		p.add("trust.two_persons", "needs the keys of at least two persons in trust.persons")
+	}
 	c.Listen = p.listen("web.listen", r.Web.Listen)
 	c.Store = Store{Path: p.need("store.path", r.Store.Path), Key: p.need("store.key", r.Store.Key)}
 

@@ -14,6 +14,7 @@ import (
 	"passage/drivers/emrtd"
 	zone "passage/drivers/emrtd/mrz"
 	"passage/drivers/emrtd/pki"
+	"passage/drivers/emrtd/trust"
 	"passage/drivers/mrz"
 	"passage/drivers/pcsc"
 	"passage/drivers/vpcd"
@@ -28,8 +29,8 @@ type Reader struct {
 	Cards Cards
 	// Zones opens the MRZ reader's line. It is called again when it broke.
 	Zones    func() (*mrz.Reader, io.Closer, error)
-	Trust    *pki.Store
-	Location *time.Location // of the crossing point
+	Trust    func() *pki.Store // asked once for each document
+	Location *time.Location    // of the crossing point
 	Log      *slog.Logger
 
 	mu     sync.Mutex
@@ -61,8 +62,8 @@ const (
 
 // NewReader is the document reader of a configuration. It refuses a remote card
 // where the trust store is for production.
-func NewReader(c config.Config, trust *pki.Store, log *slog.Logger) (*Reader, error) {
-	r := &Reader{Trust: trust, Location: c.Kiosk.Location, Log: log, Zones: func() (*mrz.Reader, io.Closer, error) {
+func NewReader(c config.Config, trusted func() *pki.Store, log *slog.Logger) (*Reader, error) {
+	r := &Reader{Trust: trusted, Location: c.Kiosk.Location, Log: log, Zones: func() (*mrz.Reader, io.Closer, error) {
 		return mrz.Open(c.MRZ.TTY, c.MRZ.Baud, mrz.Framing(c.MRZ.Framing))
 	}}
 	if c.Reader.Type == "vpcd" {
@@ -194,12 +195,14 @@ func (r *Reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Doc
 	}()
 	// No other readings of the zone are tried: registers have been asked about
 	// this one.
-	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: r.Trust, Now: time.Now(), Memory: &r.memory})
+	trusted := r.Trust()
+	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: trusted, Now: time.Now(), Memory: &r.memory})
 	if err != nil {
 		return out, removed(err)
 	}
 	out.Identity, out.Document, out.Portrait = id, doc, found.Portrait.Stream
 	out.Document.Verdict = policy.Verdict(found.Verdict)
+	out.Document.OldTrust = trust.IsOld(trusted, time.Now())
 	out.Access, out.APDUs, out.Bytes = found.Access, found.APDUs, found.Bytes
 	for _, c := range found.Checks {
 		out.Checks = append(out.Checks, kiosk.CheckResult{Name: c.Name, Code: policy.Code(c.Code), Reason: c.Reason})

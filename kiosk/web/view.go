@@ -219,6 +219,7 @@ func open(v kiosk.View) View {
 	if v.Config.ExitOnFailure {
 		out.Banners = append(out.Banners, "exit_on_failure is on: a cut cable opens the border")
 	}
+	out.Banners = append(out.Banners, v.Notices...)
 	if v.State.Closed {
 		out.Banners = append(out.Banners, "closed by an officer, or until one has looked: order open")
 	}

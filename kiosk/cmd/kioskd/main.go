@@ -20,7 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
-	"passage/drivers/emrtd/pki"
+	"passage/drivers/emrtd/trust"
 	"passage/eesclient"
 	"passage/eesclient/extract"
 	"passage/eesclient/outbox"
@@ -94,15 +94,11 @@ func run(c cli) error {
 	if err != nil {
 		return err
 	}
-	trust, err := pki.LoadDir(conf.Trust)
+	trusted, err := openTrust(conf.Trust, log)
 	if err != nil {
 		return err
 	}
-	for _, err := range trust.Refused {
-		log.Warn("trust file refused", "error", err)
-	}
-	log.Info("trust store loaded", "authorities", trust.Len(), "revocation_lists", trust.CRLs())
-	doc, err := devices.NewReader(conf, trust, log)
+	doc, err := devices.NewReader(conf, trusted.Store, log)
 	if err != nil {
 		return err
 	}
@@ -120,6 +116,7 @@ func run(c cli) error {
 	}
 	shell := kiosk.New(conf.Kiosk, kiosk.Devices{
 		Gate: devices.SerialGate(conf.Gate, conf.Kiosk.ExitOnFailure, log), Reader: doc, Vision: eyes, Register: reg, Neighbours: site, Store: store,
+		Notices: func() []string { return trust.Notices(trusted.Store(), time.Now()) },
 	}, log)
 	var officers []web.Officer
 	for _, o := range conf.Officers {
@@ -153,6 +150,7 @@ func run(c cli) error {
 		})
 	})
 	group.Go(func() error { return ring.Keep(work) })
+	group.Go(func() error { return trusted.Watch(work) })
 	group.Go(func() error { return reg.Watch(work) })
 	group.Go(func() error { return reg.Refresh(work, log) })
 	group.Go(func() error { return site.serve(work) })
@@ -180,6 +178,15 @@ func openRing(ctx context.Context, db *sqlite.DB, source string) (*keys.Ring, er
 	}
 	defer clear(master)
 	return keys.Open(ctx, db, master)
+}
+
+// openTrust loads the trust store that the configuration names.
+func openTrust(c config.Trust, log *slog.Logger) (*trust.Live, error) {
+	rule, err := trust.ReadRule(c.Persons, c.TwoPersons)
+	if err != nil {
+		return nil, err
+	}
+	return trust.Open(c.Dir, rule, log)
 }
 
 // localExtract is the copy of the register's files that a lane may hold; nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -18,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"passage/drivers/camera"
-	"passage/drivers/emrtd/pki"
+	"passage/drivers/emrtd/trust"
 	"passage/drivers/gate"
 	"passage/drivers/mrz"
 	"passage/drivers/pcsc"
@@ -191,29 +192,28 @@ func writable(ctx context.Context, path string) error {
 	return tx.Rollback()
 }
 
-// Ages of trust material (domain.md): a warning, and no more EES classes.
-const (
-	trustAging = 72 * time.Hour
-	trustOld   = 7 * 24 * time.Hour
-)
-
 func lookTrust(_ context.Context, c config.Config) finding {
-	const renew = "import the state's newest master list and revocation lists into "
-	s, err := pki.LoadDir(c.Trust)
+	renew := "import the state's newest master list and revocation lists: passage trust import, into " + c.Trust.Dir
+	rule, err := trust.ReadRule(c.Trust.Persons, c.Trust.TwoPersons)
 	if err != nil {
-		return bad(err, renew+c.Trust)
+		return bad(err, "trust.persons names public keys: passage trust key makes them")
 	}
+	live, err := trust.Open(c.Trust.Dir, rule, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return bad(err, renew)
+	}
+	s := live.Store()
 	age := time.Since(s.Newest)
-	what := fmt.Sprintf("%d authorities, %d revocation lists, the newest file is %.0f h old", s.Len(), s.CRLs(), age.Hours())
+	what := fmt.Sprintf("%d authorities, %d revocation lists, confirmed %.0f h ago", s.Len(), s.CRLs(), age.Hours())
 	switch {
-	case age > trustOld:
-		return bad(errors.New(what), renew+c.Trust)
-	case age > trustAging:
-		return warn(renew+c.Trust, "%s", what)
+	case age > trust.Old:
+		return bad(errors.New(what), renew)
+	case age > trust.Aging:
+		return warn(renew, "%s", what)
 	case s.CRLs() == 0:
-		return warn(renew+c.Trust, "%s: a revoked signer would not be noticed", what)
+		return warn(renew, "%s: a revoked signer would not be noticed", what)
 	case len(s.Refused) > 0:
-		return warn("passage trust list "+c.Trust+" names them; fetch them again", "%s, %d entries refused", what, len(s.Refused))
+		return warn("passage trust list "+c.Trust.Dir+" names them; fetch them again", "%s, %d entries refused", what, len(s.Refused))
 	}
 	return good("%s", what)
 }

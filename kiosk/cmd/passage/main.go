@@ -10,12 +10,10 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kong"
 
-	"passage/drivers/emrtd/pki"
 	"passage/kiosk/config"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
@@ -39,8 +37,11 @@ type cli struct {
 	Keys  keysCmd `cmd:"" help:"Keys of what the lane keeps of people."`
 	Stay  stayCmd `cmd:"" help:"Compute an authorised stay: 90 days in any 180."`
 	Trust struct {
-		List   listCmd   `cmd:"" help:"List a trust folder's authorities and revocation lists."`
-		Verify verifyCmd `cmd:"" help:"Judge a document's files without its chip."`
+		Import   importCmd   `cmd:"" help:"Take trust material into a store as a new, signed version."`
+		Activate activateCmd `cmd:"" help:"Make a version count: the second person's word, or the way back."`
+		List     listCmd     `cmd:"" help:"List a store's versions, or its authorities and revocation lists."`
+		Key      keyCmd      `cmd:"" help:"Make the key pair of a person who imports or activates."`
+		Verify   verifyCmd   `cmd:"" help:"Judge a document's files without its chip."`
 	} `cmd:"" help:"Trust material."`
 	Lane struct {
 		Enrol laneEnrolCmd `cmd:"" help:"Join this computer to its site, as a lane."`
@@ -209,29 +210,6 @@ func picture(c journal.Crossing) string {
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
-}
-
-type listCmd struct {
-	Dir string `arg:"" type:"existingdir" help:"Trust folder."`
-}
-
-func (c listCmd) Run() error {
-	s, err := pki.LoadDir(c.Dir)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for _, a := range s.Anchors() {
-		fmt.Fprintf(w, "%s\t%v\t%s\t%s\n", a.Subject.Country, a.Key, a.NotAfter.Format(time.DateOnly), a.ID()[:16])
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, err := range s.Refused {
-		fmt.Println("refused:", err)
-	}
-	fmt.Printf("%d authorities, %d revocation lists, newest file of %s\n", s.Len(), s.CRLs(), s.Newest.Format(time.DateOnly))
-	return nil
 }
 
 type pinCmd struct {
