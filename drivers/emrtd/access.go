@@ -82,8 +82,12 @@ func (r *reading) offers(ctx context.Context) error {
 	// where a refusal costs one command and no session.
 	long := r.sizes.extended == unknown
 	access, sw, err := r.free(ctx, lds.CardAccess, long)
-	if long && (err != nil && !errors.Is(err, apdu.ErrRemoved) && ctx.Err() == nil || err == nil && (sw == apdu.WrongLength || sw>>8 == 0x6C)) {
-		r.short(fmt.Errorf("extended Le: %v", sw))
+	if long && (errors.Is(err, errLink) || err == nil && (sw == apdu.WrongLength || sw>>8 == 0x6C)) {
+		why := err
+		if err == nil {
+			why = &apdu.StatusError{Command: "READ BINARY", SW: sw}
+		}
+		r.short(why)
 		access, sw, err = r.free(ctx, lds.CardAccess, false)
 	}
 	if err != nil {

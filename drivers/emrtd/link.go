@@ -20,12 +20,15 @@ const (
 // errSilent says that the chip did not answer within a command's time.
 var errSilent = errors.New("emrtd: the chip does not answer")
 
+// errLink says that the reader could not send a command or take the answer.
+var errLink = errors.New("emrtd: the reader")
+
 // lost says whether err ends the reading, rather than the attempt at one file.
 func lost(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, e := range []error{apdu.ErrRemoved, errSilent, sm.ErrNaked, sm.ErrMAC, errSession, context.Canceled, context.DeadlineExceeded} {
+	for _, e := range []error{apdu.ErrRemoved, errSilent, errLink, sm.ErrNaked, sm.ErrMAC, errSession, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -50,8 +53,12 @@ func (r *reading) transmit(ctx context.Context, c apdu.Command) (apdu.Response, 
 	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	raw, err := r.card.Transmit(within, b)
-	if err != nil && within.Err() != nil && ctx.Err() == nil {
+	switch {
+	case err == nil, errors.Is(err, apdu.ErrRemoved), ctx.Err() != nil:
+	case within.Err() != nil:
 		err = fmt.Errorf("%w within %v", errSilent, limit)
+	default:
+		err = fmt.Errorf("%w: %w", errLink, err)
 	}
 	if err != nil {
 		return apdu.Response{}, fmt.Errorf("emrtd: %02X: %w", c.INS, err)

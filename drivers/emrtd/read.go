@@ -83,6 +83,11 @@ func (r *reading) recover(ctx context.Context, f lds.File, offset, n int, err er
 	switch {
 	case errors.Is(err, apdu.ErrRemoved), errors.Is(err, errSilent):
 		return r.back(ctx, n, err)
+	case errors.Is(err, errLink) && n > r.shortBlock() && r.session != nil:
+		// The reader does not know extended lengths: the chip heard nothing.
+		r.session.Back()
+		r.short(err)
+		return nil
 	case r.pending != nil && sessionLost(err):
 		// The first answer under the new keys is the chip's proof.
 		return r.chipAgain(ctx, r.pending.variant, err)
