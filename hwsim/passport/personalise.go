@@ -141,13 +141,15 @@ func (c *Card) portrait() []byte {
 	return lds.Make(0x75, lds.Make(0x7F61, lds.Make(0x02, []byte{1}), lds.Make(0x7F60, header, data)))
 }
 
-// nameAt is where the holder's name begins in DG1: names have no check digit.
+// nameAt is where the holder's name begins in DG1. Names have no check digit: a
+// forger can change a letter, and the zone still holds.
 var nameAt = map[mrz.Size]int{mrz.TD1: 5 + 60, mrz.TD2: 5 + 5, mrz.TD3: 5 + 5}
 
 // tamper changes files after they were signed.
 func (c *Card) tamper(groups map[int][]byte) {
 	if c.on("tampered_dg1") {
-		groups[1][nameAt[c.profile.MRZ.Size]] ^= 1
+		letter := &groups[1][nameAt[c.profile.MRZ.Size]]
+		*letter = 'A' + (*letter-'A'+1)%26
 	}
 	if c.on("tampered_dg2") {
 		groups[2][len(groups[2])/2] ^= 1

@@ -24,7 +24,7 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("%s: %s with reason %q", p.ID, p.Outcome, p.Reason)
 		}
 	}
-	for n := 1; n <= 49; n++ {
+	for n := 1; n <= 72; n++ {
 		if _, ok := seen[fmt.Sprintf("P%02d", n)]; !ok {
 			t.Errorf("P%02d is missing", n)
 		}
