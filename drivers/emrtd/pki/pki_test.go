@@ -556,32 +556,3 @@ func TestBERBecomesDER(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	if files, err := filepath.Glob("../../../../shared/data/emrtd/sod-mock/*p256*.bin"); err == nil {
-		for _, x := range files {
-			b, err := os.ReadFile(x)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(b)
-		}
-	}
-	f.Add([]byte{0x77, 2, 0x30, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if o, err := ParseSOD(b); err == nil {
-			_, _ = o.Signed.Verify(nil)
-			for n := range o.Hashes {
-				if n < 1 || n > 16 {
-					t.Errorf("data group %d", n)
-				}
-			}
-		}
-		certs, _, _ := ParseAny(b)
-		for _, c := range certs {
-			if c.Key.Curve != nil && !c.Key.Curve.On(c.Key.Point) {
-				t.Error("a key off its curve")
-			}
-		}
-	})
-}
