@@ -239,20 +239,7 @@ func (c *Curve) Mul(k *big.Int, p Point) Point {
 		}
 		return Point{}
 	}
-	// Windows of four bits.
-	var table [16]jacobian
-	table[0], table[1] = c.toJacobian(Point{}), c.toJacobian(p)
-	for i := 2; i < len(table); i++ {
-		table[i] = c.add(table[i-1], table[1])
-	}
-	sum := table[0]
-	for i := (k.BitLen() + 3) / 4 * 4; i > 0; i -= 4 {
-		for range 4 {
-			sum = c.double(sum)
-		}
-		sum = c.add(sum, table[k.Bit(i-1)<<3|k.Bit(i-2)<<2|k.Bit(i-3)<<1|k.Bit(i-4)])
-	}
-	return c.affine(sum)
+	return c.sum(term{k, p})
 }
 
 // Encode writes a point uncompressed: 04 ‖ x ‖ y, padded to the field's
@@ -330,7 +317,7 @@ func (c *Curve) Verify(q Point, digest []byte, r, s *big.Int) bool {
 	w := new(big.Int).ModInverse(s, c.N)
 	u1 := e.Mul(e, w)
 	u2 := new(big.Int).Mul(r, w)
-	p := c.Add(c.Mul(u1.Mod(u1, c.N), c.G), c.Mul(u2.Mod(u2, c.N), q))
+	p := c.sum(term{u1.Mod(u1, c.N), c.G}, term{u2.Mod(u2, c.N), q})
 	return !p.Infinite() && new(big.Int).Mod(p.X, c.N).Cmp(r) == 0
 }
 
