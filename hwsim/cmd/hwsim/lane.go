@@ -17,6 +17,7 @@ import (
 
 	"passage/hwsim/gate"
 	"passage/hwsim/lanesim"
+	"passage/hwsim/pcscd"
 	"passage/hwsim/persona"
 	"passage/kiosk/web"
 )
@@ -63,9 +64,9 @@ func (c laneCmd) Run(ctx context.Context) error {
 	reader := fmt.Sprintf("type = \"vpcd\"\naddress = %q", c.Reader)
 	if c.PCSC {
 		if c.Reader == "127.0.0.1:8220" {
-			c.Reader = fmt.Sprintf("127.0.0.1:%d", slots[0].port)
+			c.Reader = pcscd.Slots[0].Addr
 		}
-		reader = fmt.Sprintf("type = \"pcsc\"\nname = %q", slots[0].name)
+		reader = fmt.Sprintf("type = \"pcsc\"\nname = %q", pcscd.Slots[0].Name)
 	}
 	list, err := persona.All()
 	if err != nil {
