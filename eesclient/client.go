@@ -315,8 +315,22 @@ func coherent(s api.Stay) bool {
 // Extract fetches the register's signed copy of individual files. The caller
 // closes it; reading ends after maxExtract bytes or extractWithin.
 func (c *Client) Extract(ctx context.Context) (io.ReadCloser, error) {
+	return c.fetch(ctx, url.Values{"part": {"files"}})
+}
+
+// Lists fetches the register's signed copy of the watch lists, or what has
+// changed since a version if the register still knows; 0 for the whole.
+func (c *Client) Lists(ctx context.Context, since int64) (io.ReadCloser, error) {
+	q := url.Values{"part": {"lists"}}
+	if since > 0 {
+		q.Set("since", strconv.FormatInt(since, 10))
+	}
+	return c.fetch(ctx, q)
+}
+
+func (c *Client) fetch(ctx context.Context, q url.Values) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeout(ctx, extractWithin)
-	req, err := c.request(ctx, http.MethodGet, "/v1/extract", nil)
+	req, err := c.request(ctx, http.MethodGet, "/v1/extract?"+q.Encode(), nil)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -155,6 +155,9 @@ func crossing(dir, url, uuid string) error {
 	return s.stop()
 }
 
+// secret is the register's.
+var secret = bytes.Repeat([]byte{2}, register.KeySize)
+
 // serve runs a register over dir until ctx ends.
 func serve(ctx context.Context, dir string, ready func(url string)) error {
 	db, err := sqlite.Open(ctx, filepath.Join(dir, "register.db"))
@@ -162,7 +165,7 @@ func serve(ctx context.Context, dir string, ready func(url string)) error {
 		return err
 	}
 	defer db.Close()
-	reg, err := register.New(ctx, db.Writer)
+	reg, err := register.Open(ctx, db.Writer, secret)
 	if err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func recorded(t *testing.T, dir, uuid string) int {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	reg, err := register.New(t.Context(), db.Writer)
+	reg, err := register.Open(t.Context(), db.Writer, secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -371,8 +371,12 @@ func (g *Register) Stay(w http.ResponseWriter, r *http.Request, file api.File, q
 
 // Extract gives a signed copy of the individual files.
 func (g *Register) Extract(w http.ResponseWriter, r *http.Request, q api.ExtractParams) {
-	if q.Part != nil && *q.Part != "files" {
-		problem(w, http.StatusServiceUnavailable, nil)
+	if q.Part != nil && *q.Part == "lists" {
+		since := int64(0)
+		if q.Since != nil {
+			since = int64(*q.Since)
+		}
+		g.sendLists(w, r, since)
 		return
 	}
 	var files []extract.File

@@ -39,6 +39,7 @@ type Register struct {
 	keys     keys
 	contract *contract.Contract
 	erasing  sync.Mutex // one line of the chain at a time
+	lists    lists
 
 	mu     sync.Mutex
 	faults map[string]string // operation or list → fault

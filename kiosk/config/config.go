@@ -81,7 +81,12 @@ type Vision struct {
 // Register is the EES-style register.
 type Register struct {
 	URL, CA, Cert, Key string
-	ExtractKey         string // path of the register's public Ed25519 key; empty: no extract
+	ExtractKey         string // path of the register's public Ed25519 key; empty: no copies
+	Files              bool   // keep a copy of individual files
+	// Watch lists that a copy in the folder Lists may answer for, by the
+	// contract's names; empty for none.
+	Lists      string
+	LocalLists []string
 }
 
 // Trust is the trust store.
@@ -144,6 +149,7 @@ type raw struct {
 	Register struct {
 		URL, CA, Cert, Key string
 		ExtractKey         string `toml:"extract_key"`
+		Lists              string
 	}
 	Trust struct {
 		Dir        string
@@ -167,6 +173,7 @@ type raw struct {
 		PKD           []string `toml:"pkd_members"`
 		EES           string   `toml:"ees_mode"`
 		EESOffline    string   `toml:"ees_offline"`
+		LocalLists    []string `toml:"local_lists"`
 		TCNEntry      string   `toml:"tcn_entry_authorisation"`
 		ETIAS         string   `toml:"etias_mode"`
 		StampRequired bool     `toml:"stamp_required"`
@@ -394,11 +401,23 @@ func (r raw) valid() (Config, error) {
 	pol.TCNEntry = p.one("policy.tcn_entry_authorisation", r.Policy.TCNEntry, "officer_confirm", "officer_confirm", "auto_supervised")
 	pol.ETIAS = p.one("policy.etias_mode", r.Policy.ETIAS, "off", "off", "transition", "grace", "on")
 	pol.StampRequired = r.Policy.StampRequired
-	switch offline := p.one("policy.ees_offline", r.Policy.EESOffline, "divert", "divert", "extract"); {
-	case offline == "extract" && r.Register.ExtractKey == "":
-		p.add("register.extract_key", "is needed with policy.ees_offline = \"extract\": the file of the register's public Ed25519 key, PEM")
-	case offline == "divert" && r.Register.ExtractKey != "":
-		p.add("register.extract_key", "means nothing with policy.ees_offline = \"divert\"")
+	c.Register.Files = p.one("policy.ees_offline", r.Policy.EESOffline, "divert", "divert", "extract") == "extract"
+	c.Register.Lists, c.Register.LocalLists = r.Register.Lists, r.Policy.LocalLists
+	for i, l := range r.Policy.LocalLists {
+		p.one(fmt.Sprintf("policy.local_lists[%d]", i), l, "", "SIS", "SLTD", "FPR", "LOST")
+	}
+	copies := c.Register.Files || len(r.Policy.LocalLists) > 0
+	switch {
+	case copies && r.Register.ExtractKey == "":
+		p.add("register.extract_key", "is needed with policy.ees_offline = \"extract\" and policy.local_lists: the file of the register's public Ed25519 key, PEM")
+	case !copies && r.Register.ExtractKey != "":
+		p.add("register.extract_key", "means nothing without policy.ees_offline = \"extract\" or policy.local_lists")
+	}
+	switch {
+	case len(r.Policy.LocalLists) > 0 && r.Register.Lists == "":
+		p.add("register.lists", "is needed with policy.local_lists: a folder for the copy")
+	case len(r.Policy.LocalLists) == 0 && r.Register.Lists != "":
+		p.add("register.lists", "means nothing without policy.local_lists")
 	}
 	c.Kiosk.Policy = pol
 

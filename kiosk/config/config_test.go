@@ -88,6 +88,8 @@ func TestParseRefuses(t *testing.T) {
 		{"timer nobody knows", `[trust]`, "[timers]\nnap = \"2s\"\n[trust]", "timers.nap"},
 		{"prompt after end", `[trust]`, "[timers]\ntake_doc = \"10s\"\n[trust]", "take_doc_prompt"},
 		{"extract", `[trust]`, "[policy]\nees_offline = \"extract\"\n[trust]", "register.extract_key"},
+		{"lists without folder", `[trust]`, "[policy]\nlocal_lists = [\"SIS\"]\n[trust]", "register.lists"},
+		{"an unknown list", `[trust]`, "[policy]\nlocal_lists = [\"sis\"]\n[trust]", "policy.local_lists[0]"},
 		{"neighbours without key", `[trust]`, "[site]\npeers = [\"https://127.0.0.1:1\"]\n[trust]", "site.key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

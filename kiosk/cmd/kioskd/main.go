@@ -24,6 +24,7 @@ import (
 	"passage/eesclient"
 	"passage/eesclient/extract"
 	"passage/eesclient/outbox"
+	"passage/eesclient/watchlist"
 	"passage/keys"
 	"passage/kiosk"
 	"passage/kiosk/config"
@@ -105,11 +106,18 @@ func run(c cli) error {
 	defer doc.Close()
 	program := matcher.Program{Path: conf.Vision.Program}
 	eyes := devices.NewVision(conf, program)
-	local, err := localExtract(ctx, conf.Register.ExtractKey, db.Writer, ring)
+	files, lists, err := copies(ctx, conf.Register, db.Writer, ring)
 	if err != nil {
 		return err
 	}
-	reg := devices.NewRegister(client, local)
+	asks := devices.NewRegister(client, files)
+	var reg kiosk.Register = asks
+	var offline *devices.Lists
+	if lists != nil {
+		defer lists.Close()
+		offline = devices.NewLists(asks, lists, conf.Register.LocalLists, client.Lists)
+		reg = offline
+	}
 	site, err := newNeighbours(conf)
 	if err != nil {
 		return err
@@ -151,8 +159,11 @@ func run(c cli) error {
 	})
 	group.Go(func() error { return ring.Keep(work) })
 	group.Go(func() error { return trusted.Watch(work) })
-	group.Go(func() error { return reg.Watch(work) })
-	group.Go(func() error { return reg.Refresh(work, log) })
+	group.Go(func() error { return asks.Watch(work) })
+	group.Go(func() error { return asks.Refresh(work, log) })
+	if lists != nil {
+		group.Go(func() error { return offline.Refresh(work, log) })
+	}
 	group.Go(func() error { return site.serve(work) })
 	if conf.Fleet.Dir != "" {
 		joined := &fleet.Client{Lane: conf.Kiosk.Lane, Desk: shell, Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, Log: log}
@@ -189,29 +200,48 @@ func openTrust(c config.Trust, log *slog.Logger) (*trust.Live, error) {
 	return trust.Open(c.Dir, rule, log)
 }
 
-// localExtract is the copy of the register's files that a lane may hold; nil
-// where the configuration names no key for it.
-func localExtract(ctx context.Context, path string, db *sql.DB, ring *keys.Ring) (*extract.Extract, error) {
-	if path == "" {
-		return nil, nil
+// copies are what a lane may hold of the register: individual files, watch
+// lists; nil for what the configuration doesn't ask for.
+func copies(ctx context.Context, conf config.Register, db *sql.DB, ring *keys.Ring) (*extract.Extract, *watchlist.Store, error) {
+	if conf.ExtractKey == "" {
+		return nil, nil, nil
 	}
+	signer, err := registerKey(conf.ExtractKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("register.extract_key: %w", err)
+	}
+	var files *extract.Extract
+	if conf.Files {
+		if files, err = extract.New(ctx, db, ring, signer); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(conf.LocalLists) == 0 {
+		return files, nil, nil
+	}
+	lists, err := watchlist.Open(ctx, conf.Lists, ring, signer)
+	return files, lists, err
+}
+
+// registerKey reads the key by which the register signs its copies.
+func registerKey(path string) (ed25519.PublicKey, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("register.extract_key: %w", err)
+		return nil, err
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil, fmt.Errorf("register.extract_key: %s has no PEM block", path)
+		return nil, fmt.Errorf("%s has no PEM block", path)
 	}
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("register.extract_key: %w", err)
+		return nil, err
 	}
 	signer, ok := public.(ed25519.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("register.extract_key: %s has a %T, not an Ed25519 key", path, public)
+		return nil, fmt.Errorf("%s has a %T, not an Ed25519 key", path, public)
 	}
-	return extract.New(ctx, db, ring, signer)
+	return signer, nil
 }
 
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
