@@ -12,9 +12,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"passage/eesclient/names"
 	"passage/eesclient/stay"
@@ -261,7 +264,7 @@ func (g *Register) entry(p Person, list, hit string) entry {
 		}{tag, answer})
 	}
 	add(document, e.answer)
-	if list == "SIS" || list == "FPR" { // lists of persons; the others are of documents
+	if ofPersons(list) {
 		add(person, e.answer)
 		add(sound, weak)
 	}
@@ -269,6 +272,9 @@ func (g *Register) entry(p Person, list, hit string) entry {
 }
 
 const discreet = "DISCREET"
+
+// ofPersons says whether a list is of persons; the others are of documents.
+func ofPersons(list string) bool { return list == "SIS" || list == "FPR" }
 
 // person reads a file.
 func (g *Register) person(ctx context.Context, file string) (p Person, found bool, err error) {
@@ -300,4 +306,123 @@ func (g *Register) forget(p Person) []step {
 		list = append(list, step{sql: "DELETE FROM permission WHERE tag=$1", args: []any{[]byte(tag)}})
 	}
 	return list
+}
+
+// populateBatch is how many people Populate adds at once.
+const populateBatch = 20_000
+
+// Populate adds n people, fast: into an empty register, without looking whether
+// they are there. person makes the one with a number; it is called from several
+// goroutines. done is told how many have been added.
+func (g *Register) Populate(ctx context.Context, n int, person func(i int) Person, done func(int)) error {
+	finish, err := g.db.bulk(ctx, "individual_file", "document", "person", "permission", "list_entry", "list_tag")
+	if err != nil {
+		return fmt.Errorf("register: populate: %w", err)
+	}
+	batches := make(chan *batch, 2)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(batches)
+		making, ctx := errgroup.WithContext(ctx)
+		making.SetLimit(runtime.GOMAXPROCS(0))
+		for from := 0; from < n; from += populateBatch {
+			making.Go(func() error {
+				b, err := g.batch(from, min(from+populateBatch, n), person)
+				if err != nil {
+					return err
+				}
+				select {
+				case batches <- b:
+				case <-ctx.Done():
+				}
+				return ctx.Err()
+			})
+		}
+		return making.Wait()
+	})
+	group.Go(func() error {
+		added := 0
+		for b := range batches {
+			for _, t := range b.tables {
+				i := -1
+				if _, err := g.db.load(ctx, t.name, t.columns, func() ([]any, error) {
+					if i++; i == len(t.rows) {
+						return nil, nil
+					}
+					return t.rows[i], nil
+				}); err != nil {
+					return err
+				}
+			}
+			added += b.people
+			done(added)
+		}
+		return ctx.Err()
+	})
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("register: populate: %w", err)
+	}
+	if err := finish(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("register: populate: %w", err)
+	}
+	return nil
+}
+
+// batch is some people as the tables' rows.
+type batch struct {
+	people int
+	tables []*table
+}
+
+type table struct {
+	name    string
+	columns []string
+	rows    [][]any
+}
+
+// tables in the order of their names in a batch.
+const (
+	tableFile = iota
+	tableDocument
+	tablePerson
+	tablePermission
+	tableEntry
+	tableTag
+)
+
+func (g *Register) batch(from, to int, person func(int) Person) (*batch, error) {
+	b := &batch{to - from, []*table{
+		tableFile:       {name: "individual_file", columns: []string{"file", "until", "sealed"}},
+		tableDocument:   {name: "document", columns: []string{"tag", "file"}},
+		tablePerson:     {name: "person", columns: []string{"tag", "file"}},
+		tablePermission: {name: "permission", columns: []string{"tag", "status", "until", "days"}},
+		tableEntry:      {name: "list_entry", columns: []string{"entry", "list", "answer", "discreet", "sealed"}},
+		tableTag:        {name: "list_tag", columns: []string{"tag", "entry", "answer", "discreet"}},
+	}}
+	add := func(t int, row ...any) { b.tables[t].rows = append(b.tables[t].rows, row) }
+	today := stay.On(time.Now())
+	for i := from; i < to; i++ {
+		p := person(i)
+		sealed, err := g.keys.sealed(p, p.File)
+		if err != nil {
+			return nil, err
+		}
+		add(tableFile, p.File, int64(p.keep(today)), sealed)
+		add(tableDocument, g.keys.document(p.Issuer, p.Number), p.File)
+		add(tablePerson, g.keys.person(p.Surname, p.GivenNames, p.Birth, p.Nationality), p.File)
+		for tag, r := range g.permissions(p) {
+			add(tablePermission, []byte(tag), r.status, int64(r.until), r.days)
+		}
+		for list, hit := range p.Hits {
+			e := g.entry(p, list, hit)
+			if sealed, err = g.keys.sealed(p, e.entry); err != nil {
+				return nil, err
+			}
+			add(tableEntry, e.entry, list, e.answer, e.discreet, sealed)
+			for _, t := range e.tags {
+				add(tableTag, t.tag, e.entry, t.answer, e.discreet)
+			}
+		}
+	}
+	return b, nil
 }

@@ -30,6 +30,8 @@ type store interface {
 	do(ctx context.Context, steps ...step) error
 	// load adds rows to a table, fast; it is no part of a transaction.
 	load(ctx context.Context, table string, columns []string, rows func() ([]any, error)) (int64, error)
+	// bulk prepares tables for much loading; what it returns ends that.
+	bulk(ctx context.Context, tables ...string) (finish func(context.Context) error, err error)
 	// migrate runs a migration's text and notes its number.
 	migrate(ctx context.Context, number int, text string) error
 	// applied returns the number of the last migration; 0 for an empty store.
@@ -151,6 +153,10 @@ func (l lite) load(ctx context.Context, table string, columns []string, rows fun
 		}
 	}
 	return n, nil
+}
+
+func (l lite) bulk(context.Context, ...string) (func(context.Context) error, error) {
+	return l.scrub, nil
 }
 
 func (l lite) migrate(ctx context.Context, number int, text string) error {

@@ -211,14 +211,17 @@ func cancelled(cancel func(), group *errgroup.Group) error {
 }
 
 func (x *demo) register(ctx context.Context, group *errgroup.Group, list []persona.Persona) error {
-	reg, db, err := openRegister(ctx, filepath.Join(x.Dir, "ees.db"), list, x.today)
+	reg, end, err := openRegister(ctx, filepath.Join(x.Dir, "ees.db"), "")
 	if err != nil {
 		return err
+	}
+	if err := acquaint(ctx, reg, list, x.today); err != nil {
+		return errors.Join(err, end())
 	}
 	x.reg = reg
 	ready := make(chan struct{})
 	group.Go(func() error {
-		defer db.Close()
+		defer end()
 		return x.reg.Serve(ctx, fmt.Sprintf("127.0.0.1:%d", x.Port+30), testca.Files(x.Dir, "register"), func(string) { close(ready) })
 	})
 	select {

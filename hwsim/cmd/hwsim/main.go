@@ -26,14 +26,15 @@ import (
 )
 
 type cli struct {
-	Demo     demoCmd     `cmd:"" help:"Run three whole lanes and send travellers through them."`
-	Lane     laneCmd     `cmd:"" help:"The devices of one lane, and a configuration for its kioskd."`
-	Register registerCmd `cmd:"" help:"A register over mutual TLS that knows the catalogue's travellers."`
-	Officer  officerCmd  `cmd:"" help:"An officer who signs in on a lane page and decides by script."`
-	Gate     gateCmd     `cmd:"" help:"A gate on a pseudo-terminal: ABC-LANE 1.0 over Modbus RTU."`
-	Camera   cameraCmd   `cmd:"" help:"A camera: MJPEG over HTTP."`
-	Passport passportCmd `cmd:"" help:"A passport on a vpcd reader, or on standard input and output."`
-	Personas personasCmd `cmd:"" help:"List the travellers of the demonstration."`
+	Demo       demoCmd       `cmd:"" help:"Run three whole lanes and send travellers through them."`
+	Lane       laneCmd       `cmd:"" help:"The devices of one lane, and a configuration for its kioskd."`
+	Register   registerCmd   `cmd:"" help:"A register over mutual TLS that knows the catalogue's travellers."`
+	Population populationCmd `cmd:"" help:"Fill a register with people whom nobody is."`
+	Officer    officerCmd    `cmd:"" help:"An officer who signs in on a lane page and decides by script."`
+	Gate       gateCmd       `cmd:"" help:"A gate on a pseudo-terminal: ABC-LANE 1.0 over Modbus RTU."`
+	Camera     cameraCmd     `cmd:"" help:"A camera: MJPEG over HTTP."`
+	Passport   passportCmd   `cmd:"" help:"A passport on a vpcd reader, or on standard input and output."`
+	Personas   personasCmd   `cmd:"" help:"List the travellers of the demonstration."`
 }
 
 func main() {

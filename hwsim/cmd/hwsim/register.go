@@ -13,35 +13,50 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"passage/eesclient/stay"
 	"passage/hwsim/persona"
 	"passage/hwsim/register"
 	"passage/hwsim/register/testca"
 	"passage/sqlite"
 )
 
-// openRegister prepares a register whose records are at path and which knows
-// the travellers of list.
-func openRegister(ctx context.Context, path string, list []persona.Persona, today time.Time) (*register.Register, *sqlite.DB, error) {
+// openRegister prepares a register at path, in SQLite, or in the PostgreSQL
+// database at url if there is one. Its secret is beside path. The caller calls
+// close.
+func openRegister(ctx context.Context, path, url string) (reg *register.Register, end func() error, err error) {
+	secret, err := keyFile(path + ".key")
+	if err != nil {
+		return nil, nil, err
+	}
+	if url != "" {
+		if reg, err = register.OpenPostgres(ctx, url, secret); err != nil {
+			return nil, nil, err
+		}
+		return reg, func() error { reg.Close(); return nil }, nil
+	}
 	db, err := sqlite.Open(ctx, path)
 	if err != nil {
 		return nil, nil, err
 	}
-	secret, err := keyFile(path + ".key")
-	if err != nil {
+	if reg, err = register.Open(ctx, db.Writer, secret); err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	reg, err := register.Open(ctx, db.Writer, secret)
-	if err != nil {
-		return nil, nil, errors.Join(err, db.Close())
-	}
+	return reg, db.Close, nil
+}
+
+// acquaint makes a register know the travellers of list.
+func acquaint(ctx context.Context, reg *register.Register, list []persona.Persona, today time.Time) error {
 	for _, p := range list {
-		if p.DocumentOf == "" {
-			if err := reg.Load(ctx, p.Person(today)); err != nil {
-				return nil, nil, errors.Join(err, db.Close())
-			}
+		if p.DocumentOf != "" {
+			continue
+		}
+		if err := reg.Load(ctx, p.Person(today)); err != nil {
+			return err
 		}
 	}
-	return reg, db, nil
+	return nil
 }
 
 // keyFile is the secret at path, made if it is not there.
@@ -61,6 +76,8 @@ type registerCmd struct {
 	Listen string   `default:"127.0.0.1:8443" help:"Address on loopback."`
 	Dir    string   `default:".cache/lane" help:"Folder of the certificates and of the records."`
 	Lane   []string `default:"lane" help:"Lanes that get a certificate."`
+	DB     string   `name:"db" placeholder:"URL" help:"PostgreSQL database, such as postgres://user@host/ees; an SQLite file in --dir without."`
+	Empty  bool     `help:"Start without the catalogue's travellers."`
 	Fault  []string `help:"Faults, WHAT=NAME; --list names them."`
 	List   bool     `help:"List the faults and end."`
 }
@@ -76,6 +93,20 @@ One whose SIS answers after four seconds, and which loses every record's
 acknowledgement:
 
   hwsim register --fault SIS=slow --fault record=lost
+
+A country's worth of people in PostgreSQL, behind the same address:
+
+  hwsim population --people 10000000 --db 'host=/run/postgresql dbname=ees'
+  hwsim register --db 'host=/run/postgresql dbname=ees'
+
+A certificate's organisational unit says what its holder may ask: lane,
+officer, desk or admin. officer.pem and admin.pem are made beside the lanes':
+
+  curl --cacert ca.pem --cert officer.pem --key officer.key https://127.0.0.1:8443/v1/alerts
+  curl --cacert ca.pem --cert admin.pem --key admin.key https://127.0.0.1:8443/v1/audit
+
+What may no longer be kept is erased at the start and once a day; /v1/erasures
+proves it.
 
 Certificates are made where they are missing or have run out. Those of other
 lanes are then made anew, too: the authority keeps no key.`
@@ -93,7 +124,7 @@ func (c registerCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := certificates(dir, append([]string{"register/register"}, c.Lane...), time.Now())
+	made, err := certificates(dir, append([]string{"register/register", "officer/officer", "desk/desk", "admin/admin"}, c.Lane...), time.Now())
 	if err != nil {
 		return err
 	}
@@ -101,11 +132,17 @@ func (c registerCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reg, db, err := openRegister(ctx, filepath.Join(dir, "ees.db"), list, today())
+	reg, end, err := openRegister(ctx, filepath.Join(dir, "ees.db"), c.DB)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer end()
+	if c.Empty {
+		list = nil
+	}
+	if err := acquaint(ctx, reg, list, today()); err != nil {
+		return err
+	}
 	for _, f := range c.Fault {
 		what, name, ok := strings.Cut(f, "=")
 		if !ok || !slices.ContainsFunc(register.Faults, func(k register.Fault) bool { return k.Name == name }) {
@@ -121,12 +158,42 @@ func (c registerCmd) Run(ctx context.Context) error {
 		}
 		fmt.Printf("# %s, the register as lane %s reaches it\n%s\n", path, name, conf)
 	}
-	return reg.Serve(ctx, c.Listen, testca.Files(dir, "register"), func(addr string) {
-		fmt.Printf("register at https://%s for %d travellers, records in %s\n", addr, len(list), filepath.Join(dir, "ees.db"))
-		if made {
-			fmt.Println("certificates made in", dir)
-		}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return forget(ctx, reg) })
+	group.Go(func() error {
+		return reg.Serve(ctx, c.Listen, testca.Files(dir, "register"), func(addr string) {
+			where := "PostgreSQL"
+			if c.DB == "" {
+				where = filepath.Join(dir, "ees.db")
+			}
+			fmt.Printf("register at https://%s for %d travellers of the catalogue, records in %s\n", addr, len(list), where)
+			if made {
+				fmt.Println("certificates made in", dir)
+			}
+		})
 	})
+	return group.Wait()
+}
+
+// forget erases what may no longer be kept, now and once a day.
+func forget(ctx context.Context, reg *register.Register) error {
+	for {
+		lines, err := reg.Erase(ctx, stay.On(time.Now()))
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, l := range lines {
+			fmt.Printf("erased: %d × %s: %s\n", l.Count, l.What, l.Rule)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(24 * time.Hour):
+		}
+	}
 }
 
 // certificates makes the certificates of names in dir unless all are there and
