@@ -144,6 +144,8 @@ type passportCmd struct {
 	Stdio   bool     `help:"Answer APDUs on standard input and output, each with a two-byte length; the zone goes to standard error."`
 	Trust   string   `help:"Write the issuer's certificate and revocation list to this folder."`
 	Rate    int      `help:"Take the time of a contactless link at this many kbit/s: 106, 212, 424 or 848; 0 answers at once."`
+	FSC     int      `name:"fsc" help:"Longest frame on that link in bytes, 16 to 256; 0 is 256."`
+	MaxLe   int      `name:"max-le" help:"Longest answer in plain bytes, beyond which the chip says 6700, such as 192; 0 for none."`
 	Seed    uint64   `help:"Draw all keys, nonces and challenges from this seed, so that a run can be repeated; 0 draws new ones."`
 }
 
@@ -187,6 +189,9 @@ func (c passportCmd) Run(ctx context.Context) error {
 	if c.List {
 		return c.list()
 	}
+	if c.FSC != 0 && (c.FSC < 16 || c.FSC > 256) || c.Rate < 0 || c.MaxLe < 0 {
+		return errors.New("passport: a frame has 16 to 256 bytes, and a rate and a length are not negative")
+	}
 	p, err := passport.ByName(c.Profile)
 	if err != nil {
 		return fmt.Errorf("%w; there are %s, and pace-MAPPING-CIPHER-PARAMETERS", err, passport.Names())
@@ -223,11 +228,12 @@ func (c passportCmd) Run(ctx context.Context) error {
 		Birth: "740812", Sex: "F", Expiry: now.AddDate(5, 0, 0).Format("060102"),
 	}
 	p.Portrait, p.Width, p.Height, p.Random = append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 20_000)...), 360, 480, random
+	p.MaxLe = c.MaxLe
 	card, err := passport.New(p, office.Signer)
 	if err != nil {
 		return err
 	}
-	card.Rate = c.Rate
+	card.Rate, card.FSC = c.Rate, c.FSC
 	switch {
 	case c.Stdio: // standard output belongs to the chip
 		fmt.Fprintln(os.Stderr, strings.Join(card.MRZ(), "\n"))
