@@ -37,6 +37,7 @@ const (
 	searchWithin  = 3 * time.Second
 	faceWithin    = 5 * time.Second
 	stayWithin    = 2 * time.Second
+	fileWithin    = 3 * time.Second
 	recordWithin  = 3 * time.Second
 	healthWithin  = 2 * time.Second
 	extractWithin = 10 * time.Minute
@@ -310,6 +311,18 @@ func coherent(s api.Stay) bool {
 		return s.Overstay == 0 && (s.Status == "ok") == (s.Days > 0)
 	}
 	return s.Status == "ok"
+}
+
+// File fetches an individual file.
+func (c *Client) File(ctx context.Context, file string) (api.IndividualFile, error) {
+	var f api.IndividualFile
+	if err := c.ask(ctx, fileWithin, http.MethodGet, "/v1/files/"+url.PathEscape(file), "", nil, &f); err != nil {
+		return f, fmt.Errorf("file: %w", err)
+	}
+	if f.File != file {
+		return api.IndividualFile{}, fmt.Errorf("file: %w: of somebody else", ErrMalformed)
+	}
+	return f, nil
 }
 
 // Extract fetches the register's signed copy of individual files. The caller

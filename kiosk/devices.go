@@ -176,6 +176,9 @@ type Stay struct {
 	Days     int
 	LastDay  string // yyyy-mm-dd, local date of the crossing point
 	Overstay int
+	// Calendar is a picture of the days that the result rests on, SVG, for the
+	// officer's page; empty where the earlier stays are not known.
+	Calendar string `json:"-"`
 }
 
 // Neighbours are the other lanes of the site. Claim says that a document is

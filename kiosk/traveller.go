@@ -162,7 +162,7 @@ func (s *Shell) search(p *traveller, id Identity, d policy.Document) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.flags, p.file, p.answers[lane.CheckFile] = flags, file, found
-	p.spans = append(p.spans, Span{"consult.search", began, time.Since(p.began)})
+	p.spans = append(p.spans, Span{consulted("search", found), began, time.Since(p.began)})
 }
 
 // answer asks one register and passes on what it said.
@@ -177,7 +177,7 @@ func (s *Shell) answer(p *traveller, c lane.Check, ask func(context.Context) DBA
 	}
 	s.mu.Lock()
 	p.answers[c] = a
-	p.spans = append(p.spans, Span{"consult." + c.String(), began, time.Since(p.began)})
+	p.spans = append(p.spans, Span{consulted(c.String(), a), began, time.Since(p.began)})
 	s.mu.Unlock()
 	s.events.put(lane.Answered{Transaction: p.number, Check: c, Answer: a.Answer})
 }

@@ -93,6 +93,7 @@ func (d *desk) SettleCase(context.Context, string, string, string) error { retur
 func (d *desk) Face(transaction, which string) ([]byte, bool) {
 	return []byte("jpeg of " + which), transaction == txn
 }
+
 func (d *desk) log() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -169,14 +169,23 @@ func (r *Register) VerifyFace(ctx context.Context, file string, live []byte) kio
 
 // Stay asks the calculator.
 func (r *Register) Stay(ctx context.Context, file string, dir policy.Direction, day time.Time) (kiosk.DBAnswer, kiosk.Stay) {
+	// The file is for the officer's picture alone: the answer does not wait for
+	// one that is late.
+	picture := make(chan string, 1)
+	within, cancel := context.WithTimeout(crossing(ctx), pictureWithin)
+	defer cancel()
+	go func() { picture <- r.calendar(within, file, dir, day) }()
 	s, err := r.client.Stay(crossing(ctx), file, string(dir), day)
 	if err != nil {
+		cancel()
+		<-picture
 		return r.stayLocally(ctx, file, dir, day)
 	}
 	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay}
 	if s.LastDay != nil {
 		out.LastDay = s.LastDay.Format(time.DateOnly)
 	}
+	out.Calendar = <-picture
 	return kiosk.DBAnswer{Answer: stayed(out, lane.Clear)}, out
 }
 
@@ -205,12 +214,8 @@ func (r *Register) stayLocally(ctx context.Context, file string, dir policy.Dire
 	if err != nil {
 		return kiosk.DBAnswer{Answer: lane.NotConsulted}, kiosk.Stay{}
 	}
-	compute := stay.Entry
-	if dir == policy.Exit {
-		compute = stay.Exit
-	}
-	s := compute(f.All(), stay.On(day), stay.Visa{End: f.VisaEnd})
-	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay}
+	s, calendar := computed(f.All(), stay.On(day), stay.Visa{End: f.VisaEnd}, dir)
+	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay, Calendar: calendar}
 	if s.LastDay != 0 {
 		out.LastDay = s.LastDay.String()
 	}

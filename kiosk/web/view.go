@@ -103,6 +103,7 @@ type Case struct {
 	Answers     []CheckView `json:"answers"`
 	Face        *FaceView   `json:"face,omitempty"`
 	Stay        *kiosk.Stay `json:"stay,omitempty"`
+	Calendar    bool        `json:"calendar,omitempty"` // there is a picture of the stay
 	Review      bool        `json:"review"`
 	Release     int         `json:"release"` // officers needed; 0 if not allowed
 	Signed      []string    `json:"signed,omitempty"`
@@ -257,7 +258,7 @@ func officersCase(v kiosk.View, c *kiosk.Crossing) *Case {
 	}
 	if c.Stay.Status != "" {
 		stay := c.Stay
-		k.Stay = &stay
+		k.Stay, k.Calendar = &stay, stay.Calendar != ""
 	}
 	return k
 }

@@ -136,6 +136,7 @@ func New(l Lane, officers []Officer) (http.Handler, error) {
 	mux.HandleFunc("POST /lane/api/order", s.officer(s.order))
 	mux.HandleFunc("GET /lane/api/cases", s.officer(s.cases))
 	mux.HandleFunc("GET /lane/face/{transaction}/{which}", s.officer(s.face))
+	mux.HandleFunc("GET /lane/stay/{transaction}", s.officer(s.calendar))
 	return guard(http.NewCrossOriginProtection().Handler(mux)), nil
 }
 

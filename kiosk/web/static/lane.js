@@ -73,9 +73,13 @@ function drawCase(k) {
   kids.push(el('div', { className: 'faces' }, ...[['chip', 'Chip', k.chip], ['live', 'Live', k.live]].map(([w, label, there]) => el('figure', {}, there ? el('img', { src: `/lane/face/${k.transaction}/${w}`, alt: label + ' face' }) : nobody(), el('figcaption', { textContent: there ? label : label + ': not yet' })))));
   if (k.face) kids.push(el('p', { textContent: `Face: ${k.face.result.replaceAll('_', ' ')}, ${k.face.shown} of 100 (limit 60), ${k.face.attempts} ${k.face.attempts === 1 ? 'attempt' : 'attempts'} · attack detection: ${k.face.pad}` }));
   if (k.stay) kids.push(el('p', { textContent: k.stay.Overstay ? `Stay: ${k.stay.Overstay} days over` : `Stay: ${k.stay.Status}, ${k.stay.Days} days${k.stay.LastDay ? ', last day ' + k.stay.LastDay : ''}` }));
+  if (k.calendar) kids.push(el('img', { className: 'days', src: `/lane/stay/${k.transaction}`, alt: 'Days of stay by month' }));
   kids.push(decide(k), el('h3', { textContent: `Document${k.access ? ' · ' + k.access : ''}${k.verdict ? ' · ' + k.verdict.replaceAll('_', ' ') : ''}` }), checks(k.checks), el('h3', { textContent: 'Registers' }), checks(k.answers));
   box.replaceChildren(...kids);
 }
+
+// What was not consulted on a crossing, or only in the lane's copy.
+function offline(r) { return (r.spans ?? []).map(s => /^consult\.(.*\(.*\))$/.exec(s.name)?.[1]).filter(Boolean).join(', '); }
 
 function draw() {
   const v = view;
@@ -102,7 +106,7 @@ function draw() {
   const k = JSON.stringify([v.case, v.me]);
   if (k !== shown) { shown = k; drawCase(v.case); }
   $('recent').querySelector('.empty').hidden = !!(v.recent ?? []).length;
-  $('recent').querySelector('tbody').replaceChildren(...(v.recent ?? []).map(r => el('tr', {}, ...[new Date(r.at).toLocaleTimeString(), r.class, r.outcome.replaceAll('_', ' '), r.reason ?? '', r.seconds.toFixed(1)].map(t => el('td', { textContent: t })))));
+  $('recent').querySelector('tbody').replaceChildren(...(v.recent ?? []).map(r => el('tr', {}, ...[new Date(r.at).toLocaleTimeString(), r.class, r.outcome.replaceAll('_', ' '), [r.reason, offline(r)].filter(Boolean).join(' · '), r.seconds.toFixed(1)].map(t => el('td', { textContent: t })))));
 }
 
 $('signin').onsubmit = async e => {
