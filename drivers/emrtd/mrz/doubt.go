@@ -113,6 +113,57 @@ func cheapest(cells [][]Guess, check bool) []reading {
 	return ways[0]
 }
 
+// States of a name field (9303-3 §4.6): identifiers are parted by two fillers,
+// their components by one, and behind them are fillers only.
+const (
+	inName       = iota // of the primary identifier
+	afterName           // one filler behind it
+	beforeSecond        // two fillers: the secondary identifier begins, or nothing more
+	inSecond
+	afterSecond
+	atEnd
+	nameStates
+)
+
+// unusual is what it costs to believe in a letter where only fillers should
+// be; some documents have it.
+const unusual = 4
+
+// nameStep returns the state behind a character, and what it costs.
+func nameStep(state int, filler bool) (next int, cost float64) {
+	switch {
+	case filler:
+		return [...]int{afterName, beforeSecond, atEnd, afterSecond, atEnd, atEnd}[state], 0
+	case state == atEnd:
+		return inSecond, unusual
+	}
+	return [...]int{inName, inName, inSecond, inSecond, inSecond}[state], 0
+}
+
+// cheapestNames returns the cheapest ways to read a name field, at most keep.
+func cheapestNames(cells [][]Guess) []reading {
+	ways := [nameStates][]reading{inName: {{}}}
+	for _, cell := range cells {
+		var next [nameStates][]reading
+		for state, list := range ways {
+			for _, w := range list {
+				for _, g := range cell {
+					to, extra := nameStep(state, g.Char == '<')
+					next[to] = append(next[to], reading{w.text + string(rune(g.Char)), w.cost + g.Cost + extra})
+				}
+			}
+		}
+		for state, list := range next {
+			slices.SortStableFunc(list, byCost)
+			next[state] = list[:min(len(list), keep)]
+		}
+		ways = next
+	}
+	list := slices.Concat(ways[:]...)
+	slices.SortStableFunc(list, byCost)
+	return list[:min(len(list), keep)]
+}
+
 // kind is what may stand in a place.
 type kind uint8
 
@@ -122,12 +173,13 @@ const (
 	digit    // or '<', in unknown dates and where a check digit may be left out
 	onlyCode // the first letter of a document code
 	onlySex
+	names
 )
 
 func (k kind) allows(c byte) bool {
 	d := c >= '0' && c <= '9'
 	switch k {
-	case letter:
+	case letter, names:
 		return !d
 	case digit:
 		return d || c == '<'
@@ -151,7 +203,8 @@ type span struct {
 var spans = map[Size][]span{
 	TD3: {
 		{0, 0, 1, onlyCode, false},
-		{0, 1, 44, letter, false},
+		{0, 1, 5, letter, false},
+		{0, 5, 44, names, false},
 		{1, 0, 10, alnum, true},
 		{1, 10, 13, letter, false},
 		{1, 13, 20, digit, true},
@@ -162,7 +215,8 @@ var spans = map[Size][]span{
 	},
 	MRVA: {
 		{0, 0, 1, onlyCode, false},
-		{0, 1, 44, letter, false},
+		{0, 1, 5, letter, false},
+		{0, 5, 44, names, false},
 		{1, 0, 10, alnum, true},
 		{1, 10, 13, letter, false},
 		{1, 13, 20, digit, true},
@@ -172,7 +226,8 @@ var spans = map[Size][]span{
 	},
 	MRVB: {
 		{0, 0, 1, onlyCode, false},
-		{0, 1, 36, letter, false},
+		{0, 1, 5, letter, false},
+		{0, 5, 36, names, false},
 		{1, 0, 10, alnum, true},
 		{1, 10, 13, letter, false},
 		{1, 13, 20, digit, true},
@@ -182,7 +237,8 @@ var spans = map[Size][]span{
 	},
 	TD2: {
 		{0, 0, 1, onlyCode, false},
-		{0, 1, 36, letter, false},
+		{0, 1, 5, letter, false},
+		{0, 5, 36, names, false},
 		{1, 0, 10, alnum, true},
 		{1, 10, 13, letter, false},
 		{1, 13, 20, digit, true},
@@ -202,7 +258,7 @@ var spans = map[Size][]span{
 		{1, 15, 18, letter, false},
 		{1, 18, 29, alnum, false},
 		{1, 29, 30, digit, false},
-		{2, 0, 30, letter, false},
+		{2, 0, 30, names, false},
 	},
 }
 
@@ -321,6 +377,9 @@ func read(lines [][][]Guess, size Size, s span) []reading {
 			}
 		}
 		cells = append(cells, cell)
+	}
+	if s.kind == names {
+		return cheapestNames(cells)
 	}
 	list := cheapest(cells, s.check)
 	if s.check && size == TD3 && s.from == 28 { // an unused personal number may have '<' for its digit

@@ -346,6 +346,22 @@ func TestAlternatives(t *testing.T) {
 	}
 }
 
+// A filler that looks like a letter more than like itself is one all the same
+// where only fillers follow.
+func TestNamesEnd(t *testing.T) {
+	lines := [][][]Guess{Doubt(td3[0]), Doubt(td3[1])}
+	lines[0][43] = []Guess{{'F', .1}, {'<', 2.5}}
+	lines[0][30] = []Guess{{'K', .1}, {'<', 2.5}}
+	list, err := Resolve(lines, 8)
+	if err != nil || !slices.Equal(list[0].Lines(), td3) {
+		t.Errorf("%v, %v", list, err)
+	}
+	lines[0][43] = []Guess{{'F', .1}, {'<', 9}} // far likelier a letter
+	if list, err = Resolve(lines, 8); err != nil || list[0].Lines()[0][43] != 'F' {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 func TestResolveRefuses(t *testing.T) {
 	good := [][][]Guess{Doubt(td3[0]), Doubt(td3[1])}
 	for name, lines := range map[string][][][]Guess{
