@@ -22,7 +22,7 @@ import (
 //
 // A worker's first message is Hello, once it is confined and ready. From then
 // on match answers each Picture with Findings, decode its Image with a Picture,
-// and capture sends Pictures and is sent Lights. Problem may take the place of
+// page its Image with Zones, and capture sends Pictures and is sent Lights. Problem may take the place of
 // any answer. Each side treats what the other one says as foreign: lengths are
 // bounded by kind before anything is allocated, headers by type, and a message
 // that is not the expected one ends the worker.
@@ -39,6 +39,7 @@ const (
 	KindFindings                 // Analysis
 	KindImage                    // struct{}; an image file
 	KindLight                    // Light
+	KindZones                    // zonesHeader; guesses
 )
 
 // Limits of a message and of the images behind it.
@@ -56,14 +57,14 @@ const (
 
 // payloads are the longest payloads by kind; a kind that is not here does not
 // exist.
-var payloads = map[Kind]uint32{KindHello: 0, KindProblem: 0, KindPicture: 3 * maxPixels, KindFindings: 0, KindImage: MaxImage, KindLight: 0}
+var payloads = map[Kind]uint32{KindHello: 0, KindProblem: 0, KindPicture: 3 * maxPixels, KindFindings: 0, KindImage: MaxImage, KindLight: 0, KindZones: mostZones * mostLines * mostPlaces * Guesses * guessSize}
 
 // ErrMessage says that a worker's or a client's message breaks the protocol.
 var ErrMessage = errors.New("matcher: malformed message")
 
 // Hello is a worker's first message.
 type Hello struct {
-	Role string `cbor:"role"` // capture, match or decode
+	Role string `cbor:"role"` // capture, match, decode or page
 	Pack string `cbor:"pack,omitempty"`
 }
 

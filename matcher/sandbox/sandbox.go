@@ -37,6 +37,7 @@ type Profile struct {
 // own start of some 110 MB: OpenCV, its dependencies' tables and Go's runtime.
 var (
 	Decode  = Profile{Memory: (256 + 110) << 20, Seconds: 2}
+	Page    = Profile{Memory: (256 + 110) << 20, Seconds: 8}
 	Match   = Profile{Memory: 640 << 20}
 	Capture = Profile{Memory: 640 << 20, Device: true}
 )

@@ -18,6 +18,7 @@ type cli struct {
 	Capture   captureCmd   `cmd:"" help:"Read a camera and hand on its newest frames."`
 	Match     matchCmd     `cmd:"" help:"Analyse frames from standard input with the models of a pack."`
 	Decode    decodeCmd    `cmd:"" help:"Decode one untrusted image into pixels, then end."`
+	Page      pageCmd      `cmd:"" help:"Look for a machine readable zone in the untrusted image of a page, then end."`
 	Golden    goldenCmd    `cmd:"" help:"Print golden outputs for a pack's manifest."`
 	Portraits portraitsCmd `cmd:"" help:"Cut the faces of pictures to passport framing, for virtual passports."`
 }
