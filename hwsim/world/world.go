@@ -255,7 +255,7 @@ func (w *World) Start() error {
 		},
 		Reader: &devices.Reader{
 			Cards: slot{w.Field, l}, Trust: func() *pki.Store { return w.trust }, Location: time.UTC, Log: log,
-			Zones: func() (*serial.Reader, io.Closer, error) { return serial.New(w.zones, serial.STX), w.zones, nil },
+			Zones: func() (devices.ZoneSource, io.Closer, error) { return serial.New(w.zones, serial.STX), w.zones, nil },
 		},
 		Vision:   &devices.Vision{Camera: &camera.Camera{Open: w.Eyes.open}, Matcher: w.Eyes, Decoder: w.Eyes, Policy: matcher.DefaultPolicy()},
 		Register: reg,

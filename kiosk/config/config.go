@@ -57,6 +57,7 @@ type Serial struct {
 	TTY     string
 	Baud    int
 	Framing string
+	Pages   string // folder of page pictures instead of a line; only for the MRZ
 }
 
 // Gate is the gate's line and the parameters it is to have.
@@ -128,8 +129,8 @@ type raw struct {
 	}
 	Reader struct{ Type, Name, Address string }
 	MRZ    struct {
-		TTY, Framing string
-		Baud         int
+		TTY, Framing, Pages string
+		Baud                int
 	} `toml:"mrz"`
 	Gate struct {
 		TTY, Format string
@@ -303,7 +304,12 @@ func (r raw) valid() (Config, error) {
 		p.listen("reader.address", r.Reader.Address)
 	}
 
-	c.MRZ = Serial{TTY: p.need("mrz.tty", r.MRZ.TTY), Baud: r.MRZ.Baud, Framing: p.one("mrz.framing", r.MRZ.Framing, "stx", "stx", "lines", "cr")}
+	if r.MRZ.Pages == "" {
+		p.need("mrz.tty", r.MRZ.TTY)
+	} else if r.MRZ.TTY != "" {
+		p.add("mrz.pages", "zones come from mrz.tty or from pictures of pages, not from both")
+	}
+	c.MRZ = Serial{Pages: r.MRZ.Pages, TTY: r.MRZ.TTY, Baud: r.MRZ.Baud, Framing: p.one("mrz.framing", r.MRZ.Framing, "stx", "stx", "lines", "cr")}
 	if c.MRZ.Baud == 0 {
 		c.MRZ.Baud = 9600
 	}

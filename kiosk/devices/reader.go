@@ -21,14 +21,16 @@ import (
 	"passage/kiosk"
 	"passage/kiosk/config"
 	"passage/kiosk/policy"
+	"passage/matcher"
 )
 
 // Reader is the document reader: a serial MRZ reader and a card reader whose
 // readings belong to one document.
 type Reader struct {
 	Cards Cards
-	// Zones opens the MRZ reader's line. It is called again when it broke.
-	Zones    func() (*mrz.Reader, io.Closer, error)
+	// Zones opens the MRZ reader's line, or whatever else zones come from. It is
+	// called again when it broke.
+	Zones    func() (ZoneSource, io.Closer, error)
 	Trust    func() *pki.Store // asked once for each document
 	Location *time.Location    // of the crossing point
 	Log      *slog.Logger
@@ -40,6 +42,12 @@ type Reader struct {
 	line   io.Closer
 
 	memory emrtd.Memory // what chips of one make can do
+}
+
+// ZoneSource gives one zone after the other. It blocks until there is one; what
+// is no zone is mrz.ErrUnreadable, and any other error ends it.
+type ZoneSource interface {
+	Read(context.Context) (zone.MRZ, error)
 }
 
 // Cards is a card reader.
@@ -63,9 +71,16 @@ const (
 // NewReader is the document reader of a configuration. It refuses a remote card
 // where the trust store is for production.
 func NewReader(c config.Config, trusted func() *pki.Store, log *slog.Logger) (*Reader, error) {
-	r := &Reader{Trust: trusted, Location: c.Kiosk.Location, Log: log, Zones: func() (*mrz.Reader, io.Closer, error) {
+	r := &Reader{Trust: trusted, Location: c.Kiosk.Location, Log: log, Zones: func() (ZoneSource, io.Closer, error) {
 		return mrz.Open(c.MRZ.TTY, c.MRZ.Baud, mrz.Framing(c.MRZ.Framing))
 	}}
+	if c.MRZ.Pages != "" {
+		page := Page{Program: matcher.Program{Path: c.Vision.Program}}
+		r.Zones = func() (ZoneSource, io.Closer, error) {
+			f, err := OpenFolder(c.MRZ.Pages, page.Read)
+			return f, f, err
+		}
+	}
 	if c.Reader.Type == "vpcd" {
 		if c.Kiosk.Policy.Production && c.Kiosk.Site != "Simulation" {
 			return nil, errors.New("reader.type \"vpcd\" is a remote card and for simulations: set lane.site = \"Simulation\" or policy.production = false")

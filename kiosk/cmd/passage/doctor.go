@@ -255,6 +255,16 @@ func serialTodo(key string) string {
 }
 
 func lookMRZ(_ context.Context, c config.Config) finding {
+	if c.MRZ.Pages != "" {
+		f, err := devices.OpenFolder(c.MRZ.Pages, nil)
+		if err != nil {
+			return bad(err, "make the folder mrz.pages, and let the page reader's software and the user of kioskd write there")
+		}
+		if err := f.Close(); err != nil {
+			return bad(err, "look at the folder mrz.pages")
+		}
+		return good("pictures of pages come from %s; whether they are read shows when a document lies there", c.MRZ.Pages)
+	}
 	_, line, err := mrz.Open(c.MRZ.TTY, c.MRZ.Baud, mrz.Framing(c.MRZ.Framing))
 	if err != nil {
 		return bad(err, serialTodo("mrz.tty")+", and stop kioskd if it runs")

@@ -29,12 +29,16 @@ type cli struct {
 	} `cmd:"" help:"The lane's journal."`
 	Doctor doctorCmd `cmd:"" help:"Look at every device of a lane, and say which misbehaves and what to do."`
 	Emrtd  struct {
-		Read emrtdReadCmd `cmd:"" help:"Read a travel document's chip, real or simulated, and judge it."`
+		Decode emrtdDecodeCmd `cmd:"" help:"Say what is in files that were read from a chip before."`
+		Read   emrtdReadCmd   `cmd:"" help:"Read a travel document's chip, real or simulated, and judge it."`
 	} `cmd:"" help:"Electronic travel documents."`
 	Face struct {
 		Compare compareCmd `cmd:"" help:"Compare the faces of two pictures."`
 	} `cmd:"" help:"Faces."`
 	Keys  keysCmd `cmd:"" help:"Keys of what the lane keeps of people."`
+	MRZ struct {
+		Read mrzReadCmd `cmd:"" help:"Read the machine readable zone from the picture of a page."`
+	} `cmd:"" name:"mrz" help:"Machine readable zones."`
 	Stay  stayCmd `cmd:"" help:"Compute an authorised stay: 90 days in any 180."`
 	Trust struct {
 		Import   importCmd   `cmd:"" help:"Take trust material into a store as a new, signed version."`
