@@ -277,6 +277,11 @@ func Resolve(lines [][][]Guess, atMost int) ([]MRZ, error) {
 			if len(cell) == 0 || len(cell) > 37 {
 				return nil, fmt.Errorf("mrz: resolve: %w: %d guesses for a place", ErrShape, len(cell))
 			}
+			for _, g := range cell {
+				if !isZone(g.Char) {
+					return nil, fmt.Errorf("mrz: resolve: %w: a character outside A–Z, 0–9 and <", ErrShape)
+				}
+			}
 			text[i] += string(rune(slices.MinFunc(cell, func(a, b Guess) int { return cmp.Compare(a.Cost, b.Cost) }).Char))
 		}
 	}

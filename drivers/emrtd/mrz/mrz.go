@@ -128,7 +128,7 @@ func Parse(lines ...string) (MRZ, error) {
 	}
 	for _, l := range lines {
 		for i := range len(l) {
-			if c := l[i]; !(c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '<') {
+			if !isZone(l[i]) {
 				return MRZ{}, fmt.Errorf("mrz: parse: %w: a character outside A–Z, 0–9 and <", ErrShape)
 			}
 		}
@@ -148,6 +148,9 @@ func Parse(lines ...string) (MRZ, error) {
 	}
 	return m, nil
 }
+
+// isZone says whether a zone may hold a character.
+func isZone(c byte) bool { return c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '<' }
 
 func trim(s string) string { return strings.Trim(strings.ReplaceAll(s, "<", " "), " ") }
 

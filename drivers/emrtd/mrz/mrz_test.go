@@ -371,6 +371,8 @@ func TestResolveRefuses(t *testing.T) {
 		"no guess":    {append(slices.Clone(good[0][:43]), nil), good[1]},
 		"wrong digit": {good[0], Doubt(strings.Replace(td3[1], "7408122", "7408123", 1))},
 		"no code":     {Doubt("X" + td3[0][1:]), good[1]},
+		"two octets":  {Doubt(td3[0][:42] + "\xC3\x84"), good[1]},
+		"short of it": {Doubt("P<UTOERIKSSON<<ANNA<MARIA<<<<<<\xFF\xFF"), Doubt("D231458907UTO7408122F1204159<<<<\xFF\xFF")},
 		"a space":     {Doubt(td3[0][:43] + " "), good[1]},
 	} {
 		if list, err := Resolve(lines, 8); err == nil {

@@ -35,8 +35,8 @@ type cli struct {
 	Face struct {
 		Compare compareCmd `cmd:"" help:"Compare the faces of two pictures."`
 	} `cmd:"" help:"Faces."`
-	Keys  keysCmd `cmd:"" help:"Keys of what the lane keeps of people."`
-	MRZ struct {
+	Keys keysCmd `cmd:"" help:"Keys of what the lane keeps of people."`
+	MRZ  struct {
 		Read mrzReadCmd `cmd:"" help:"Read the machine readable zone from the picture of a page."`
 	} `cmd:"" name:"mrz" help:"Machine readable zones."`
 	Stay  stayCmd `cmd:"" help:"Compute an authorised stay: 90 days in any 180."`
