@@ -3,6 +3,7 @@ package matcher
 import (
 	"math"
 
+	"passage/matcher/pad"
 	"passage/matcher/quality"
 )
 
@@ -42,6 +43,9 @@ type Face struct {
 type Analysis struct {
 	Faces      []Face    `json:"faces"`
 	Descriptor []float32 `json:"descriptor,omitempty"`
+	// Cues are what attack detection measured on the first face; nil if it is
+	// too small.
+	Cues *pad.Cues `json:"cues,omitempty"`
 	// InferenceUS is the time inside the networks, in microseconds: what an
 	// analysis would cost without us.
 	InferenceUS int64 `json:"inference_us,omitempty"`
@@ -50,6 +54,9 @@ type Analysis struct {
 // valid refuses what a worker could not honestly have found.
 func (a Analysis) valid() bool {
 	if len(a.Faces) > maxFaces || len(a.Descriptor) > MaxDescriptor {
+		return false
+	}
+	if a.Cues != nil && !a.Cues.Valid() {
 		return false
 	}
 	for _, f := range a.Faces {

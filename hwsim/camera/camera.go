@@ -11,14 +11,12 @@ import (
 	"image"
 	"image/jpeg"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"golang.org/x/image/draw"
-	"golang.org/x/image/math/f64"
 )
 
 // Size of the picture and its rate (T21: at least 600 × 800).
@@ -31,17 +29,19 @@ const (
 // Camera shows a scene.
 type Camera struct {
 	mu    sync.Mutex
-	faces []image.Image
+	scene Scene
 	fault string
-	mask  bool
 	n     int
+	empty [8][]byte // pictures of nobody, made once
 }
 
-// Mask tells the simulated attack detection that the face is an instrument.
-func (c *Camera) Mask(on bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.mask = on
+// Scene is who stands before the camera, how, and what lights them.
+type Scene struct {
+	Faces []image.Image // in passport framing
+	By    Instrument
+	Light Light
+	Away  float64 // steps too far: 0 on the marks, 1 with half the size
+	Aside float64 // -1 to 1 of the picture's width beside the marks
 }
 
 // attack is a simulated certified engine for presentation attack detection: it
@@ -54,7 +54,7 @@ func (c *Camera) attack(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	score := 0.04
-	if c.mask {
+	if c.scene.By != Genuine {
 		score = 0.93
 	}
 	c.mu.Unlock()
@@ -63,10 +63,31 @@ func (c *Camera) attack(w http.ResponseWriter, r *http.Request) {
 }
 
 // Show sets who is before the camera; nobody empties the scene.
-func (c *Camera) Show(faces ...image.Image) {
+func (c *Camera) Show(faces ...image.Image) { c.Present(Genuine, faces...) }
+
+// Present shows faces by an instrument.
+func (c *Camera) Present(by Instrument, faces ...image.Image) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.faces = faces
+	c.scene.Faces, c.scene.By = nil, by
+	for _, f := range faces {
+		c.scene.Faces = append(c.scene.Faces, pixels(f))
+	}
+}
+
+// Place says where the person stands: away is 0 on the marks and 1 where a face
+// has half the size, aside is -1 to 1 of the picture's width.
+func (c *Camera) Place(away, aside float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.scene.Away, c.scene.Aside = away, aside
+}
+
+// Shine sets the light that the traveller's screen gives.
+func (c *Camera) Shine(l Light) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.scene.Light = l
 }
 
 // Inject sets a fault: covered, blur, frozen, unplugged; "" clears it.
@@ -76,10 +97,10 @@ func (c *Camera) Inject(fault string) {
 	c.fault = fault
 }
 
-// Frame draws the n-th picture.
+// Frame draws the next picture.
 func (c *Camera) Frame() ([]byte, bool) {
 	c.mu.Lock()
-	faces, fault := c.faces, c.fault
+	scene, fault := c.scene, c.fault
 	if fault != "frozen" {
 		c.n++
 	}
@@ -88,9 +109,13 @@ func (c *Camera) Frame() ([]byte, bool) {
 	if fault == "unplugged" {
 		return nil, false
 	}
+	k := n % len(c.empty)
+	if fault == "" && len(scene.Faces) == 0 && c.empty[k] != nil {
+		return c.empty[k], true // an empty lane costs nothing
+	}
 	img := image.NewRGBA(image.Rect(0, 0, Width, Height))
 	if fault != "covered" {
-		paint(img, faces, n)
+		Paint(img, scene, time.Duration(n)*time.Second/rate)
 	}
 	if fault == "blur" {
 		small := image.NewRGBA(image.Rect(0, 0, Width/48, Height/48))
@@ -101,47 +126,10 @@ func (c *Camera) Frame() ([]byte, bool) {
 	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 88}); err != nil {
 		return nil, false
 	}
+	if fault == "" && len(scene.Faces) == 0 {
+		c.empty[k] = b.Bytes()
+	}
 	return b.Bytes(), true
-}
-
-// paint draws the background and the faces: swaying, nearing, turning a
-// little, under changing light and with noise.
-func paint(img *image.RGBA, faces []image.Image, n int) {
-	t := float64(n) / rate
-	for y := range Height {
-		v := uint8(96 + y/16)
-		for x := range Width {
-			i := img.PixOffset(x, y)
-			grain := uint8((x*7 + y*13 + n*29) % 5)
-			img.Pix[i], img.Pix[i+1], img.Pix[i+2], img.Pix[i+3] = v+grain, v+8+grain, v+16+grain, 255
-		}
-	}
-	for k, f := range faces {
-		b := f.Bounds()
-		scale := float64(Width) * (0.74 + 0.02*math.Sin(t)) / float64(b.Dx())
-		x := float64(Width) / 2
-		if len(faces) > 1 {
-			scale *= 0.6
-			x = float64(Width) * (0.28 + 0.44*float64(k))
-		}
-		x += 6 * math.Sin(1.3*t)
-		y := float64(Height)*0.5 + 5*math.Cos(0.9*t)
-		a := 0.03 * math.Sin(0.7*t)
-		cos, sin := scale*math.Cos(a), scale*math.Sin(a)
-		cx, cy := float64(b.Dx())/2, float64(b.Dy())/2
-		m := f64.Aff3{cos, -sin, x - cos*cx + sin*cy, sin, cos, y - sin*cx - cos*cy}
-		draw.ApproxBiLinear.Transform(img, m, f, b, draw.Over, nil)
-	}
-	if len(faces) == 0 {
-		return
-	}
-	light := 0.94 + 0.06*math.Sin(0.5*t)
-	for i := 0; i < len(img.Pix); i += 4 {
-		grain := float64((i/4*31+n*17)%9) - 4
-		for c := range 3 {
-			img.Pix[i+c] = uint8(max(0, min(255, float64(img.Pix[i+c])*light+grain)))
-		}
-	}
 }
 
 // Serve gives the stream at /stream on a loopback address until ctx ends.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"passage/hwsim/camera"
 	"passage/hwsim/gate"
 	"passage/hwsim/passport"
 	"passage/hwsim/people"
@@ -160,7 +161,7 @@ func (l *Lane) Cross(ctx context.Context, p persona.Persona, card *passport.Card
 		r.Critical = critical(v.Recent[0].Spans, l.Gate.Truth()[before:])
 	}
 	l.Eye.Inject("")
-	l.Eye.Mask(false)
+	l.Eye.Place(0, 0)
 	l.Eye.Show()
 	l.recover(ctx)
 	return r, nil
@@ -246,8 +247,7 @@ func (l *Lane) pose(script string, live, other image.Image) {
 	case "tailgate":
 		l.Eye.Show(live, other)
 	case "mask":
-		l.Eye.Mask(true)
-		l.Eye.Show(other)
+		l.Eye.Present(camera.Video, other) // somebody else's face, on a telephone
 	case "help", "fire":
 		l.Eye.Show() // looks elsewhere
 	case "cover":

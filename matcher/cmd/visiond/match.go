@@ -14,6 +14,7 @@ import (
 	"passage/matcher"
 	"passage/matcher/opencv"
 	"passage/matcher/pack"
+	"passage/matcher/pad"
 	"passage/matcher/sandbox"
 )
 
@@ -50,7 +51,14 @@ func (m matchCmd) Run(c *cli) error {
 		if err != nil {
 			return err
 		}
-		if err := answer(e.Analyse(f)); err != nil {
+		a, err := e.Analyse(f)
+		if err == nil && len(a.Faces) > 0 {
+			x := a.Faces[0]
+			if c, ok := pad.Look(pad.Image{Width: f.Width, Height: f.Height, Pixels: f.Pixels}, pad.Box{X: x.X, Y: x.Y, W: x.W, H: x.H}); ok {
+				a.Cues = &c
+			}
+		}
+		if err := answer(a, err); err != nil {
 			return err
 		}
 	}
