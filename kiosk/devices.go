@@ -113,11 +113,14 @@ type CheckResult struct {
 // Vision sees. Run supervises camera and workers and reports their health.
 // Portrait turns a chip's untrusted code stream into pixels in a process that
 // may die, and into a template. Compare takes live faces until it can decide
-// or ctx ends.
+// or ctx ends; show is told what the traveller's screen has to say and shine.
+// Preview gives the traveller's own picture, mirrored and small, as JPEG, until
+// ctx ends; frames that come while show is busy are left out, none is kept.
 type Vision interface {
 	Run(ctx context.Context, health func(camera, matcher string)) error
 	Portrait(ctx context.Context, stream []byte) (Portrait, error)
-	Compare(ctx context.Context, p Portrait, hint func(Hint)) (FaceResult, error)
+	Compare(ctx context.Context, p Portrait, show func(Prompt)) (FaceResult, error)
+	Preview(ctx context.Context, show func(jpeg []byte) error) error
 }
 
 // Portrait is a decoded chip portrait: a picture for the officer's page and an
@@ -127,6 +130,23 @@ type Portrait struct {
 	Template any
 	Spans    []Span
 }
+
+// Prompt is what the traveller's screen shows of a comparison under way.
+type Prompt struct {
+	Hint  Hint
+	Light Light
+}
+
+// Light is what the traveller's screen shines on the face: attack detection
+// looks at what the face does with it.
+type Light string
+
+// The lights; none is the screen's usual one.
+const (
+	LightNone Light = ""
+	LightWarm Light = "warm"
+	LightCool Light = "cool"
+)
 
 // Hint is advice to the traveller before the camera.
 type Hint string

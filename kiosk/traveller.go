@@ -32,7 +32,7 @@ type traveller struct {
 	searched chan struct{} // closed when flags and file are the register's; nil if it is not asked
 	stay     Stay
 	face     FaceResult
-	hint     Hint
+	prompt   Prompt
 	answers  [lane.Checks]DBAnswer
 	reminded bool
 
@@ -251,11 +251,14 @@ func (s *Shell) capture(p *traveller) {
 	ctx, cancel := context.WithTimeout(p.ctx, s.cfg.Rules.Inside)
 	defer cancel()
 	began := time.Since(p.began)
-	r, err := s.dev.Vision.Compare(ctx, portrait, func(h Hint) {
+	r, err := s.dev.Vision.Compare(ctx, portrait, func(x Prompt) {
 		s.mu.Lock()
-		p.hint = h
+		changed := p.prompt != x
+		p.prompt = x
 		s.mu.Unlock()
-		s.notify()
+		if changed {
+			s.notify()
+		}
 	})
 	if p.ctx.Err() != nil {
 		return
@@ -269,7 +272,7 @@ func (s *Shell) capture(p *traveller) {
 	}
 	s.log.Info("face compared", "transaction", uint32(p.number), "result", r.Face.String(), "score", r.Score, "threshold", r.Threshold, "attempts", r.Attempts)
 	s.mu.Lock()
-	p.face, p.hint = r, HintNone
+	p.face, p.prompt = r, Prompt{}
 	p.spans = append(p.spans, Span{"face", began, time.Since(p.began)})
 	s.mu.Unlock()
 	s.events.put(lane.FaceCompared{Transaction: p.number, Face: r.Face})

@@ -62,7 +62,7 @@ type Crossing struct {
 	Answers  [lane.Checks]DBAnswer
 	Stay     Stay
 	Face     FaceResult
-	Hint     Hint
+	Prompt   Prompt
 	Reminded bool
 	Spans    []Span
 }
@@ -103,7 +103,7 @@ func (s *Shell) View() View {
 		v.Crossing = &Crossing{
 			UUID: p.uuid, Began: p.began, Class: p.class, Identity: p.found.Identity, Issuer: p.found.Document.Issuer,
 			Size: int(p.found.Document.Size), Checks: p.found.Checks, Verdict: string(p.found.Document.Verdict), Access: p.found.Access,
-			Answers: p.answers, Stay: p.stay, Face: p.face, Hint: p.hint, Reminded: p.reminded, Spans: slices.Clone(p.spans),
+			Answers: p.answers, Stay: p.stay, Face: p.face, Prompt: p.prompt, Reminded: p.reminded, Spans: slices.Clone(p.spans),
 		}
 		v.Signatures = lane.Signatures(s.state.Vector, v.Now, s.cfg.Rules)
 	}
@@ -127,6 +127,29 @@ func (s *Shell) Face(uuid, which string) ([]byte, bool) {
 		picture = p.face.JPEG
 	}
 	return slices.Clone(picture), len(picture) > 0
+}
+
+// Watched says whether the traveller's screen may show their own picture: while
+// they stand before the camera and until the lane has decided.
+func Watched(p lane.Phase) bool {
+	return p == lane.Inside || p == lane.Decide || p == lane.WaitDB || p == lane.Review
+}
+
+// Preview gives the traveller's own picture until ctx ends or the lane has
+// decided.
+func (s *Shell) Preview(ctx context.Context, show func(jpeg []byte) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if !Watched(s.State().Phase) {
+		return nil
+	}
+	return s.dev.Vision.Preview(ctx, func(jpeg []byte) error {
+		if !Watched(s.State().Phase) {
+			stop()
+			return nil
+		}
+		return show(jpeg)
+	})
 }
 
 // Watch returns a channel that gets a token after changes, many changes to

@@ -7,6 +7,7 @@ const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', arg
 
 // Faces are of real people and never in a picture that is committed.
 const veil = page => page.evaluate(() => document.querySelectorAll('img').forEach(i => {
+  if (i.id === 'preview') { i.removeAttribute('src'); delete document.body.dataset.preview; return; }
   const shape = (tag, attributes, ...children) => { const e = document.createElementNS('http://www.w3.org/2000/svg', tag); for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v); e.append(...children); return e; };
   i.replaceWith(shape('svg', { viewBox: '0 0 90 120' }, shape('rect', { width: 90, height: 120, rx: 4, fill: '#d5dde6' }), shape('circle', { cx: 45, cy: 46, r: 22, fill: '#8497ab' }), shape('path', { d: 'M5 120c0-30 16-46 40-46s40 16 40 46z', fill: '#8497ab' })));
 }));

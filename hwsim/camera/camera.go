@@ -5,6 +5,7 @@ package camera
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -83,6 +85,19 @@ func (c *Camera) Place(away, aside float64) {
 	c.scene.Away, c.scene.Aside = away, aside
 }
 
+// place is Place over HTTP: ?away=1.5&aside=-0.2. It is for a hand at the
+// simulator.
+func (c *Camera) place(w http.ResponseWriter, r *http.Request) {
+	away, err := strconv.ParseFloat(cmp.Or(r.FormValue("away"), "0"), 64)
+	aside, err2 := strconv.ParseFloat(cmp.Or(r.FormValue("aside"), "0"), 64)
+	if errors.Join(err, err2) != nil || !(away >= 0 && away <= 10) || !(aside >= -1 && aside <= 1) {
+		http.Error(w, "away is 0 to 10, aside -1 to 1", http.StatusBadRequest)
+		return
+	}
+	c.Place(away, aside)
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // Shine sets the light that the traveller's screen gives.
 func (c *Camera) Shine(l Light) {
 	c.mu.Lock()
@@ -137,6 +152,7 @@ func (c *Camera) Serve(ctx context.Context, addr string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stream", c.stream)
 	mux.HandleFunc("POST /pad", c.attack)
+	mux.HandleFunc("POST /place", c.place)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

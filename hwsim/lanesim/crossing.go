@@ -16,6 +16,7 @@ import (
 	"passage/hwsim/passport"
 	"passage/hwsim/people"
 	"passage/hwsim/persona"
+	"passage/matcher/pad"
 )
 
 // Lane is a lane at work: its devices, its pages, its officers.
@@ -59,6 +60,7 @@ func (l *Lane) Follow(ctx context.Context, pin string, ready func()) error {
 	group.Go(func() error { return l.screen.follow(ctx, http.DefaultClient, l.Base+"/traveller/events") })
 	group.Go(func() error { return l.view.follow(ctx, l.guard.client, l.Base+"/lane/events") })
 	group.Go(func() error { return l.officers(ctx) })
+	group.Go(func() error { return l.shine(ctx) })
 	group.Go(func() error {
 		if _, ok := l.screen.wait(ctx, time.Minute, func(s Screen) bool { return s.Screen == "S1" }); !ok && ctx.Err() == nil {
 			v, _ := l.view.get()
@@ -68,6 +70,19 @@ func (l *Lane) Follow(ctx context.Context, pin string, ready func()) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// shine throws the screen's light on whoever stands before it.
+func (l *Lane) shine(ctx context.Context) error {
+	for {
+		s, change := l.screen.get()
+		l.Eye.Shine(camera.Shine(map[string]pad.Light{"warm": pad.Warm, "cool": pad.Cool}[s.Light]))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-change:
+		}
+	}
 }
 
 // officers decide by the persona's script.

@@ -17,6 +17,7 @@ import (
 // Screen is what the traveller's page shows, as a person sees it.
 type Screen struct {
 	Screen string `json:"screen"`
+	Light  string `json:"light"`
 	Left   bool   `json:"document_left"`
 }
 

@@ -208,7 +208,9 @@ func (v *quickVision) Portrait(context.Context, []byte) (kiosk.Portrait, error) 
 	return kiosk.Portrait{}, nil
 }
 
-func (v *quickVision) Compare(context.Context, kiosk.Portrait, func(kiosk.Hint)) (kiosk.FaceResult, error) {
+func (v *quickVision) Preview(context.Context, func([]byte) error) error { return nil }
+
+func (v *quickVision) Compare(context.Context, kiosk.Portrait, func(kiosk.Prompt)) (kiosk.FaceResult, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.Compared != nil {

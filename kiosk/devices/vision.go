@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
-	"io"
-	"net/http"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,6 +40,7 @@ type Vision struct {
 	// decoder is why no portrait could be decoded; it is asked until the first
 	// process has come up.
 	decoder string
+	screens map[chan camera.Frame]struct{} // that show the traveller's picture
 }
 
 // Matcher is the worker that holds the models; matcher.Matcher is one.
@@ -133,19 +133,27 @@ func (v *Vision) Run(ctx context.Context, health func(camera, matcher string)) e
 	return group.Wait()
 }
 
-// frame hands the newest frame to a comparison that wants one.
+// frame hands the newest frame to a comparison that wants one, and to the
+// screens that show it.
 func (v *Vision) frame(f camera.Frame) {
 	v.mu.Lock()
-	c := v.wanted
+	compare, screens := v.wanted, slices.Collect(maps.Keys(v.screens))
 	v.mu.Unlock()
-	if c == nil {
-		return
+	for _, c := range screens {
+		newest(c, f)
 	}
+	if compare != nil {
+		newest(compare, matcher.Frame{Width: f.Width, Height: f.Height, Pixels: f.Pixels, AgeMS: f.Age.Milliseconds()})
+	}
+}
+
+// newest puts v into c, in the place of an older one. There is one sender.
+func newest[T any](c chan T, v T) {
 	select {
 	case <-c:
 	default:
 	}
-	c <- matcher.Frame{Width: f.Width, Height: f.Height, Pixels: f.Pixels, AgeMS: f.Age.Milliseconds()}
+	c <- v
 }
 
 // Portrait decodes a chip's code stream in a throw-away process and describes
@@ -196,8 +204,9 @@ func encode(f matcher.Frame) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Compare takes live frames until the policy has decided.
-func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, hint func(kiosk.Hint)) (kiosk.FaceResult, error) {
+// Compare takes live frames until the policy has decided and attack detection
+// has seen enough.
+func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, show func(kiosk.Prompt)) (kiosk.FaceResult, error) {
 	out := kiosk.FaceResult{Threshold: v.Policy.Threshold, PAD: "not evaluated"}
 	reference, ok := p.Template.([]float32)
 	if !ok {
@@ -220,7 +229,12 @@ func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, hint func(kiosk.
 		}
 		v.mu.Unlock()
 	}()
-	r, err := v.Policy.Compare(ctx, reference, frames, v.Matcher.Analyse, func(a matcher.Advice) { hint(kiosk.Hint(a)) })
+	w := &watch{analyse: v.Matcher.Analyse, show: show, began: time.Now()}
+	defer w.dark()
+	r, err := v.Policy.Compare(ctx, reference, frames, w.look, w.advise)
+	if err == nil && r.Outcome == matcher.Match {
+		w.rest(ctx, frames)
+	}
 	if cause := context.Cause(ctx); errors.Is(cause, errBlind) {
 		return out, cause
 	}
@@ -234,50 +248,12 @@ func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, hint func(kiosk.
 	if r.Frame.Pixels == nil {
 		return out, nil
 	}
-	if out.JPEG, err = encode(r.Frame); err != nil || v.PAD == "" {
+	if out.JPEG, err = encode(r.Frame); err != nil {
 		return out, err
 	}
-	score, err := v.attack(ctx, out.JPEG)
-	if err != nil {
-		out.PAD = "not evaluated: the engine does not answer" // said, never assumed to be genuine
-		return out, nil
-	}
-	out.PAD = fmt.Sprintf("%.2f", score)
-	if score >= padAlarm {
+	alarm := false
+	if out.PAD, alarm = v.judge(ctx, w.judge.Verdict(), out.JPEG); alarm {
 		out.Face = lane.FaceAttack // it calls an officer, and never lets anybody in
 	}
 	return out, nil
-}
-
-// padAlarm is the score from which an officer is called; the scale is 0 for
-// genuine to 1 (BSI TR-03121-3 §4.8.1).
-const (
-	padAlarm  = 0.5
-	padWithin = 1500 * time.Millisecond
-)
-
-// attack asks the engine about the very picture that was compared.
-func (v *Vision) attack(ctx context.Context, picture []byte) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, padWithin)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.PAD, bytes.NewReader(picture))
-	if err != nil {
-		return 0, fmt.Errorf("pad: %w", err)
-	}
-	req.Header.Set("Content-Type", "image/jpeg")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, fmt.Errorf("pad: %w", err)
-	}
-	defer resp.Body.Close()
-	var a struct {
-		Score *float64 `json:"score"`
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&a); err != nil {
-		return 0, fmt.Errorf("pad: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK || a.Score == nil || !(*a.Score >= 0 && *a.Score <= 1) {
-		return 0, errors.New("pad: no score between 0 and 1")
-	}
-	return *a.Score, nil
 }

@@ -15,10 +15,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"passage/kiosk"
@@ -37,6 +39,7 @@ type Lane interface {
 	Cases(ctx context.Context) ([]kiosk.Case, error)
 	SettleCase(ctx context.Context, officer, transaction, finding string) error
 	Face(transaction, which string) ([]byte, bool)
+	Preview(ctx context.Context, show func(jpeg []byte) error) error
 	Help()
 }
 
@@ -51,6 +54,7 @@ const (
 	pause      = 30 * time.Second
 	maxBody    = 8 << 10
 	cookie     = "passage_officer"
+	screens    = 2 // that may show the traveller's picture at once
 )
 
 // HashPIN makes a PIN's hash for the configuration.
@@ -88,6 +92,7 @@ type server struct {
 	mu       sync.Mutex
 	sessions map[string]*session
 	failed   map[string][]time.Time
+	viewers  atomic.Int32
 	lang     string // chosen by touch for the traveller of now
 	langFor  string // their transaction
 }
@@ -123,6 +128,7 @@ func New(l Lane, officers []Officer) (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /traveller/texts", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.texts) })
 	mux.HandleFunc("GET /traveller/events", func(w http.ResponseWriter, r *http.Request) { s.stream(w, r, func() any { return s.traveller() }) })
+	mux.HandleFunc("GET /traveller/preview", s.preview)
 	mux.HandleFunc("POST /traveller/help", func(w http.ResponseWriter, _ *http.Request) { l.Help(); w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /traveller/language", s.language)
 	mux.HandleFunc("GET /lane/events", s.laneEvents)
@@ -211,7 +217,9 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, make func() any)
 type Traveller struct {
 	Screen    string `json:"screen"` // S1 to S13
 	Lang      string `json:"lang"`
-	Hint      string `json:"hint,omitempty"` // closer, back, look, one
+	Hint      string `json:"hint,omitempty"`    // closer, back, look, one
+	Light     string `json:"light,omitempty"`   // warm, cool: what the screen shines
+	Preview   bool   `json:"preview,omitempty"` // the traveller's own picture may be shown
 	Left      bool   `json:"document_left,omitempty"`
 	Seconds   int    `json:"seconds_left,omitempty"`
 	Direction string `json:"direction"`
@@ -226,7 +234,9 @@ func (s *server) traveller() Traveller {
 		if l, ok := byState[v.Crossing.Issuer]; ok {
 			t.Lang = l
 		}
-		t.Hint, t.Left = string(v.Crossing.Hint), v.Crossing.Reminded && v.State.Phase == lane.TakeDoc
+		t.Hint, t.Light = string(v.Crossing.Prompt.Hint), string(v.Crossing.Prompt.Light)
+		t.Preview = kiosk.Watched(v.State.Phase)
+		t.Left = v.Crossing.Reminded && v.State.Phase == lane.TakeDoc
 	}
 	s.mu.Lock()
 	if s.lang != "" && s.langFor == id {
@@ -240,6 +250,36 @@ func (s *server) traveller() Traveller {
 		}
 	}
 	return t
+}
+
+// preview streams the traveller's own picture to the screen before them, and
+// to nobody else: it is answered on this machine only, while the traveller is
+// before the camera. Nothing of it is stored or cached.
+func (s *server) preview(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil || !net.ParseIP(host).IsLoopback() {
+		problem(w, http.StatusForbidden, "the picture is for the lane's own screen")
+		return
+	}
+	if s.viewers.Add(1) > screens {
+		s.viewers.Add(-1)
+		problem(w, http.StatusTooManyRequests, "the picture is shown already")
+		return
+	}
+	defer s.viewers.Add(-1)
+	if !kiosk.Watched(s.lane.View().State.Phase) {
+		problem(w, http.StatusNotFound, "nobody is before the camera")
+		return
+	}
+	w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+	out := http.NewResponseController(w)
+	_ = s.lane.Preview(r.Context(), func(jpeg []byte) error { // the screen has gone otherwise
+		// The boundary behind a picture is what makes browsers show it.
+		if _, err := fmt.Fprintf(w, "--picture\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n--picture\r\n\r\n", len(jpeg), jpeg); err != nil {
+			return fmt.Errorf("web: preview: %w", err)
+		}
+		return out.Flush()
+	})
 }
 
 func (s *server) language(w http.ResponseWriter, r *http.Request) {

@@ -26,7 +26,10 @@ func (f *fake) Renew(context.Context) error           { f.said = append(f.said, 
 func (f *fake) Present(o string, here bool)           {}
 func (f *fake) Acknowledge(int, string) error         { return f.err }
 func (f *fake) Face(string, string) ([]byte, bool)    { return []byte{0xFF, 0xD8}, true }
-func (f *fake) Help()                                 { f.said = append(f.said, "help") }
+func (f *fake) Preview(_ context.Context, show func([]byte) error) error {
+	return show([]byte{0xFF, 0xD8, 0xFF})
+}
+func (f *fake) Help() { f.said = append(f.said, "help") }
 func (f *fake) Cases(context.Context) ([]kiosk.Case, error) {
 	return []kiosk.Case{{Transaction: "t1", Why: "power_cut"}}, f.err
 }
@@ -153,7 +156,7 @@ func TestTravellerIsToldNothing(t *testing.T) {
 		}
 	}
 	typ := reflect.TypeFor[Traveller]()
-	if typ.NumField() != 6 {
+	if typ.NumField() != 8 {
 		t.Errorf("the traveller's screen is told %d things: does each belong there?", typ.NumField())
 	}
 }
@@ -197,4 +200,33 @@ func FuzzDecide(f *testing.F) {
 			t.Errorf("%q: status %d, and the lane heard %v", body, w.Code, lane.said)
 		}
 	})
+}
+
+// The traveller's picture goes to the lane's own screen, while they stand
+// before the camera, and nowhere else.
+func TestPreview(t *testing.T) {
+	for _, c := range []struct {
+		name, from string
+		phase      lane.Phase
+		want       int
+	}{
+		{"inside", "127.0.0.1:4000", lane.Inside, 200},
+		{"in review, by IPv6", "[::1]:4000", lane.Review, 200},
+		{"before the entry", "127.0.0.1:4000", lane.TakeDoc, 404},
+		{"after the decision", "127.0.0.1:4000", lane.Release, 404},
+		{"from another machine", "192.0.2.7:4000", lane.Inside, 403},
+	} {
+		f, p := newPages(t)
+		f.view.State.Phase = c.phase
+		r := httptest.NewRequest("GET", "/traveller/preview", nil)
+		r.RemoteAddr = c.from
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		if w.Code != c.want || (c.want == 200) != strings.Contains(w.Body.String(), "Content-Length: 3\r\n\r\n\xFF\xD8\xFF\r\n--picture") {
+			t.Errorf("%s: %d %q", c.name, w.Code, w.Body)
+		}
+		if w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: it may be cached", c.name)
+		}
+	}
 }

@@ -153,9 +153,9 @@ func (j *Judge) Verdict() Verdict {
 		}
 		return 1 - p
 	}
-	v.By[Print] = either(.6*pattern, .5*frame, .35*flat, .35*grey, .7*even, .3*plane, .25*still) * (1 - .6*blinked) * (1 - .3*depth)
-	v.By[Screen] = either(.6*pattern, .45*frame, .75*none, .25*plane, .25*still) * (1 - .6*blinked) * (1 - .3*depth)
-	v.By[Video] = either(.6*pattern, .45*frame, .75*none)
+	v.By[Print] = either(.6*pattern, .4*frame, .2*flat, .2*grey, .7*even, .3*plane, .25*still) * (1 - .6*blinked) * (1 - .3*depth)
+	v.By[Screen] = either(.6*pattern, .4*frame, .75*none, .25*plane, .25*still) * (1 - .6*blinked) * (1 - .3*depth)
+	v.By[Video] = either(.6*pattern, .4*frame, .75*none)
 	v.By[Mask] = either(.45*smooth, .35*still, .2*flat) * (1 - .8*blinked)
 	if lit { // who takes the light as a head does is no sheet and no screen
 		shape := (1 - none) * (1 - even)

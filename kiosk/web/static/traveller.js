@@ -10,6 +10,8 @@ function show(t) {
   document.documentElement.dir = t.lang === 'ar' ? 'rtl' : 'ltr';
   document.body.dataset.screen = t.screen;
   for (const p of document.querySelectorAll('.pic')) p.classList.toggle('on', p.dataset.for === t.screen);
+  preview(t.preview);
+  if (t.light) document.body.dataset.light = t.light; else delete document.body.dataset.light;
   $('text').textContent = m[t.screen];
   const hint = { closer: m.S6a, back: m.S6b, look: m.S5, one: m.S7 }[t.hint] ?? '';
   $('hint').textContent = t.document_left ? m.take : (hint === m[t.screen] ? '' : hint);
@@ -20,6 +22,19 @@ function show(t) {
   $('bar').classList.toggle('on', !!t.seconds_left);
   if (t.seconds_left) $('bar').firstElementChild.style.setProperty('width', 100 * t.seconds_left / Math.max(total, 1) + '%');
 }
+
+// The traveller's own picture, mirrored as a looking-glass is. It is a stream
+// that ends when the lane has decided; the pictogram stands in for it.
+const picture = $('preview');
+let shown = false, times = 0;
+function preview(on) {
+  if (!!on === shown) return;
+  shown = !!on;
+  delete document.body.dataset.preview;
+  if (shown) picture.src = '/traveller/preview?' + ++times; else picture.removeAttribute('src');
+}
+picture.onload = () => { if (shown) document.body.dataset.preview = ''; };
+picture.onerror = () => { delete document.body.dataset.preview; };
 
 for (const [code, m] of Object.entries(texts)) {
   const b = document.createElement('button');
