@@ -25,7 +25,7 @@ import (
 const (
 	Width  = 720
 	Height = 960
-	rate   = 10
+	rate   = 12
 )
 
 // Camera shows a scene.

@@ -28,6 +28,7 @@ type watch struct {
 	show    func(kiosk.Prompt)
 	began   time.Time
 	prompt  kiosk.Prompt
+	deaths  int // of the worker, during this comparison
 	judge   pad.Judge
 }
 
@@ -35,11 +36,18 @@ type watch struct {
 // alone, since the beginning of the comparison.
 const patience = 2 * time.Second
 
+// spared is how many deaths of the worker a comparison survives: one frame each.
+const spared = 2
+
 // look analyses a frame, and remembers what attack detection wants of it.
 func (w *watch) look(ctx context.Context, f matcher.Frame) (matcher.Analysis, error) {
 	at := time.Since(w.began)
 	w.shine(map[pad.Light]kiosk.Light{pad.Warm: kiosk.LightWarm, pad.Cool: kiosk.LightCool}[pad.Shining(at)])
 	a, err := w.analyse(ctx, f)
+	if errors.Is(err, matcher.ErrWorker) && w.deaths < spared {
+		w.deaths++ // the next frame has a new worker, its models loaded
+		return matcher.Analysis{}, nil
+	}
 	if err != nil || a.Cues == nil || len(a.Faces) != 1 {
 		return a, err
 	}

@@ -273,9 +273,12 @@ func (s *server) preview(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=picture")
 	out := http.NewResponseController(w)
+	if _, err := io.WriteString(w, "--picture\r\n"); err != nil {
+		return
+	}
 	_ = s.lane.Preview(r.Context(), func(jpeg []byte) error { // the screen has gone otherwise
 		// The boundary behind a picture is what makes browsers show it.
-		if _, err := fmt.Fprintf(w, "--picture\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n--picture\r\n\r\n", len(jpeg), jpeg); err != nil {
+		if _, err := fmt.Fprintf(w, "Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n--picture\r\n", len(jpeg), jpeg); err != nil {
 			return fmt.Errorf("web: preview: %w", err)
 		}
 		return out.Flush()
