@@ -8,6 +8,7 @@ import (
 // MasterList is a signed list of country signing certificates (Doc 9303-12
 // §9).
 type MasterList struct {
+	Raw    []byte
 	Signed *Signed
 	Certs  []*Certificate
 	// Refused says which entries could not be read.
@@ -47,7 +48,7 @@ func ParseMasterList(b []byte) (*MasterList, error) {
 	if err := errors.Join(r.end(), err); err != nil {
 		return nil, fmt.Errorf("pki: master list: %w", err)
 	}
-	l := &MasterList{Signed: s}
+	l := &MasterList{Raw: b, Signed: s}
 	for i, x := range entries {
 		c, err := ParseCertificate(x.raw)
 		if err != nil {

@@ -16,6 +16,9 @@ import (
 	"passage/drivers/emrtd/pki"
 )
 
+// maxRefused bounds the report of one file; the rest is counted.
+const maxRefused = 1000
+
 // maxFile bounds a file that is not read as a stream.
 const maxFile = 64 << 20
 
@@ -42,7 +45,8 @@ type importing struct {
 	lists    []pending[*pki.MasterList]
 	crls     []pending[*pki.CRL]
 	advice   []pending[*pki.DeviationList]
-	advisers map[int]string // pieces of deviation lists to their signer's state
+	held     map[[32]byte]bool // lists that came
+	advisers map[int]string    // pieces of deviation lists to their signer's state
 }
 
 // pending is material that is judged once everything is read: a file may need
@@ -74,7 +78,7 @@ func (d Dir) Import(paths []string, o Import) (*Version, error) {
 		return nil, fmt.Errorf("trust: import: %w", err)
 	}
 	defer os.RemoveAll(temp) // renamed away if all went well
-	i := &importing{Import: o, d: d, v: v, where: map[string]int{}, advisers: map[int]string{}}
+	i := &importing{Import: o, d: d, v: v, where: map[string]int{}, held: map[[32]byte]bool{}, advisers: map[int]string{}}
 	if i.signers, err = newSignerWriter(temp); err != nil {
 		return nil, err
 	}
@@ -142,7 +146,12 @@ func state(s *pki.Signed) string {
 }
 
 func (i *importing) refuse(source int, what string, err error) {
-	i.v.Sources[source].Refused = append(i.v.Sources[source].Refused, Refusal{what, err.Error()})
+	s := &i.v.Sources[source]
+	if len(s.Refused) >= maxRefused {
+		s.MoreRefused++
+		return
+	}
+	s.Refused = append(s.Refused, Refusal{what, err.Error()})
 }
 
 // add takes one piece in; what is there already is told so.
@@ -242,15 +251,33 @@ func (i *importing) sort(source int, at string, f pki.File, handed bool) error {
 		}
 	}
 	for _, l := range f.Lists {
-		i.lists = append(i.lists, pending[*pki.MasterList]{source, at, l})
+		if i.first(source, l.Raw) {
+			i.lists = append(i.lists, pending[*pki.MasterList]{source, at, l})
+		}
 	}
 	for _, l := range f.CRLs {
-		i.crls = append(i.crls, pending[*pki.CRL]{source, at, l})
+		if i.first(source, l.Raw) {
+			i.crls = append(i.crls, pending[*pki.CRL]{source, at, l})
+		}
 	}
 	for _, l := range f.Deviations {
-		i.advice = append(i.advice, pending[*pki.DeviationList]{source, at, l})
+		if i.first(source, l.Raw) {
+			i.advice = append(i.advice, pending[*pki.DeviationList]{source, at, l})
+		}
 	}
 	return nil
+}
+
+// first says whether a list comes for the first time in this import: it is held
+// until all files are read, and a directory has some lists many times.
+func (i *importing) first(source int, raw []byte) bool {
+	key := sha256.Sum256(raw)
+	if i.held[key] {
+		i.v.Sources[source].Known++
+		return false
+	}
+	i.held[key] = true
+	return true
 }
 
 // material is what has been taken in so far; pinned restricts the anchors to

@@ -212,13 +212,14 @@ func (r Rule) verify(purpose string, b []byte, s signature) (Person, error) {
 
 // Source is one file of an import and what became of it.
 type Source struct {
-	Name     string    `json:"name"`
-	SHA256   string    `json:"sha256"`
-	Signer   string    `json:"signer,omitempty"` // of a list
-	Accepted int       `json:"accepted"`
-	Known    int       `json:"known"` // were there already
-	Refused  []Refusal `json:"refused,omitempty"`
-	Notes    []string  `json:"notes,omitempty"`
+	Name        string    `json:"name"`
+	SHA256      string    `json:"sha256"`
+	Signer      string    `json:"signer,omitempty"` // of a list
+	Accepted    int       `json:"accepted"`
+	Known       int       `json:"known"` // were there already
+	Refused     []Refusal `json:"refused,omitempty"`
+	MoreRefused int       `json:"more_refused,omitempty"` // beyond those that are named
+	Notes       []string  `json:"notes,omitempty"`
 }
 
 // Refusal is what was not taken in, and why.

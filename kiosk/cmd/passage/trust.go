@@ -132,6 +132,9 @@ func (c importCmd) Run() error {
 		for _, r := range s.Refused {
 			fmt.Printf("  refused: %s: %s\n", r.What, r.Why)
 		}
+		if s.MoreRefused > 0 {
+			fmt.Printf("  and %d more were refused\n", s.MoreRefused)
+		}
 	}
 	fmt.Println(summary(*v))
 	if err == nil && d.Rule.TwoPersons {
