@@ -178,6 +178,12 @@ type raw struct {
 		TCNEntry      string   `toml:"tcn_entry_authorisation"`
 		ETIAS         string   `toml:"etias_mode"`
 		StampRequired bool     `toml:"stamp_required"`
+		Mode          []struct {
+			From, To      string
+			EES           string `toml:"ees_mode"`
+			StampRequired bool   `toml:"stamp_required"`
+			Basis         string
+		}
 	}
 	Timers  map[string]duration
 	Officer []struct{ ID, Name, Role, PIN string }
@@ -407,6 +413,30 @@ func (r raw) valid() (Config, error) {
 	pol.TCNEntry = p.one("policy.tcn_entry_authorisation", r.Policy.TCNEntry, "officer_confirm", "officer_confirm", "auto_supervised")
 	pol.ETIAS = p.one("policy.etias_mode", r.Policy.ETIAS, "off", "off", "transition", "grace", "on")
 	pol.StampRequired = r.Policy.StampRequired
+	for i, m := range r.Policy.Mode {
+		name := fmt.Sprintf("policy.mode[%d]", i)
+		day := func(what, v string) time.Time {
+			if v == "" {
+				return time.Time{}
+			}
+			t, err := time.Parse(time.DateOnly, v)
+			if err != nil {
+				p.add(name+"."+what, "%q is no date such as \"2026-07-01\"", v)
+			}
+			return t
+		}
+		mode := policy.Mode{
+			Period: policy.Period{From: day("from", m.From), To: day("to", m.To)}, StampRequired: m.StampRequired, Basis: m.Basis,
+			EES: p.one(name+".ees_mode", m.EES, "", "off", "alphanumeric", "full", "suspended"),
+		}
+		if !mode.Period.From.IsZero() && !mode.Period.To.IsZero() && mode.Period.To.Before(mode.Period.From) {
+			p.add(name, "ends before it begins")
+		}
+		if m.Basis == "" {
+			p.add(name+".basis", "is needed: the decision that the mode rests on")
+		}
+		pol.Modes = append(pol.Modes, mode)
+	}
 	c.Register.Files = p.one("policy.ees_offline", r.Policy.EESOffline, "divert", "divert", "extract") == "extract"
 	c.Register.Lists, c.Register.LocalLists = r.Register.Lists, r.Policy.LocalLists
 	for i, l := range r.Policy.LocalLists {

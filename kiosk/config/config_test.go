@@ -89,6 +89,10 @@ func TestParseRefuses(t *testing.T) {
 		{"prompt after end", `[trust]`, "[timers]\ntake_doc = \"10s\"\n[trust]", "take_doc_prompt"},
 		{"extract", `[trust]`, "[policy]\nees_offline = \"extract\"\n[trust]", "register.extract_key"},
 		{"lists without folder", `[trust]`, "[policy]\nlocal_lists = [\"SIS\"]\n[trust]", "register.lists"},
+		{"mode without basis", `[trust]`, "[[policy.mode]]\nees_mode = \"off\"\n[trust]", "policy.mode[0].basis"},
+		{"mode's date", `[trust]`, "[[policy.mode]]\nees_mode = \"off\"\nbasis = \"x\"\nfrom = \"1.7.2026\"\n[trust]", "policy.mode[0].from"},
+		{"mode's end", `[trust]`, "[[policy.mode]]\nees_mode = \"off\"\nbasis = \"x\"\nfrom = \"2026-07-01\"\nto = \"2026-06-01\"\n[trust]", "ends before"},
+		{"mode", `[trust]`, "[[policy.mode]]\nees_mode = \"half\"\nbasis = \"x\"\n[trust]", "policy.mode[0].ees_mode"},
 		{"an unknown list", `[trust]`, "[policy]\nlocal_lists = [\"sis\"]\n[trust]", "policy.local_lists[0]"},
 		{"neighbours without key", `[trust]`, "[site]\npeers = [\"https://127.0.0.1:1\"]\n[trust]", "site.key"},
 	} {

@@ -84,6 +84,8 @@ type Policy struct {
 	EES string
 	// StampRequired diverts every EES class to a stamping officer.
 	StampRequired bool
+	// Modes are dated and come before EES and StampRequired.
+	Modes []Mode
 	// TCNEntry is officer_confirm or auto_supervised (SBC 8b(3)).
 	TCNEntry string
 	// ETIAS is off, transition, grace or on.
@@ -170,17 +172,12 @@ func (p Policy) listed(nationality string, day time.Time) bool {
 }
 
 // InEES says whether crossings of the class are recorded in the register.
-func InEES(c lane.TravellerClass) bool {
-	switch c {
-	case lane.FAM_NOCARD, lane.TCN_LISTED, lane.TCN_VISA, lane.TCN_EXEMPT_OTHER:
-		return true
-	}
-	return false
-}
+func InEES(c lane.TravellerClass) bool { return ruleOf(c).EES }
 
 // Asks says whether the register's file decides about a document: neither EU
 // nor a micro-state's national, nor one that is diverted whatever it says.
 func (p Policy) Asks(d Document, day time.Time) bool {
+	p = p.On(day)
 	if p.EES != "full" && p.EES != "alphanumeric" {
 		return false
 	}
@@ -219,22 +216,19 @@ func (p Policy) Examine(d Document, day time.Time) lane.Finding {
 // Qualify judges class, age, nationality and register file together, and says
 // which checks a release demands.
 func (p Policy) Qualify(d Document, f Flags, day time.Time) lane.Finding {
+	p = p.On(day)
 	class := p.Class(d, f, day)
+	rule := ruleOf(class)
 	out := lane.Finding{Class: class, Demands: p.demands(class)}
 	age, known := Age(d.Birth, day)
-	least := 12
-	if p.Direction == Exit {
-		least = 18
-	}
+	always := rule.reason(p.Direction)
 	switch {
-	case class == lane.DIPLO, class == lane.REFUGEE, class == lane.CREW:
-		out.Reason = lane.DOC_TYPE
-	case class == lane.TCN_RESIDENT, class == lane.FAM_CARD:
-		out.Reason = lane.RP
-	case !known || age < least || age >= 100:
+	case always == lane.DOC_TYPE, always == lane.RP:
+		out.Reason = always
+	case !known || age < leastAge(p.Direction, day) || age >= 100:
 		out.Reason = lane.AGE
-	case class == lane.FAM_NOCARD:
-		out.Reason = lane.FAMILY
+	case always == lane.FAMILY:
+		out.Reason = always
 	case p.byNationality(class, d, day) != lane.NONE:
 		out.Reason = p.byNationality(class, d, day)
 	case !InEES(class):
@@ -258,30 +252,24 @@ func (p Policy) Qualify(d Document, f Flags, day time.Time) lane.Finding {
 
 // byNationality is the part of eligibility that nationality decides.
 func (p Policy) byNationality(class lane.TravellerClass, d Document, day time.Time) lane.Reason {
-	if p.Direction == Exit {
-		return lane.NONE
-	}
-	switch class {
-	case lane.TCN_MICRO:
-		if !p.listed(d.Nationality, day) {
-			return lane.NAT
-		}
-	case lane.TCN_VISA:
-		return lane.VISA
-	case lane.TCN_EXEMPT_OTHER:
+	rule := ruleOf(class)
+	if p.Direction == Entry && rule.Listed && !p.listed(d.Nationality, day) {
 		return lane.NAT
+	}
+	if r := rule.reason(p.Direction); r == lane.VISA || r == lane.NAT {
+		return r
 	}
 	return lane.NONE
 }
 
-// demands is the table of mandatory checks per class (domain §3).
+// demands are the checks that a release of a class demands.
 func (p Policy) demands(c lane.TravellerClass) lane.Demand {
-	d := lane.Demands(lane.CheckSIS, lane.CheckSLTD, lane.CheckFPR, lane.CheckLost)
-	if InEES(c) {
-		d |= lane.Demands(lane.CheckFile, lane.CheckRefFace, lane.CheckStay)
-		if p.Direction == Entry && p.ETIAS == "on" {
-			d |= lane.Demands(lane.CheckETIAS)
+	var d lane.Demand
+	for _, r := range Mandatory {
+		if r.EES && !InEES(c) || r.Only != "" && r.Only != p.Direction || r.Check == lane.CheckETIAS && p.ETIAS != "on" {
+			continue
 		}
+		d |= lane.Demands(r.Check)
 	}
 	return d
 }
