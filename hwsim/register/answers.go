@@ -72,47 +72,59 @@ func (g *Register) Search(w http.ResponseWriter, r *http.Request, _ api.SearchPa
 	if !decode(w, r, &q) {
 		return
 	}
-	var found []Person
-	var same, others int
-	person := g.keys.person(q.Identity.Surname, q.Identity.GivenNames, q.Identity.Birth.String(), q.Identity.Nationality)
-	audit, err := g.audited(r.Context(), "", subject{Document: &q.Document, Identity: &q.Identity}, "0")
-	if !g.done(w, r, err,
-		step{
+	var f finding
+	steps, err := g.searching(r.Context(), q, &f)
+	if !g.done(w, r, err, steps...) {
+		return
+	}
+	switch {
+	case len(f.files) == 0 && f.others == 0:
+		reply(w, http.StatusOK, api.Found{Outcome: api.FoundOutcomeNone})
+	case len(f.files) != 1 || f.same == 0:
+		reply(w, http.StatusOK, api.Found{Outcome: api.FoundOutcomeSeveral})
+	default:
+		p := f.files[0]
+		visa := p.visa()
+		reply(w, http.StatusOK, api.Found{Outcome: api.FoundOutcomeOne, File: &p.File, FamilyStatus: &p.FamilyStatus, Visa: &visa, FaceReference: &p.Reference})
+	}
+}
+
+// finding is what a search found: files by document, and how many files the
+// person has, the first of those among them.
+type finding struct {
+	files        []Person
+	same, others int
+}
+
+func (g *Register) searching(ctx context.Context, q api.Search, f *finding) ([]step, error) {
+	audit, err := g.audited(ctx, "", subject{Document: &q.Document, Identity: &q.Identity}, "0")
+	return []step{
+		{
 			sql:  "SELECT f.file, f.sealed FROM document d JOIN individual_file f ON f.file=d.file WHERE d.tag=$1 LIMIT 3",
 			args: []any{g.keys.document(q.Document.Issuer, q.Document.Number)},
 			row: func(scan func(...any) error) error {
 				var p Person
 				err := g.scanFile(scan, &p)
-				found = append(found, p)
+				f.files = append(f.files, p)
 				return err
 			},
 		},
-		step{
-			sql: "SELECT file FROM person WHERE tag=$1 LIMIT 3", args: []any{person},
+		{
+			sql:  "SELECT file FROM person WHERE tag=$1 LIMIT 3",
+			args: []any{g.keys.person(q.Identity.Surname, q.Identity.GivenNames, q.Identity.Birth.String(), q.Identity.Nationality)},
 			row: func(scan func(...any) error) error {
 				var file string
 				if err := scan(&file); err != nil {
 					return err
 				}
-				if others++; len(found) == 1 && found[0].File == file {
-					same++
+				if f.others++; len(f.files) == 1 && f.files[0].File == file {
+					f.same++
 				}
 				return nil
 			},
 		},
-		audit) {
-		return
-	}
-	switch {
-	case len(found) == 0 && others == 0:
-		reply(w, http.StatusOK, api.Found{Outcome: api.FoundOutcomeNone})
-	case len(found) != 1 || same == 0:
-		reply(w, http.StatusOK, api.Found{Outcome: api.FoundOutcomeSeveral})
-	default:
-		p := found[0]
-		visa := p.visa()
-		reply(w, http.StatusOK, api.Found{Outcome: api.FoundOutcomeOne, File: &p.File, FamilyStatus: &p.FamilyStatus, Visa: &visa, FaceReference: &p.Reference})
-	}
+		audit,
+	}, err
 }
 
 func (p Person) visa() api.Visa {
@@ -143,24 +155,29 @@ func (g *Register) Consult(w http.ResponseWriter, r *http.Request, _ api.Consult
 	if !decode(w, r, &q) {
 		return
 	}
-	document, person, sound := g.keys.listed(string(q.List), q.Document.Issuer, q.Document.Number, q.Identity.Surname, q.Identity.GivenNames, q.Identity.Birth.String(), q.Identity.Nationality)
 	answer := "CLEAR"
-	audit, err := g.audited(r.Context(), string(q.List), subject{Document: &q.Document, Identity: &q.Identity},
+	steps, err := g.consulting(r.Context(), q, &answer)
+	if !g.done(w, r, err, steps...) {
+		return
+	}
+	reply(w, http.StatusOK, api.Answer{List: q.List, Answer: api.AnswerAnswer(answer), At: time.Now().UTC()})
+}
+
+func (g *Register) consulting(ctx context.Context, q api.Consultation, answer *string) ([]step, error) {
+	document, person, sound := g.keys.listed(string(q.List), q.Document.Issuer, q.Document.Number, q.Identity.Surname, q.Identity.GivenNames, q.Identity.Birth.String(), q.Identity.Nationality)
+	audit, err := g.audited(ctx, string(q.List), subject{Document: &q.Document, Identity: &q.Identity},
 		"(SELECT count(*) FROM list_tag WHERE tag IN ($10,$11,$12) AND discreet=1)", document, person, sound)
-	if !g.done(w, r, err, audit, step{
+	return []step{audit, {
 		sql: "SELECT answer FROM list_tag WHERE tag IN ($1,$2,$3) AND discreet=0", args: []any{document, person, sound},
 		row: func(scan func(...any) error) error {
 			var a string
 			err := scan(&a)
-			if weight[a] > weight[answer] {
-				answer = a
+			if weight[a] > weight[*answer] {
+				*answer = a
 			}
 			return err
 		},
-	}) {
-		return
-	}
-	reply(w, http.StatusOK, api.Answer{List: q.List, Answer: api.AnswerAnswer(answer), At: time.Now().UTC()})
+	}}, err
 }
 
 // permission answers for a visa or a travel authorisation.
@@ -219,29 +236,8 @@ type history struct {
 func (g *Register) history(w http.ResponseWriter, r *http.Request, file string) (history, bool) {
 	var h history
 	sum := sha256.New()
-	audit, err := g.audited(r.Context(), "", subject{File: file}, "0")
-	ok := g.done(w, r, err,
-		step{
-			sql: "SELECT file, sealed FROM individual_file WHERE file=$1", args: []any{file},
-			row: func(scan func(...any) error) error {
-				h.found = true
-				return g.scanFile(scan, &h.Person)
-			},
-		},
-		step{
-			sql: "SELECT id, kind, day FROM record WHERE file=$1 ORDER BY crossed", args: []any{file},
-			row: func(scan func(...any) error) error {
-				var id, kind string
-				var day int64
-				if err := scan(&id, &kind, &day); err != nil {
-					return err
-				}
-				_, _ = io.WriteString(sum, id) // a hash takes everything
-				h.crossed(kind, stay.Day(day))
-				return nil
-			},
-		},
-		audit)
+	steps, err := g.reading(r.Context(), file, &h, sum)
+	ok := g.done(w, r, err, steps...)
 	if ok && !h.found {
 		problem(w, http.StatusNotFound, nil)
 		return h, false
@@ -256,6 +252,34 @@ func (g *Register) history(w http.ResponseWriter, r *http.Request, file string) 
 		h.etag = `"` + base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:18]) + `"`
 	}
 	return h, ok
+}
+
+// reading are the steps of history; sum is told what makes a version.
+func (g *Register) reading(ctx context.Context, file string, h *history, sum io.Writer) ([]step, error) {
+	audit, err := g.audited(ctx, "", subject{File: file}, "0")
+	return []step{
+		{
+			sql: "SELECT file, sealed FROM individual_file WHERE file=$1", args: []any{file},
+			row: func(scan func(...any) error) error {
+				h.found = true
+				return g.scanFile(scan, &h.Person)
+			},
+		},
+		{
+			sql: "SELECT id, kind, day FROM record WHERE file=$1 ORDER BY crossed", args: []any{file},
+			row: func(scan func(...any) error) error {
+				var id, kind string
+				var day int64
+				if err := scan(&id, &kind, &day); err != nil {
+					return err
+				}
+				_, _ = io.WriteString(sum, id) // a hash takes everything
+				h.crossed(kind, stay.Day(day))
+				return nil
+			},
+		},
+		audit,
+	}, err
 }
 
 // crossed moves the stays on by a recorded crossing: an entry opens one, an

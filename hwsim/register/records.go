@@ -22,21 +22,11 @@ import (
 // the same answer, another body gets 409. So does a key that is older than it
 // is kept, whatever the body.
 func (g *Register) recorded(w http.ResponseWriter, r *http.Request, key, kind string, txn uuid.UUID, file string, at time.Time, body []byte) {
-	id := uuid.NewString()
-	sum := sha256.Sum256(body)
-	sealed, err := g.keys.sealed(json.RawMessage(body), "record "+id)
-	c := callerOf(r.Context())
 	var was string
 	var hash []byte
-	if !g.done(w, r, err,
-		step{
-			sql:  "INSERT INTO record (id, caller, key, hash, kind, file, day, crossed, at, sealed) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) ON CONFLICT DO NOTHING",
-			args: []any{id, c.name, key, sum[:], kind, file, int64(stay.On(at)), at.UnixNano(), time.Now().UnixNano(), sealed},
-		},
-		step{
-			sql: "SELECT id, hash FROM record WHERE caller=$1 AND key=$2", args: []any{c.name, key},
-			row: func(scan func(...any) error) error { return scan(&was, &hash) },
-		}) {
+	id, sum := uuid.NewString(), sha256.Sum256(body)
+	steps, err := g.recording(callerOf(r.Context()).name, id, key, kind, file, at, body, &was, &hash)
+	if !g.done(w, r, err, steps...) {
 		return
 	}
 	switch {
@@ -47,6 +37,21 @@ func (g *Register) recorded(w http.ResponseWriter, r *http.Request, key, kind st
 	default:
 		reply(w, http.StatusOK, api.Recorded{Record: was, Transaction: txn, Kind: api.RecordedKind(kind)})
 	}
+}
+
+func (g *Register) recording(caller, id, key, kind, file string, at time.Time, body []byte, was *string, hash *[]byte) ([]step, error) {
+	sum := sha256.Sum256(body)
+	sealed, err := g.keys.sealed(json.RawMessage(body), "record "+id)
+	return []step{
+		{
+			sql:  "INSERT INTO record (id, caller, key, hash, kind, file, day, crossed, at, sealed) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) ON CONFLICT DO NOTHING",
+			args: []any{id, caller, key, sum[:], kind, file, int64(stay.On(at)), at.UnixNano(), time.Now().UnixNano(), sealed},
+		},
+		{
+			sql: "SELECT id, hash FROM record WHERE caller=$1 AND key=$2", args: []any{caller, key},
+			row: func(scan func(...any) error) error { return scan(was, hash) },
+		},
+	}, err
 }
 
 // Record takes an entry, an exit or a consultation.

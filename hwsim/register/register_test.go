@@ -26,6 +26,7 @@ import (
 	"passage/eesclient/api"
 	"passage/eesclient/outbox"
 	"passage/eesclient/stay"
+	"passage/hwsim/population"
 	"passage/hwsim/register"
 	"passage/hwsim/register/pgtest"
 	"passage/hwsim/register/testca"
@@ -40,6 +41,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	flag.Parse()
+	register.Sample = population.Person
 	var err error
 	if server, err = pgtest.Start(context.Background(), "", "fsync=off", "full_page_writes=off"); err != nil && !errors.Is(err, pgtest.ErrMissing) {
 		fmt.Fprintln(os.Stderr, err)
