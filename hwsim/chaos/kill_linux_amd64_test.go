@@ -141,7 +141,7 @@ func crossing(dir, url, uuid string) error {
 	fmt.Print(Mark)
 	const x = 1
 	s.Begin(x, uuid, time.Now())
-	if err := wait(func(d func(error)) { s.Intend(x, facts(uuid), d) }); err != nil {
+	if err := wait(func(d func(error)) { s.Intend(x, facts(crossed), d) }); err != nil {
 		return err
 	}
 	fmt.Println("exit open")
@@ -197,7 +197,7 @@ func recorded(t *testing.T, dir, uuid string) int {
 	return n
 }
 
-const uuid = "7e9a4c1e-3f55-4d0b-9a53-0c5f3a9e2b11"
+const crossed = "7e9a4c1e-3f55-4d0b-9a53-0c5f3a9e2b11"
 
 // folder is a place for both sides' databases, with certificates.
 func folder(t *testing.T) string {
@@ -240,7 +240,7 @@ func settled(t *testing.T, dir string, to outbox.Sender) (records, cases int) {
 	if secrets != 0 {
 		t.Errorf("%d keys of settled records are left", secrets)
 	}
-	return recorded(t, dir, uuid), cases
+	return recorded(t, dir, crossed), cases
 }
 
 func environment(kv ...string) []string {
@@ -295,7 +295,7 @@ func TestKillTheLane(t *testing.T) {
 		dir := folder(t)
 		url := running(t, dir)
 		var out bytes.Buffer
-		calls, ended, err := Run(t.Context(), path, environment(role+"=lane", "DIR="+dir, "URL="+url, "UUID="+uuid), n, &out)
+		calls, ended, err := Run(t.Context(), path, environment(role+"=lane", "DIR="+dir, "URL="+url, "UUID="+crossed), n, &out)
 		skipUntraced(t, err)
 		said = out.String()
 		c, err := client(dir, url)
@@ -303,9 +303,9 @@ func TestKillTheLane(t *testing.T) {
 			t.Fatal(err)
 		}
 		records, cases := settled(t, dir, c)
-		opened, crossed := strings.Contains(said, "exit open"), strings.Contains(said, "crossed")
+		opened, gone := strings.Contains(said, "exit open"), strings.Contains(said, "crossed")
 		switch {
-		case records+cases > 1, opened && records+cases != 1, crossed && records != 1, ended && records != 1:
+		case records+cases > 1, opened && records+cases != 1, gone && records != 1, ended && records != 1:
 			t.Errorf("killed before call %d, having said %q: %d records, %d open cases", n, strings.TrimPrefix(said, Mark), records, cases)
 		}
 		return calls, ended, said
@@ -367,7 +367,7 @@ func TestKillTheRegister(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(wait(func(d func(error)) { s.Intend(1, facts(uuid), d) }), wait(func(d func(error)) { s.Record(1, time.Now(), d) })); err != nil {
+		if err := errors.Join(wait(func(d func(error)) { s.Intend(1, facts(crossed), d) }), wait(func(d func(error)) { s.Record(1, time.Now(), d) })); err != nil {
 			t.Fatal(err)
 		}
 		to := &away{}
@@ -420,7 +420,7 @@ func TestKillTheRegister(t *testing.T) {
 		if err := s.stop(); err != nil {
 			t.Fatal(err)
 		}
-		if got := recorded(t, dir, uuid); got != 1 {
+		if got := recorded(t, dir, crossed); got != 1 {
 			t.Errorf("killed before call %d: %d records", n, got)
 		}
 		return calls, killed

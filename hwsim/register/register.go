@@ -59,7 +59,7 @@ func New(ctx context.Context, db *sql.DB) (*Register, error) {
 // Open prepares a register in an SQLite database under a secret of KeySize
 // bytes, which must be the same for a database's whole life.
 func Open(ctx context.Context, db *sql.DB, secret []byte) (*Register, error) {
-	return open(ctx, lite{db}, secret)
+	return open(ctx, newLite(db), secret)
 }
 
 // OpenPostgres prepares a register in the PostgreSQL database at a URL or DSN.

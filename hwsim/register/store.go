@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // step is one statement of a transaction. Its parameters are $1, $2, …, first
@@ -78,32 +79,103 @@ func upgrade(ctx context.Context, s store) error {
 }
 
 // lite is a store in SQLite.
-type lite struct{ db *sql.DB }
+type lite struct {
+	db    *sql.DB
+	group *group
+}
+
+// group is what waits for the next commit. Requests that come while one is
+// being written share the one after it (group commit): the disk's latency is
+// paid once for all of them.
+type group struct {
+	turn  chan struct{} // held by whoever writes
+	mu    sync.Mutex
+	queue []*job
+}
+
+// job is one request's transaction.
+type job struct {
+	ctx   context.Context
+	steps []step
+	done  chan error
+}
+
+func newLite(db *sql.DB) lite { return lite{db, &group{turn: make(chan struct{}, 1)}} }
 
 func (l lite) do(ctx context.Context, steps ...step) error {
-	return l.in(ctx, func(tx *sql.Tx) error {
-		for _, s := range steps {
-			if s.row == nil {
-				if _, err := tx.ExecContext(ctx, s.sql, s.args...); err != nil {
-					return err
-				}
+	j := &job{ctx, steps, make(chan error, 1)}
+	l.group.mu.Lock()
+	l.group.queue = append(l.group.queue, j)
+	l.group.mu.Unlock()
+	select {
+	case err := <-j.done: // somebody else has written it
+		return err
+	case l.group.turn <- struct{}{}:
+	}
+	l.group.mu.Lock()
+	batch := l.group.queue
+	l.group.queue = nil
+	l.group.mu.Unlock()
+	if len(batch) > 0 {
+		l.write(context.WithoutCancel(ctx), batch)
+	}
+	<-l.group.turn
+	return <-j.done
+}
+
+// write runs jobs in one transaction, each within a savepoint: one that fails
+// takes nothing of the others with it.
+func (l lite) write(ctx context.Context, batch []*job) {
+	results := make([]error, len(batch))
+	err := l.in(ctx, func(tx *sql.Tx) error {
+		for i, j := range batch {
+			if results[i] = j.ctx.Err(); results[i] != nil {
 				continue
 			}
-			rows, err := tx.QueryContext(ctx, s.sql, s.args...)
-			if err != nil {
+			if _, err := tx.ExecContext(ctx, "SAVEPOINT job"); err != nil {
 				return err
 			}
-			for rows.Next() {
-				if err := s.row(rows.Scan); err != nil {
-					return errors.Join(err, rows.Close())
+			if results[i] = run(ctx, tx, j.steps); results[i] != nil {
+				if _, err := tx.ExecContext(ctx, "ROLLBACK TO job"); err != nil {
+					return err
 				}
 			}
-			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			if _, err := tx.ExecContext(ctx, "RELEASE job"); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	for i, j := range batch {
+		if err != nil {
+			results[i] = err
+		}
+		j.done <- results[i]
+	}
+}
+
+func run(ctx context.Context, tx *sql.Tx, steps []step) error {
+	for _, s := range steps {
+		if s.row == nil {
+			if _, err := tx.ExecContext(ctx, s.sql, s.args...); err != nil {
+				return err
+			}
+			continue
+		}
+		rows, err := tx.QueryContext(ctx, s.sql, s.args...)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			if err := s.row(rows.Scan); err != nil {
+				return errors.Join(err, rows.Close())
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l lite) in(ctx context.Context, work func(*sql.Tx) error) error {
