@@ -28,7 +28,7 @@ type Pose struct {
 
 // levelPitch is the mesh's forehead-to-chin tilt of a face that looks straight
 // ahead, in degrees.
-const levelPitch = 0
+const levelPitch = -5
 
 // PoseOf measures how a face is held.
 func PoseOf(c Crop) Pose {
@@ -86,7 +86,8 @@ func Assess(c Crop, p Pose) Report {
 	}
 	v[Yaw] = turned(p.Yaw, 50)
 	v[Roll] = turned(c.Roll, 45)
-	v[EyeDistance] = scaled(c.EyeDistance, 10, 90)
+	// As it would be from the front: a turned face is not a far one.
+	v[EyeDistance] = scaled(c.EyeDistance/max(0.4, math.Cos(p.Yaw*math.Pi/180)), 10, 90)
 	v[Framing] = scaled(c.Inside, 0.6, 1)
 	if c.Side > 0 && len(c.Pixels) == 3*c.Side*c.Side {
 		pixels(c, p, &v)
@@ -115,9 +116,9 @@ func pixels(c Crop, p Pose, v *[Count]int) {
 	face := outline(c)
 	var left, right [256]float64 // of the picture
 	var nl, nr float64
-	middle := c.Marks[2][0]
 	for y := 0; y < c.Side; y += 2 {
 		from, to := face(float64(y))
+		middle := float64(from+to) / 2
 		for x := max(0, from); x < min(c.Side, to); x += 2 {
 			g := grey[y*c.Side+x]
 			if float64(x) < middle {
@@ -164,7 +165,7 @@ func pixels(c Crop, p Pose, v *[Count]int) {
 		common += min(l, r)
 	}
 	v[Uniformity] = scaled(common, 0.1, 0.7)
-	v[Sharpness] = sharpness(c.Side, grey, face, c.Scale)
+	v[Sharpness] = sharpness(c.Side, grey, face)
 	if p.Known {
 		v[Unoccluded] = unoccluded(c, grey)
 	}
@@ -218,7 +219,7 @@ func percentile(h [256]float64, n, p float64) float64 {
 // sharpness compares the energy of the smallest details (the Laplacian after a
 // smoothing that takes noise away) with that of all details, so that the light
 // does not matter. A face that had to be enlarged has none.
-func sharpness(side int, grey []uint8, face func(float64) (int, int), _ float64) int {
+func sharpness(side int, grey []uint8, face func(float64) (int, int)) int {
 	smooth := func(x, y int) float64 {
 		i := y*side + x
 		return (4*float64(grey[i]) + 2*(float64(grey[i-1])+float64(grey[i+1])+float64(grey[i-side])+float64(grey[i+side])) +
@@ -243,7 +244,7 @@ func sharpness(side int, grey []uint8, face func(float64) (int, int), _ float64)
 	if variance < 1 {
 		return 0
 	}
-	return scaled(math.Log10(max(lap/n/variance, 1e-6)), -2.6, -0.9)
+	return scaled(math.Log10(max(lap/n/variance, 1e-6)), -2.2, -0.2)
 }
 
 // patch is the mean of a small square, by channel; blue, green, red.
@@ -289,7 +290,7 @@ func unoccluded(c Crop, grey []uint8) int {
 		return worst
 	}
 	// Between eye and brow, and under the eye: dark glass covers both.
-	eyes := min(alike(1.6, .7, 27, 257), alike(1.3, .6, 230, 450))
+	eyes := min(alike(2.4, 1, 27, 257), alike(2, .8, 230, 450))
 	// Sunglasses leave no white of the eye either: the brightest spot between
 	// the corners of the eyes.
 	var brightest float64
@@ -304,9 +305,10 @@ func unoccluded(c Crop, grey []uint8) int {
 		}
 		brightest = max(brightest, float64(m))
 	}
-	eyes = min(eyes, scaled(brightest/cheek, .35, .7))
-	mouth := alike(1.5, .8, 164, 199, 18)
-	forehead := alike(1.6, .9, 151, 108, 337)
+	eyes = min(eyes, scaled(brightest/cheek, .25, .6))
+	// Beards and fringes are nobody's fault: only what is far darker counts.
+	mouth := alike(2.4, 1.3, 164, 199, 18)
+	forehead := alike(2.4, 1.4, 151, 108, 337)
 	return min(eyes, mouth, forehead)
 }
 

@@ -53,6 +53,9 @@ func Parse(name string) (Component, error) {
 	return 0, fmt.Errorf("quality: no component %q; there are %v", name, names)
 }
 
+// NeedMesh are the components that only a pack with landmarks measures.
+var NeedMesh = []Component{Pitch, EyesOpen, MouthClosed, Unoccluded}
+
 // Unmeasured stands for a component that nobody looked at.
 const Unmeasured = -1
 
