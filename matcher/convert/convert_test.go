@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -45,6 +46,29 @@ func TestGraphModelIsDeterministic(t *testing.T) {
 	}
 	if _, err := GraphModel("tiny", []byte(tiny), data, 8, map[string]string{"other": "y"}); !errors.Is(err, ErrModel) {
 		t.Errorf("another output: %v", err)
+	}
+}
+
+// ReLU6 is spelt as three operations, normalisation as two.
+func TestSpelling(t *testing.T) {
+	const topology = `{"signature":{"outputs":{"out":{"name":"mean","tensorShape":{"dim":[{"size":"1"},{"size":"2"}]}}}},
+"modelTopology":{"node":[{"name":"in","op":"Placeholder"},
+ {"name":"conv","op":"Conv2D","input":["in","w"],"attr":{"strides":{"list":{"i":["1","1","1","1"]}},"padding":{"s":"U0FNRQ=="}}},
+ {"name":"mul","op":"Mul","input":["conv","k"]},{"name":"relu","op":"Relu","input":["mul"]},
+ {"name":"min","op":"Minimum","input":["relu","six"]},{"name":"max","op":"Maximum","input":["min","zero"]},
+ {"name":"mean","op":"Mean","input":["max","axes"]}]},
+"weightsManifest":[{"weights":[{"name":"w","shape":[1,1,3,2],"dtype":"float32"},{"name":"k","shape":[2],"dtype":"float32"},
+ {"name":"six","shape":[],"dtype":"float32"},{"name":"zero","shape":[],"dtype":"float32"},{"name":"axes","shape":[2],"dtype":"int32"}]}]}`
+	data := append(make([]byte, 24+8), 0, 0, 192, 64, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0)
+	b, err := GraphModel("t", []byte(topology), data, 8, map[string]string{"out": "y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte("Clip")) || bytes.Contains(b, []byte("Relu")) || !bytes.Contains(b, []byte("GlobalAveragePool")) {
+		t.Error("ReLU6 is not one Clip, or the mean no pool")
+	}
+	if _, err := GraphModel("t", []byte(strings.Replace(topology, "\"Minimum\"", "\"Relu\"", 1)), data, 8, map[string]string{"out": "y"}); !errors.Is(err, ErrModel) {
+		t.Errorf("another maximum: %v", err)
 	}
 }
 

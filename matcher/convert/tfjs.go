@@ -210,9 +210,15 @@ func (c *converter) build(name string) (string, error) {
 		return "", fmt.Errorf("%w: nested too deeply", ErrModel)
 	}
 	defer func() { c.depth-- }()
-	in, err := c.build(n.Input[0])
-	if err != nil {
-		return "", err
+	if len(n.Input) == 0 {
+		return "", fmt.Errorf("%w: %s has no input", ErrModel, n.Name)
+	}
+	var in string
+	if n.Op != "Maximum" { // which looks for its own
+		var err error
+		if in, err = c.build(n.Input[0]); err != nil {
+			return "", err
+		}
 	}
 	out, err := c.convert(n, in)
 	if err != nil {
@@ -284,6 +290,29 @@ func (c *converter) convert(n tfNode, in string) (string, error) {
 		out := c.g.node(n.Op, n.Name, []string{in})
 		c.shape[out] = s
 		return out, nil
+	case "Add", "Mul":
+		// A constant for each channel: batch normalisation.
+		k := c.w[n.Input[1]]
+		if len(k.f) == 0 || len(k.f) != s[0] {
+			return "", fmt.Errorf("%w: constant", ErrModel)
+		}
+		out := c.g.node(n.Op, n.Name, []string{in, c.g.floats(c.g.fresh("channel"), []int{1, len(k.f), 1, 1}, k.f)})
+		c.shape[out] = s
+		return out, nil
+	case "Maximum":
+		return c.clip(n)
+	case "Conv2D":
+		w := c.w[n.Input[1]]
+		if len(w.shape) != 4 {
+			return "", fmt.Errorf("%w: filter", ErrModel)
+		}
+		return c.convolve(n.Name, in, w, nil, n.list("strides"), n.same(), false)
+	case "Mean":
+		if !slices.Equal(c.w[n.Input[1]].i, []int{1, 2}) {
+			return "", fmt.Errorf("%w: mean over other axes", ErrModel)
+		}
+		out := c.g.node("GlobalAveragePool", c.g.fresh(n.Name), []string{in})
+		return c.g.node("Flatten", n.Name, []string{out}, attr{"axis", 1}), nil
 	case "AddV2":
 		other, err := c.build(n.Input[1])
 		if err != nil {
@@ -332,6 +361,26 @@ func (c *converter) convert(n tfNode, in string) (string, error) {
 		return c.g.node("Reshape", n.Name, []string{t, c.g.ints(c.g.fresh("shape"), dims...)}), nil
 	}
 	return "", fmt.Errorf("%w: operation", ErrModel)
+}
+
+// clip makes one operation of a rectifier, a minimum and a maximum: that is how
+// ReLU6 is spelt.
+func (c *converter) clip(n tfNode) (string, error) {
+	least, lower := c.nodes[n.Input[0]], c.w[n.Input[1]]
+	if least.Op != "Minimum" || len(least.Input) != 2 || len(lower.f) != 1 || lower.f[0] != 0 {
+		return "", fmt.Errorf("%w: maximum", ErrModel)
+	}
+	relu, upper := c.nodes[least.Input[0]], c.w[least.Input[1]]
+	if relu.Op != "Relu" || len(relu.Input) != 1 || len(upper.f) != 1 {
+		return "", fmt.Errorf("%w: minimum", ErrModel)
+	}
+	in, err := c.build(relu.Input[0])
+	if err != nil {
+		return "", err
+	}
+	out := c.g.node("Clip", n.Name, []string{in}, attr{"min", float32(0)}, attr{"max", upper.f[0]})
+	c.shape[out] = c.shape[in]
+	return out, nil
 }
 
 func (c *converter) prelu(name, in string, w weight) (string, error) {

@@ -77,26 +77,27 @@ func Load(p *pack.Manifest) (*Engine, error) {
 	return e, nil
 }
 
-// golden compares a network's first output for the noise picture with the
+// golden compares a network's output for the noise picture with the
 // manifest's: a library that computes something else must not judge faces.
 func (e *Engine) golden(n *network) error {
 	if len(n.model.Golden) == 0 {
 		return nil
 	}
-	got, err := e.Noise(n.model, n)
+	got, err := e.digest(n)
 	if err != nil {
 		return err
 	}
 	for i, want := range n.model.Golden {
-		if i >= len(got) || math.Abs(float64(got[i]-want)) > 1e-3*max(1, math.Abs(float64(want))) {
-			return fmt.Errorf("opencv: %s computes %v where %v was expected", n.model.File, got[:min(len(got), len(n.model.Golden))], n.model.Golden)
+		if !(math.Abs(float64(got[i]-want)) <= 1e-3*max(1, math.Abs(float64(want)))) {
+			return fmt.Errorf("opencv: %s computes %v where %v was expected", n.model.File, got, n.model.Golden)
 		}
 	}
 	return nil
 }
 
-// Noise is the first output of a pack's model for the noise picture.
-func (e *Engine) Noise(m *pack.Model, n *network) ([]float32, error) {
+// digest sums up a network's first output for the noise picture.
+func (e *Engine) digest(n *network) ([]float32, error) {
+	m := n.model
 	img, err := gocv.NewMatFromBytes(m.Input[1], m.Input[0], gocv.MatTypeCV8UC3, pack.Noise(m.Input[0], m.Input[1]))
 	if err != nil {
 		return nil, fmt.Errorf("opencv: %w", err)
@@ -106,11 +107,11 @@ func (e *Engine) Noise(m *pack.Model, n *network) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out[0], nil
+	return pack.Digest(out[0]), nil
 }
 
-// Goldens are the first numbers of every model's first output for the noise
-// picture, in the order of the pack's models: what a new manifest may state.
+// Goldens are every model's sums for the noise picture by its file: what a new
+// manifest may state.
 func (e *Engine) Goldens() (map[string][]float32, error) {
 	list := map[string][]float32{}
 	nets := []*network{&e.detect}
@@ -121,11 +122,11 @@ func (e *Engine) Goldens() (map[string][]float32, error) {
 		nets = append(nets, &e.embed[i])
 	}
 	for _, n := range nets {
-		out, err := e.Noise(n.model, n)
+		sums, err := e.digest(n)
 		if err != nil {
 			return nil, err
 		}
-		list[n.model.File] = out[:min(len(out), 6)]
+		list[n.model.File] = sums
 	}
 	return list, nil
 }
@@ -296,6 +297,11 @@ func (e *Engine) landmarks(img gocv.Mat, b box) (found, error) {
 	}
 	if len(out[0]) != 3*quality.MeshPoints || len(out[1]) != 1 {
 		return x, errors.New("opencv: mesh outputs have other sizes")
+	}
+	for _, v := range out[0] {
+		if !(math.Abs(float64(v)) < 1e4) {
+			return x, errors.New("opencv: the mesh is nowhere")
+		}
 	}
 	x.flag = float64(out[1][0])
 	x.crop.Mesh = out[0]

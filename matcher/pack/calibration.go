@@ -95,3 +95,18 @@ func (c *Calibration) Likelihood(score float64) float64 {
 	a, b := c.LLR[i-1], c.LLR[i]
 	return a[1] + (b[1]-a[1])*(score-a[0])/(b[0]-a[0])
 }
+
+// Shown maps a score to 0–100 for people: 60 at the threshold, 25 where two
+// people usually are, 100 for the same picture. Scales of packs are compressed
+// in ways of their own; this one is the same for all.
+func (c *Calibration) Shown(score, threshold float64) int {
+	low := threshold - 0.2 // a pack whose scores nobody knows
+	if c != nil && c.ImpostorMean < threshold {
+		low = c.ImpostorMean
+	}
+	v := 60 + 40*(score-threshold)/(1-threshold)
+	if score < threshold {
+		v = 60 - 35*(threshold-score)/(threshold-low)
+	}
+	return int(math.Round(min(100, max(0, v))))
+}

@@ -64,10 +64,12 @@ type Model struct {
 	Scale     float64    `toml:"scale"`
 	InputName string     `toml:"input_name"`
 	Outputs   []string   `toml:"outputs"` // names, in the order that the meaning wants
-	// Golden are the first numbers of the first output for the picture that
-	// Noise makes; a worker whose library computes others does not start.
+	// Golden are the sums of the first output for the picture that Noise
+	// makes, as Digest takes them; a worker whose library computes others does
+	// not start.
 	Golden []float32 `toml:"golden"`
 
+	dir   string
 	bytes []byte
 }
 
@@ -109,17 +111,25 @@ func Open(dir string) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.load(dir); err != nil {
+	for _, x := range m.Models() {
+		if err := x.load(); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrPack, m.Name, err)
+		}
+	}
+	return m, nil
+}
+
+// Read reads a pack's manifest, and its base's, without the models: enough for
+// names, figures and thresholds.
+func Read(dir string) (*Manifest, error) {
+	m, err := read(dir)
+	if err != nil {
 		return nil, err
 	}
 	if m.Extends != "" {
-		below := filepath.Join(filepath.Dir(filepath.Clean(dir)), m.Extends)
-		base, err := Read(below)
+		base, err := read(filepath.Join(filepath.Dir(filepath.Clean(dir)), m.Extends))
 		if err == nil && base.Extends != "" {
 			err = fmt.Errorf("%w: %s itself extends another pack", ErrPack, m.Extends)
-		}
-		if err == nil {
-			err = base.load(below)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s extends %s: %w", m.Name, m.Extends, err)
@@ -143,9 +153,8 @@ func Open(dir string) (*Manifest, error) {
 	return m, nil
 }
 
-// Read reads a pack's manifest alone, without its models: enough for names,
-// figures and thresholds.
-func Read(dir string) (*Manifest, error) {
+// read reads one manifest.
+func read(dir string) (*Manifest, error) {
 	f, err := os.Open(filepath.Join(dir, "manifest.toml"))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPack, err)
@@ -158,6 +167,9 @@ func Read(dir string) (*Manifest, error) {
 	m, err := Parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "manifest.toml"), err)
+	}
+	for _, x := range m.Models() {
+		x.dir = dir
 	}
 	return m, nil
 }
@@ -286,25 +298,26 @@ func (m *Model) check(what string, add func(string, ...any)) {
 			add("%s: mean %g", what, v)
 		}
 	}
+	if len(m.Golden) != 0 && len(m.Golden) != 6 {
+		add("%s: golden has %d sums, not 6", what, len(m.Golden))
+	}
 	if m.InputName == "" {
 		add("%s: input_name is missing", what)
 	}
 }
 
-// load reads the manifest's own models.
-func (m *Manifest) load(dir string) error {
-	for _, x := range m.Models() {
-		b, err := readModel(filepath.Join(dir, x.File))
-		if err != nil {
-			return err
-		}
-		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != strings.ToLower(x.SHA256) {
-			return fmt.Errorf("%w: %s: %s is not the file of the manifest (SHA-256 %x)", ErrPack, m.Name, x.File, sum)
-		}
-		x.bytes = b
-		if err := x.fits(); err != nil {
-			return fmt.Errorf("%w: %s: %s: %w", ErrPack, m.Name, x.File, err)
-		}
+// load reads the model and compares it with what the manifest says of it.
+func (m *Model) load() error {
+	b, err := readModel(filepath.Join(m.dir, m.File))
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != strings.ToLower(m.SHA256) {
+		return fmt.Errorf("%s is not the file of the manifest (SHA-256 %x)", m.File, sum)
+	}
+	m.bytes = b
+	if err := m.fits(); err != nil {
+		return fmt.Errorf("%s: %w", m.File, err)
 	}
 	return nil
 }
@@ -327,17 +340,31 @@ func (m *Manifest) Models() []*Model {
 func readModel(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPack, err)
+		return nil, err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxModel+1))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPack, err)
+		return nil, err
 	}
 	if len(b) > maxModel {
-		return nil, fmt.Errorf("%w: %s is larger than %d MB", ErrPack, path, maxModel>>20)
+		return nil, fmt.Errorf("%s is larger than %d MB", path, maxModel>>20)
 	}
 	return b, nil
+}
+
+// Digest adds up an output for golden: six sums, number i goes into sum i
+// modulo 6.
+func Digest(output []float32) []float32 {
+	var sums [6]float64
+	for i, v := range output {
+		sums[i%len(sums)] += float64(v)
+	}
+	list := make([]float32, len(sums))
+	for i, v := range sums {
+		list[i] = float32(v)
+	}
+	return list
 }
 
 // Noise is the picture for golden outputs: width × height pixels of three

@@ -165,6 +165,18 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
+func TestShown(t *testing.T) {
+	c := &Calibration{ImpostorMean: .5}
+	for _, x := range []struct {
+		score float64
+		want  int
+	}{{1, 100}, {.8, 60}, {.5, 25}, {0, 0}, {.9, 80}} {
+		if got := c.Shown(x.score, .8); got != x.want {
+			t.Errorf("%.2f is shown as %d, want %d", x.score, got, x.want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(manifest(model, other) + calibrated))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -31,7 +31,7 @@ type cli struct {
 func main() {
 	log.SetFlags(0)
 	var c cli
-	kong.Parse(&c, kong.Description("Converts BlazeFace, Face Mesh (human) and the dlib ResNet (face-api) to ONNX and writes a model pack with its manifest."))
+	kong.Parse(&c, kong.Description("Converts BlazeFace, Face Mesh and a MobileNet (human) and the dlib ResNet (face-api) to ONNX and writes a model pack with its manifest."))
 	if err := c.run(); err != nil {
 		log.Fatal("modelpack: ", err)
 	}
@@ -59,6 +59,11 @@ func (c cli) run() error {
 	if err != nil {
 		return err
 	}
+	second, err := convert.GraphModel("faceres", read(c.Human, "models", "faceres.json"), read(c.Human, "models", "faceres.bin"), 224,
+		map[string]string{"global_pooling/Mean": "descriptor"})
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
 	}
@@ -67,7 +72,7 @@ func (c cli) run() error {
 		return err
 	}
 	models := want.Models()
-	for i, b := range [][]byte{blaze, mesh, embed} {
+	for i, b := range [][]byte{blaze, mesh, embed, second} {
 		if sum := hex.EncodeToString(sum256(b)); sum != models[i].SHA256 {
 			return fmt.Errorf("%s: the conversion gives %s, the manifest says %s: another version of the package, or a changed converter", models[i].File, sum, models[i].SHA256)
 		}

@@ -6,6 +6,8 @@ package main
 
 import (
 	"log"
+	"os"
+	"strconv"
 
 	"github.com/alecthomas/kong"
 
@@ -14,6 +16,7 @@ import (
 
 type cli struct {
 	NoSandbox bool `help:"Do not confine the process. For tests only."`
+	Threads   int  `help:"Threads of one inference; 0 takes one for each core."`
 
 	Capture   captureCmd   `cmd:"" help:"Read a camera and hand on its newest frames."`
 	Match     matchCmd     `cmd:"" help:"Analyse frames from standard input with the models of a pack."`
@@ -27,6 +30,9 @@ func main() {
 	log.SetFlags(0)
 	var c cli
 	k := kong.Parse(&c, kong.Name("visiond"), kong.Description("Passage's eyes. kioskd starts one process for each role; they speak framed CBOR messages on standard input and output."))
+	if c.Threads > 0 { // OpenCV reads it once, before its first parallel loop
+		_ = os.Setenv("OPENCV_FOR_THREADS_NUM", strconv.Itoa(c.Threads)) // the name is valid
+	}
 	if err := k.Run(&c); err != nil {
 		log.Fatal("visiond: ", err)
 	}

@@ -77,11 +77,17 @@ type portraitsCmd struct {
 	Files []string `arg:"" type:"existingfile" help:"Pictures with faces."`
 }
 
-// Portraits must be told apart by the matcher: look-alikes are dropped.
-const alike = 0.925
-
 func (p portraitsCmd) Run(*cli) error {
 	e, err := load(p.Pack)
+	if err != nil {
+		return err
+	}
+	m, err := pack.Read(p.Pack)
+	if err != nil {
+		return err
+	}
+	// Portraits must be told apart by the matcher: look-alikes are dropped.
+	alike, err := m.Threshold(0.003)
 	if err != nil {
 		return err
 	}
