@@ -158,6 +158,7 @@ const (
 	HintBack   Hint = "back"
 	HintLook   Hint = "look"
 	HintOne    Hint = "one"
+	// Others come from the matcher's quality policy, by the same names.
 )
 
 // FaceResult is a comparison's outcome. Score and Threshold are cosine

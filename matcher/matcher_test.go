@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"passage/matcher"
+	"passage/matcher/quality"
 )
 
 // script is an analyser that plays back one score a frame.
@@ -21,8 +22,15 @@ func script(scores ...float64) func(context.Context, matcher.Frame) (matcher.Ana
 		d := make([]float32, 128)
 		d[0] = float32(s)
 		d[1] = float32(1 - s)
-		return matcher.Analysis{Faces: []matcher.Face{{X: 1, Y: 1, W: 10, H: 10, Eyes: 90, Flag: 1}}, Descriptor: d}, nil
+		return matcher.Analysis{Faces: []matcher.Face{{X: 1, Y: 1, W: 10, H: 10, Eyes: 90, Flag: 1, Quality: quality.Ideal()}}, Descriptor: d}, nil
 	}
+}
+
+// policy is the default one with thresholds, as a pack gives them.
+func policy() matcher.Policy {
+	p := matcher.DefaultPolicy()
+	p.Threshold, p.Early = .85, .9
+	return p
 }
 
 func TestPolicy(t *testing.T) {
@@ -54,12 +62,12 @@ func TestPolicy(t *testing.T) {
 		{"match at the second attempt", script(0, 0, 0, 1), matcher.Match, 2},
 		{"another person", script(0), matcher.NonMatch, 3},
 	} {
-		r, err := compare(matcher.DefaultPolicy(), c.analyse)
+		r, err := compare(policy(), c.analyse)
 		if err != nil || r.Outcome != c.outcome || r.Attempts != c.attempts {
 			t.Errorf("%s: %+v, %v", c.name, r.Outcome, err)
 		}
 	}
-	p := matcher.DefaultPolicy()
+	p := policy()
 	p.Several = 0
 	two := func(context.Context, matcher.Frame) (matcher.Analysis, error) {
 		f := matcher.Face{W: 10, H: 10, Eyes: 90, Flag: 1}
@@ -76,14 +84,71 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-func TestShown(t *testing.T) {
+// One frame that leaves no doubt decides; one that leaves some waits for more,
+// and then the attempt's own threshold counts.
+func TestEarly(t *testing.T) {
+	frames := make(chan matcher.Frame, 8)
+	for range 8 {
+		frames <- matcher.Frame{Width: 1, Height: 1, Pixels: []byte{1, 2, 3}}
+	}
+	p := policy()
+	p.Threshold, p.Early = .85, .99
 	for _, c := range []struct {
-		score float64
-		want  int
-	}{{1, 100}, {matcher.Threshold, 60}, {0.844, 25}, {0.5, 0}} {
-		if got := matcher.Shown(c.score, matcher.Threshold); got != c.want {
-			t.Errorf("%.3f is shown as %d, want %d", c.score, got, c.want)
+		score   float64 // of a, to 1 − a, against the first axis
+		frames  int
+		outcome matcher.Outcome
+	}{{1, 1, matcher.Match}, {.7, 3, matcher.Match}, {.5, 9, matcher.NonMatch}} {
+		for len(frames) < cap(frames) {
+			frames <- matcher.Frame{Width: 1, Height: 1, Pixels: []byte{1, 2, 3}}
 		}
+		ctx, stop := context.WithCancel(t.Context())
+		go func() {
+			for {
+				select {
+				case frames <- matcher.Frame{Width: 1, Height: 1, Pixels: []byte{1, 2, 3}}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		reference := make([]float32, 128)
+		reference[0] = 1
+		r, err := p.Compare(t.Context(), reference, frames, script(c.score), func(matcher.Advice) {})
+		stop()
+		if err != nil || r.Outcome != c.outcome || r.Analysed != c.frames {
+			t.Errorf("score %g: %s after %d frames, %v; want %s after %d", c.score, r.Outcome, r.Analysed, err, c.outcome, c.frames)
+		}
+	}
+}
+
+// Every component that is too low has advice of its own, and none is dropped.
+func TestAdvise(t *testing.T) {
+	p := matcher.DefaultPolicy()
+	p.Quality[quality.Background] = 10
+	given := map[matcher.Advice]quality.Component{}
+	for c := range quality.Count {
+		for _, low := range []int{0, quality.Unmeasured} {
+			r := quality.Ideal()
+			r.Values[c] = low
+			a := p.Advise(matcher.Analysis{Faces: []matcher.Face{{Quality: r}}, Descriptor: []float32{1}})
+			if other, ok := given[a]; a == matcher.NoAdvice || a != matcher.AdviceFor(c) || ok && other != c {
+				t.Errorf("%s at %d: %q, as for %s", c, low, a, other)
+			}
+			given[a] = c
+		}
+	}
+	r := quality.Ideal()
+	r.Unified = 1
+	if a := p.Advise(matcher.Analysis{Faces: []matcher.Face{{Quality: r}}, Descriptor: []float32{1}}); a != matcher.Confidence {
+		t.Errorf("a low unified score: %q", a)
+	}
+	r = quality.Ideal()
+	r.Values[quality.Pitch] = 0
+	if a := p.Advise(matcher.Analysis{Faces: []matcher.Face{{Pitch: 30, Quality: r}}, Descriptor: []float32{1}}); a != matcher.ChinDown {
+		t.Errorf("a raised chin: %q", a)
+	}
+	if a := p.Advise(matcher.Analysis{}); a != matcher.Look {
+		t.Errorf("nobody: %q", a)
 	}
 }
 
@@ -146,7 +211,7 @@ func TestWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := matcher.Cosine(one.Descriptor, two.Descriptor); s >= matcher.Threshold {
+	if s := matcher.Cosine(one.Descriptor, two.Descriptor); s >= .85 {
 		t.Errorf("two people score %.3f", s)
 	}
 	// A darker, noisier picture of the same face is the same person.
@@ -158,7 +223,7 @@ func TestWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := matcher.Cosine(one.Descriptor, again.Descriptor); s < matcher.Threshold {
+	if s := matcher.Cosine(one.Descriptor, again.Descriptor); s < .85 {
 		t.Errorf("the same person scores %.3f", s)
 	}
 	m.Kill()

@@ -257,7 +257,7 @@ func (w *World) Start() error {
 			Cards: slot{w.Field, l}, Trust: func() *pki.Store { return w.trust }, Location: time.UTC, Log: log,
 			Zones: func() (devices.ZoneSource, io.Closer, error) { return serial.New(w.zones, serial.STX), w.zones, nil },
 		},
-		Vision:   &devices.Vision{Camera: &camera.Camera{Open: w.Eyes.open}, Matcher: w.Eyes, Decoder: w.Eyes, Policy: matcher.DefaultPolicy()},
+		Vision:   &devices.Vision{Camera: &camera.Camera{Open: w.Eyes.open}, Matcher: w.Eyes, Decoder: w.Eyes, Policy: matching()},
 		Register: reg,
 		Store:    &watched{Journal: store, w: w, of: l},
 	}, log)
@@ -483,4 +483,12 @@ func (s *watched) OpenCase(x lane.Transaction, why lane.CaseReason) {
 	if !s.of.dead() {
 		s.Journal.OpenCase(x, why)
 	}
+}
+
+// matching is the default policy with thresholds for the simulated worker's
+// descriptors, which are equal or at right angles.
+func matching() matcher.Policy {
+	p := matcher.DefaultPolicy()
+	p.Threshold, p.Early = 0.5, 0.9
+	return p
 }

@@ -75,8 +75,14 @@ type Vision struct {
 	Program   string
 	Packs     string
 	Pack      string
-	Threshold float64 // cosine similarity; 0 takes the pack's own
-	PAD       string  // URL of an attack detection engine; empty for none
+	FMR       float64 // false match rate that the threshold is chosen for
+	Threshold float64 // cosine similarity; 0 takes the pack's own for FMR
+	Attempts  int     // 1 to 3
+	Frames    int     // averaged in an attempt, 1 to 8
+	// Quality is the least of each component and of "unified", 0 to 100, by
+	// name; those that are not here have the default policy's.
+	Quality map[string]int
+	PAD     string // URL of an attack detection engine; empty for none
 }
 
 // Register is the EES-style register.
@@ -144,7 +150,10 @@ type raw struct {
 	Camera struct{ URL string }
 	Vision struct {
 		Program, Packs, Pack string
+		FMR                  float64 `toml:"fmr"`
 		Threshold            float64
+		Attempts, Frames     int
+		Quality              map[string]int
 		PAD                  string `toml:"pad"`
 	}
 	Register struct {
@@ -347,7 +356,7 @@ func (r raw) valid() (Config, error) {
 	if u, err := url.Parse(c.Camera); err != nil || u.Scheme == "" {
 		p.add("camera.url", "%q is not a URL", c.Camera)
 	}
-	c.Vision = Vision{Program: p.need("vision.program", r.Vision.Program), Packs: p.need("vision.packs", r.Vision.Packs), Pack: r.Vision.Pack, Threshold: r.Vision.Threshold, PAD: r.Vision.PAD}
+	c.Vision = Vision{Program: p.need("vision.program", r.Vision.Program), Packs: p.need("vision.packs", r.Vision.Packs), Pack: r.Vision.Pack, Threshold: r.Vision.Threshold, PAD: r.Vision.PAD, FMR: r.Vision.FMR, Attempts: r.Vision.Attempts, Frames: r.Vision.Frames, Quality: r.Vision.Quality}
 	if c.Vision.PAD != "" {
 		if u, err := url.Parse(c.Vision.PAD); err != nil || u.Scheme != "http" && u.Scheme != "https" {
 			p.add("vision.pad", "%q is not an http or https URL", c.Vision.PAD)
@@ -358,6 +367,30 @@ func (r raw) valid() (Config, error) {
 	}
 	if t := c.Vision.Threshold; t < 0 || t >= 1 {
 		p.add("vision.threshold", "%g is not within 0 to 1", t)
+	}
+	v := &c.Vision
+	if v.FMR == 0 {
+		v.FMR = 0.001
+	}
+	if !(v.FMR > 0 && v.FMR <= 0.01) {
+		p.add("vision.fmr", "%g is not above 0 and at most 0.01; a border asks for 0.001 or less", v.FMR)
+	}
+	if v.Attempts == 0 {
+		v.Attempts = 3
+	}
+	if v.Attempts < 1 || v.Attempts > 3 {
+		p.add("vision.attempts", "%d is not within 1 to 3: every attempt is another chance for an impostor", v.Attempts)
+	}
+	if v.Frames == 0 {
+		v.Frames = 3
+	}
+	if v.Frames < 1 || v.Frames > 8 {
+		p.add("vision.frames", "%d is not within 1 to 8", v.Frames)
+	}
+	for name, least := range v.Quality {
+		if least < 0 || least > 100 {
+			p.add("vision.quality."+name, "%d is not within 0 to 100", least)
+		}
 	}
 
 	c.Register = Register{

@@ -94,6 +94,10 @@ func TestParseRefuses(t *testing.T) {
 		{"mode's end", `[trust]`, "[[policy.mode]]\nees_mode = \"off\"\nbasis = \"x\"\nfrom = \"2026-07-01\"\nto = \"2026-06-01\"\n[trust]", "ends before"},
 		{"mode", `[trust]`, "[[policy.mode]]\nees_mode = \"half\"\nbasis = \"x\"\n[trust]", "policy.mode[0].ees_mode"},
 		{"an unknown list", `[trust]`, "[policy]\nlocal_lists = [\"sis\"]\n[trust]", "policy.local_lists[0]"},
+		{"loose faces", `program = "bin/visiond"`, "program = \"v\"\nfmr = 0.05", "vision.fmr"},
+		{"many attempts", `program = "bin/visiond"`, "program = \"v\"\nattempts = 4", "vision.attempts"},
+		{"no frames", `program = "bin/visiond"`, "program = \"v\"\nframes = -1", "vision.frames"},
+		{"quality", `program = "bin/visiond"`, "program = \"v\"\nquality = { yaw = 101 }", "vision.quality.yaw"},
 		{"neighbours without key", `[trust]`, "[site]\npeers = [\"https://127.0.0.1:1\"]\n[trust]", "site.key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -21,7 +21,9 @@ import (
 	"passage/kiosk/config"
 	"passage/kiosk/lane"
 	"passage/matcher"
+	"passage/matcher/pack"
 	"passage/matcher/picture"
+	"passage/matcher/quality"
 )
 
 // Vision joins camera, matcher and decoder to what the lane needs.
@@ -30,7 +32,9 @@ type Vision struct {
 	Matcher Matcher
 	Decoder Decoder
 	Policy  matcher.Policy
-	PAD     string // URL of the attack detection engine; empty for none
+	// Calibration is what the pack's scores mean, for showing them to people.
+	Calibration *pack.Calibration
+	PAD         string // URL of the attack detection engine; empty for none
 
 	mu     sync.Mutex
 	wanted chan matcher.Frame // a comparison under way takes frames here
@@ -73,17 +77,61 @@ func Camera(p matcher.Program, url string) *camera.Camera {
 	}}
 }
 
-// NewVision is the sight of a configuration, with the workers of p.
-func NewVision(c config.Config, p matcher.Program) *Vision {
-	v := &Vision{
+// NewVision is the sight of a configuration, with the workers of p. It fails
+// for a pack that must not decide: without a calibration nobody knows what its
+// scores mean, and what the quality policy asks for must be measured.
+func NewVision(c config.Config, p matcher.Program) (*Vision, error) {
+	dir := filepath.Join(c.Vision.Packs, c.Vision.Pack)
+	m, err := pack.Read(dir) // the worker compares the models with their hashes
+	if err != nil {
+		return nil, fmt.Errorf("vision: %w", err)
+	}
+	policy, err := facePolicy(c.Vision, m)
+	if err != nil {
+		return nil, fmt.Errorf("vision: %w", err)
+	}
+	return &Vision{
 		Camera:  Camera(p, c.Camera),
-		Matcher: &matcher.Matcher{Program: p, Pack: filepath.Join(c.Vision.Packs, c.Vision.Pack)},
-		Decoder: &matcher.Decoder{Program: p}, Policy: matcher.DefaultPolicy(), PAD: c.Vision.PAD,
+		Matcher: &matcher.Matcher{Program: p, Pack: dir},
+		Decoder: &matcher.Decoder{Program: p}, Policy: policy, Calibration: m.Calibration, PAD: c.Vision.PAD,
+	}, nil
+}
+
+// facePolicy is the configured policy with the pack's thresholds.
+func facePolicy(c config.Vision, m *pack.Manifest) (matcher.Policy, error) {
+	p := matcher.DefaultPolicy()
+	p.Attempts, p.Frames = c.Attempts, c.Frames
+	var err error
+	if p.Threshold, err = m.Threshold(c.FMR); err != nil {
+		return p, err
 	}
-	if c.Vision.Threshold > 0 {
-		v.Policy.Threshold = c.Vision.Threshold
+	if c.Threshold > 0 {
+		p.Threshold = c.Threshold
 	}
-	return v
+	// A match before the attempt is complete needs a tenth of the rate. A pack
+	// for which that was not measured never decides early.
+	if early, err := m.Threshold(c.FMR / 10); err == nil {
+		p.Early = max(early, p.Threshold)
+	}
+	for name, least := range c.Quality {
+		if name == "unified" {
+			p.Unified = least
+			continue
+		}
+		component, err := quality.Parse(name)
+		if err != nil {
+			return p, err
+		}
+		p.Quality[component] = least
+	}
+	if m.Landmarks == nil {
+		for _, component := range quality.NeedMesh {
+			if p.Quality[component] > 0 {
+				return p, fmt.Errorf("%s cannot measure %s: set vision.quality.%s = 0, or take a pack with landmarks", m.Name, component, component)
+			}
+		}
+	}
+	return p, nil
 }
 
 // errBlind ends a comparison under way: a camera that shows nothing is not the
@@ -241,7 +289,7 @@ func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, show func(kiosk.
 	if err != nil {
 		return out, err
 	}
-	out.Score, out.Attempts, out.Shown = r.Score, r.Attempts, matcher.Shown(r.Score, v.Policy.Threshold)
+	out.Score, out.Attempts, out.Shown = r.Score, r.Attempts, v.Calibration.Shown(r.Score, v.Policy.Threshold)
 	out.Face = map[matcher.Outcome]lane.Face{
 		matcher.Match: lane.FaceMatch, matcher.NonMatch: lane.FaceNonMatch, matcher.Quality: lane.FaceQuality, matcher.Several: lane.FaceSeveral,
 	}[r.Outcome]

@@ -18,7 +18,10 @@ var Languages = []string{"en", "fr", "de", "es", "it", "pt", "nl", "pl", "ro", "
 
 // keys are what every message file must have: the screens, the hints, the
 // buttons.
-var keys = []string{"name", "S1", "S2", "S3", "S4", "S5", "S6a", "S6b", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "take", "help", "language"}
+var keys = []string{
+	"name", "S1", "S2", "S3", "S4", "S5", "S6a", "S6b", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "take", "help", "language",
+	"turn", "up", "down", "level", "still", "light", "glare", "shadow", "eyes", "mouth", "uncover", "centre",
+}
 
 // texts reads all message files. A missing or an unknown key is an error: a
 // traveller never sees a hole.

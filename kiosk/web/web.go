@@ -217,7 +217,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, make func() any)
 type Traveller struct {
 	Screen    string `json:"screen"` // S1 to S13
 	Lang      string `json:"lang"`
-	Hint      string `json:"hint,omitempty"`    // closer, back, look, one
+	Hint      string `json:"hint,omitempty"`    // closer, back, look, one, or another of the matcher's
 	Light     string `json:"light,omitempty"`   // warm, cool: what the screen shines
 	Preview   bool   `json:"preview,omitempty"` // the traveller's own picture may be shown
 	Left      bool   `json:"document_left,omitempty"`

@@ -105,7 +105,10 @@ func run(c cli) error {
 	}
 	defer doc.Close()
 	program := matcher.Program{Path: conf.Vision.Program}
-	eyes := devices.NewVision(conf, program)
+	eyes, err := devices.NewVision(conf, program)
+	if err != nil {
+		return err
+	}
 	files, lists, err := copies(ctx, conf.Register, db.Writer, ring)
 	if err != nil {
 		return err

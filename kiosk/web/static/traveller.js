@@ -2,6 +2,8 @@
 // language or the one chosen by touch.
 const texts = await (await fetch('/traveller/texts')).json();
 const $ = id => document.getElementById(id);
+// Advice whose text has its own name, as the matcher's policy gives it.
+const hints = ['turn', 'up', 'down', 'level', 'still', 'light', 'glare', 'shadow', 'eyes', 'mouth', 'uncover', 'centre'];
 let total = 0, screen = '';
 
 function show(t) {
@@ -13,7 +15,7 @@ function show(t) {
   preview(t.preview);
   if (t.light) document.body.dataset.light = t.light; else delete document.body.dataset.light;
   $('text').textContent = m[t.screen];
-  const hint = { closer: m.S6a, back: m.S6b, look: m.S5, one: m.S7 }[t.hint] ?? '';
+  const hint = { closer: m.S6a, back: m.S6b, look: m.S5, one: m.S7, wait: m.S9 }[t.hint] ?? (hints.includes(t.hint) ? m[t.hint] : '');
   $('hint').textContent = t.document_left ? m.take : (hint === m[t.screen] ? '' : hint);
   $('langname').textContent = m.name;
   $('helptext').textContent = m.help;
