@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"passage/matcher"
 )
 
 func TestCompareFaces(t *testing.T) {
@@ -24,7 +22,15 @@ func TestCompareFaces(t *testing.T) {
 		{a, "face_test.go", "", "neither JPEG"},
 		{filepath.Join(portraits, "none.jpg"), b, "", "no such file"},
 	} {
-		r, err := compareCmd{A: c.a, B: c.b, Program: v.Program, Pack: filepath.Join(v.Packs, v.Pack), Threshold: matcher.Threshold}.compare(t.Context())
+		cmd := compareCmd{engine: engine{Program: v.Program, Pack: filepath.Join(v.Packs, v.Pack)}, A: c.a, B: c.b, FMR: 0.001}
+		p, err := cmd.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cmd.Threshold, err = cmd.threshold(p); err != nil {
+			t.Fatal(err)
+		}
+		r, err := cmd.compare(t.Context(), p)
 		switch {
 		case c.fails != "":
 			if err == nil || !strings.Contains(err.Error(), c.fails) {

@@ -32,9 +32,7 @@ type cli struct {
 		Decode emrtdDecodeCmd `cmd:"" help:"Say what is in files that were read from a chip before."`
 		Read   emrtdReadCmd   `cmd:"" help:"Read a travel document's chip, real or simulated, and judge it."`
 	} `cmd:"" help:"Electronic travel documents."`
-	Face struct {
-		Compare compareCmd `cmd:"" help:"Compare the faces of two pictures."`
-	} `cmd:"" help:"Faces."`
+	Face faceCmd `cmd:"" help:"Faces: compare, judge, calibrate."`
 	Keys keysCmd `cmd:"" help:"Keys of what the lane keeps of people."`
 	MRZ  struct {
 		Read mrzReadCmd `cmd:"" help:"Read the machine readable zone from the picture of a page."`
