@@ -33,7 +33,7 @@ func DefaultPolicy() Policy {
 		Quality: [quality.Count]int{
 			quality.EyeDistance: 30, // about 34 pixels
 			quality.Framing:     90,
-			quality.Yaw:         73, // about 25 degrees
+			quality.Yaw:         60, // about 31 degrees
 			quality.Pitch:       40,
 			quality.Roll:        40,
 			quality.Sharpness:   8,
