@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -85,7 +86,10 @@ func problem(w http.ResponseWriter, status int, broken *contract.Broken) {
 	if broken != nil {
 		p.Errors = &[]api.Broken{{Pointer: broken.Pointer[:min(len(broken.Pointer), 256)], Rule: broken.Rule}}
 	}
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+	switch status {
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(mostLater)))
+	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	}
 	write(w, status, "application/problem+json", p)

@@ -117,9 +117,14 @@ const (
 	mostHeader    = 16 << 10
 	mostBody      = 512 << 10
 	// mostAtOnce bounds the requests under way; more wait for queueWithin and
-	// are then sent away with a Retry-After.
+	// are then sent away. That must leave a client, which gives a record three
+	// seconds, the time to hear it.
 	mostAtOnce  = 256
-	queueWithin = 2 * time.Second
+	queueWithin = 500 * time.Millisecond
+	// mostLater bounds, in seconds, the times that are named to those who are
+	// sent away: they are drawn by chance, so that a herd does not come back as
+	// one.
+	mostLater = 8
 )
 
 // Serve answers on an address until ctx ends. ready is told the address.

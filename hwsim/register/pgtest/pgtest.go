@@ -115,9 +115,6 @@ func Start(ctx context.Context, parent string, settings ...string) (*Server, err
 	return nil, errors.Join(fmt.Errorf("pgtest: PostgreSQL did not start: %s", text), err, s.Stop())
 }
 
-// PID is the server's process.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
-
 // Stop ends the server at once and removes its folder.
 func (s *Server) Stop() error {
 	err := s.cmd.Process.Signal(syscall.SIGINT)
