@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"image"
+	"image/draw"
+	"image/jpeg"
 	"os"
 	"path/filepath"
 	"testing"
@@ -170,27 +173,7 @@ func visiond(t *testing.T) (matcher.Program, string, string) {
 
 func TestWorker(t *testing.T) {
 	program, pack, portraits := visiond(t)
-	m := &matcher.Matcher{Program: program, Pack: pack}
-	ctx, cancel := context.WithCancel(t.Context())
-	healthy := make(chan string, 64)
-	done := make(chan error, 1)
-	go func() {
-		done <- m.Run(ctx, func(s string) {
-			select {
-			case healthy <- s:
-			default:
-			}
-		})
-	}()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
-	if s := <-healthy; s != "" {
-		t.Fatal(s)
-	}
+	m := warm(t, program, pack)
 	load := func(name string) matcher.Frame {
 		b, err := os.ReadFile(filepath.Join(portraits, name))
 		if err != nil {
@@ -233,4 +216,44 @@ func TestWorker(t *testing.T) {
 	if x, err := m.Analyse(t.Context(), a); err != nil || len(x.Faces) != 1 {
 		t.Errorf("the worker did not come back: %v", err)
 	}
+}
+
+// warm is a matcher that runs until the test ends.
+func warm(t *testing.T, program matcher.Program, pack string) *matcher.Matcher {
+	t.Helper()
+	m := &matcher.Matcher{Program: program, Pack: pack}
+	ctx, cancel := context.WithCancel(context.Background())
+	healthy, done := make(chan string, 1), make(chan error, 1)
+	go func() {
+		done <- m.Run(ctx, func(s string) {
+			select {
+			case healthy <- s:
+			default:
+			}
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	if s := <-healthy; s != "" {
+		t.Fatal(s)
+	}
+	return m
+}
+
+// twice is a picture with the same face beside itself.
+func twice(t *testing.T, face []byte) []byte {
+	t.Helper()
+	one, err := jpeg.Decode(bytes.NewReader(face))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := one.Bounds()
+	two := image.NewRGBA(image.Rect(0, 0, 2*b.Dx(), b.Dy()))
+	draw.Draw(two, b, one, b.Min, draw.Src)
+	draw.Draw(two, b.Add(image.Pt(b.Dx(), 0)), one, b.Min, draw.Src)
+	return asJPEG(t, two, 90)
 }

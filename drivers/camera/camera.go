@@ -40,7 +40,10 @@ const (
 	silentFor  = 3 * time.Second
 	firstRetry = 200 * time.Millisecond
 	mostRetry  = 5 * time.Second
-	black      = 8 // mean of 255
+	black      = 8   // mean of 255
+	even       = 2   // mean deviation of 255: a hand or a sticker on the lens
+	dull       = .03 // mean step to the next pixel, in deviations: nothing is in focus
+	dullFor    = 45 * time.Second
 )
 
 // What Run reports besides a source's own errors.
@@ -49,6 +52,8 @@ var (
 	errOld    = errors.New("frames are too old")
 	errBlack  = errors.New("black or covered")
 	errFrozen = errors.New("the picture is frozen")
+	errEven   = errors.New("covered: the picture shows nothing")
+	errDull   = errors.New("out of focus: nothing has been sharp for a while")
 )
 
 // Run delivers frames until ctx ends, and reports the camera's health whenever
@@ -114,6 +119,7 @@ func (c *Camera) once(ctx context.Context, frame func(Frame), health func(string
 type watcher struct {
 	sum     uint64
 	changed time.Time
+	sharp   time.Time // when something was in focus last
 }
 
 func (w *watcher) look(f Frame, now time.Time) error {
@@ -127,6 +133,15 @@ func (w *watcher) look(f Frame, now time.Time) error {
 		sum = sum*31 + v
 		n++
 	}
+	away, step := 0, 0 // from the mean, and to the next pixel
+	for i := 0; i+3 < len(f.Pixels); i += 97 {
+		v := int(f.Pixels[i])
+		away += abs(v - int(light/n))
+		step += abs(v - int(f.Pixels[i+3]))
+	}
+	if w.sharp.IsZero() || float64(step) >= dull*float64(away) {
+		w.sharp = now
+	}
 	if sum != w.sum || w.changed.IsZero() {
 		w.sum, w.changed = sum, now
 	}
@@ -137,6 +152,12 @@ func (w *watcher) look(f Frame, now time.Time) error {
 		return errBlack
 	case now.Sub(w.changed) > frozenFor:
 		return errFrozen
+	case away < even*int(n):
+		return errEven
+	case now.Sub(w.sharp) > dullFor: // a traveller who moves is blurred for seconds
+		return errDull
 	}
 	return nil
 }
+
+func abs(v int) int { return max(v, -v) }

@@ -45,6 +45,11 @@ func (s *strip) Close() error { s.once.Do(func() { close(s.closed) }); return ni
 
 func picture(v byte, n int, age time.Duration) *camera.Frame {
 	p := bytes.Repeat([]byte{v}, 3*32*32)
+	for i := range p {
+		if v > 0 {
+			p[i] += byte(i * 37 % 64) // something is in it
+		}
+	}
 	p[0] += byte(n)
 	return &camera.Frame{Width: 32, Height: 32, Pixels: p, Age: age}
 }
@@ -97,6 +102,13 @@ func TestHealth(t *testing.T) {
 			}
 			return picture(90, n, 0)
 		}, []string{"", "camera: no frame for 3 s: is it plugged in?", "", "camera: no frame for 3 s: is it plugged in?"}},
+		{"covered by a hand, in the light", 0, func(n int) *camera.Frame {
+			f := picture(90, n, 0)
+			for i := range f.Pixels {
+				f.Pixels[i] = byte(120 + n%2)
+			}
+			return f
+		}, []string{"camera: covered: the picture shows nothing"}},
 		{"empty", 0, func(int) *camera.Frame { return &camera.Frame{} }, []string{"camera: black or covered"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -126,5 +138,23 @@ func TestReopens(t *testing.T) {
 	frames, _, opened := watch(t, 100, func(n int) *camera.Frame { return picture(90, n, 0) }, nil, 30*time.Second)
 	if frames < 250 || len(opened) != 3 {
 		t.Errorf("%d frames, opened at %v", frames, opened)
+	}
+}
+
+// A lens out of focus is told, but not at once: people move.
+func TestOutOfFocus(t *testing.T) {
+	soft := func(n int) *camera.Frame {
+		const w, h = 640, 480
+		f := &camera.Frame{Width: w, Height: h, Pixels: make([]byte, 3*w*h)}
+		for i := range f.Pixels {
+			f.Pixels[i] = byte(60 + i/3%w/5 + n%2)
+		}
+		return f
+	}
+	if _, said, _ := watch(t, 0, soft, nil, 40*time.Second); !slices.Equal(said, []string{""}) {
+		t.Errorf("after 40 s it says %q", said)
+	}
+	if _, said, _ := watch(t, 0, soft, nil, 50*time.Second); len(said) != 2 || !strings.Contains(said[1], "out of focus") {
+		t.Errorf("after 50 s it says %q", said)
 	}
 }

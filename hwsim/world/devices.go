@@ -210,6 +210,11 @@ func (s *stream) Next() (camera.Frame, error) {
 		s.n++
 	}
 	p := bytes.Repeat([]byte{light}, 3*side*side)
+	for i := range p {
+		if light > 0 {
+			p[i] += byte(i * 37 % 64) // something is in it
+		}
+	}
 	p[0], p[97] = face, light+s.n%32
 	return camera.Frame{Width: side, Height: side, Pixels: p}, nil
 }

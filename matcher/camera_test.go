@@ -1,0 +1,120 @@
+package matcher_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stream is a camera that sends what next gives, as fast as it is read.
+func stream(t *testing.T, next func(n int) []byte) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=b")
+		for n := 0; r.Context().Err() == nil; n++ {
+			b := next(n)
+			if b == nil {
+				return
+			}
+			if _, err := fmt.Fprintf(w, "--b\r\nContent-Length: %d\r\n\r\n%s\r\n", len(b), b); err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return s.URL + "/stream"
+}
+
+// Cameras of every temper, through the real, confined process.
+func TestCameras(t *testing.T) {
+	program, _, _ := visiond(t)
+	good := asJPEG(t, page(320, 240), 80)
+	large := asJPEG(t, page(3840, 2160), 30)
+	for _, c := range []struct {
+		name string
+		next func(n int) []byte
+		w, h int
+		says string // part of the error instead of a picture
+	}{
+		{"good", func(int) []byte { return good }, 320, 240, ""},
+		{"4K as fast as it can", func(int) []byte { return large }, 1280, 720, ""},
+		{"garbage between pictures", func(n int) []byte {
+			if n%2 == 0 {
+				return []byte("garbage")
+			}
+			return good
+		}, 320, 240, ""},
+		{"garbage", func(int) []byte { return bytes.Repeat([]byte("garbage"), 100) }, 0, 0, "cannot be used"},
+		{"pictures of 100 megapixels", func(int) []byte { return resized(good, 10000, 10000) }, 0, 0, "too large"},
+		{"one that ends at once", func(int) []byte { return nil }, 0, 0, "EOF"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			began := time.Now()
+			x, err := program.Capture(t.Context(), stream(t, c.next))
+			if c.says != "" {
+				if err == nil || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("%v, want %q", err, c.says)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer x.Close()
+			const frames = 6
+			for range frames {
+				f, err := x.Next()
+				if err != nil || f.Width != c.w || f.Height != c.h {
+					t.Fatalf("%d × %d, want %d × %d: %v", f.Width, f.Height, c.w, c.h, err)
+				}
+			}
+			if took := time.Since(began); took < (frames-2)*time.Second/30 {
+				t.Errorf("%d frames in %v: the camera is not held back", frames, took)
+			}
+		})
+	}
+	for _, url := range []string{"v4l2:///dev/no-such-camera", "file:///no/such/file.avi", "telepathy:me", "http://127.0.0.1:1/stream"} {
+		if _, err := program.Capture(t.Context(), url); err == nil || !strings.Contains(err.Error(), "vision worker: capture") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// What may be held before a camera or lie in a chip instead of one face: the
+// worker says what it sees, and goes on.
+func TestOtherThanAFace(t *testing.T) {
+	program, pack, portraits := visiond(t)
+	m := warm(t, program, pack)
+	face, err := os.ReadFile(filepath.Join(portraits, "p01.jpg"))
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, c := range []struct {
+		name  string
+		b     []byte
+		least int
+		most  int
+	}{
+		{"nothing", asJPEG(t, page(400, 300), 80), 0, 0},
+		{"one pixel", asPNG(t, page(1, 1)), 0, 0},
+		{"a line", asPNG(t, page(900, 1)), 0, 0},
+		{"a face", face, 1, 1},
+		{"two faces", twice(t, face), 2, 2},
+	} {
+		f, err := program.Decode(t.Context(), c.b)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		a, err := m.Analyse(t.Context(), f)
+		if err != nil || len(a.Faces) < c.least || len(a.Faces) > c.most || (a.Descriptor == nil) != (len(a.Faces) == 0) {
+			t.Errorf("%s: %d faces, %v", c.name, len(a.Faces), err)
+		}
+	}
+}
