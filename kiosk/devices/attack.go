@@ -26,6 +26,7 @@ import (
 type watch struct {
 	analyse func(context.Context, matcher.Frame) (matcher.Analysis, error)
 	show    func(kiosk.Prompt)
+	lit     bool // the screen changes its light
 	began   time.Time
 	prompt  kiosk.Prompt
 	deaths  int // of the worker, during this comparison
@@ -42,7 +43,9 @@ const spared = 2
 // look analyses a frame, and remembers what attack detection wants of it.
 func (w *watch) look(ctx context.Context, f matcher.Frame) (matcher.Analysis, error) {
 	at := time.Since(w.began)
-	w.shine(map[pad.Light]kiosk.Light{pad.Warm: kiosk.LightWarm, pad.Cool: kiosk.LightCool}[pad.Shining(at)])
+	if w.lit {
+		w.shine(map[pad.Light]kiosk.Light{pad.Warm: kiosk.LightWarm, pad.Cool: kiosk.LightCool}[pad.Shining(at)])
+	}
 	a, err := w.analyse(ctx, f)
 	if errors.Is(err, matcher.ErrWorker) && w.deaths < spared {
 		w.deaths++ // the next frame has a new worker, its models loaded
@@ -52,17 +55,17 @@ func (w *watch) look(ctx context.Context, f matcher.Frame) (matcher.Analysis, er
 		return a, err
 	}
 	if at -= time.Duration(f.AgeMS) * time.Millisecond; at >= 0 {
-		w.judge.Add(pad.Sample{At: at, Cues: *a.Cues, Marks: a.Faces[0].Marks, Lids: a.Faces[0].Lids, Lit: true})
+		w.judge.Add(pad.Sample{At: at, Cues: *a.Cues, Marks: a.Faces[0].Marks, Lids: a.Faces[0].Lids, Lit: w.lit})
 	}
 	return a, nil
 }
 
-// rest goes on looking until attack detection has seen enough. Where nothing
-// can be measured there is nothing to wait for.
+// rest goes on looking until attack detection has seen both lights. Where
+// nothing can be measured, or nothing is lit, there is nothing to wait for.
 func (w *watch) rest(ctx context.Context, frames <-chan matcher.Frame) {
 	ctx, cancel := context.WithDeadline(ctx, w.began.Add(patience))
 	defer cancel()
-	for w.judge.Verdict().Evaluated && !w.judge.Enough() {
+	for w.lit && w.judge.Verdict().Evaluated && !w.judge.Enough() {
 		select {
 		case <-ctx.Done():
 			return

@@ -35,6 +35,7 @@ type Vision struct {
 	// Calibration is what the pack's scores mean, for showing them to people.
 	Calibration *pack.Calibration
 	PAD         string // URL of the attack detection engine; empty for none
+	Light       bool   // the traveller\'s screen is bright enough to light the face
 
 	mu     sync.Mutex
 	wanted chan matcher.Frame // a comparison under way takes frames here
@@ -93,7 +94,7 @@ func NewVision(c config.Config, p matcher.Program) (*Vision, error) {
 	return &Vision{
 		Camera:  Camera(p, c.Camera),
 		Matcher: &matcher.Matcher{Program: p, Pack: dir},
-		Decoder: &matcher.Decoder{Program: p}, Policy: policy, Calibration: m.Calibration, PAD: c.Vision.PAD,
+		Decoder: &matcher.Decoder{Program: p}, Policy: policy, Calibration: m.Calibration, PAD: c.Vision.PAD, Light: c.Vision.Light,
 	}, nil
 }
 
@@ -277,7 +278,7 @@ func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, show func(kiosk.
 		}
 		v.mu.Unlock()
 	}()
-	w := &watch{analyse: v.Matcher.Analyse, show: show, began: time.Now()}
+	w := &watch{analyse: v.Matcher.Analyse, show: show, lit: v.Light, began: time.Now()}
 	defer w.dark()
 	r, err := v.Policy.Compare(ctx, reference, frames, w.look, w.advise)
 	if err == nil && r.Outcome == matcher.Match {

@@ -35,6 +35,7 @@ url = "http://%s/stream"
 program = "bin/visiond"
 packs = ".cache/packs"
 pad = "http://%s/pad"
+light = true
 [trust]
 dir = %q
 `, d.Name, direction, reader, d.MRZPath(), d.GatePath(), d.Camera, d.Camera, trust)
