@@ -35,7 +35,7 @@ type Vision struct {
 	// Calibration is what the pack's scores mean, for showing them to people.
 	Calibration *pack.Calibration
 	PAD         string // URL of the attack detection engine; empty for none
-	Light       bool   // the traveller\'s screen is bright enough to light the face
+	Light       bool   // the traveller's screen is bright enough to light the face
 
 	mu     sync.Mutex
 	wanted chan matcher.Frame // a comparison under way takes frames here
