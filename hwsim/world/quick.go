@@ -37,8 +37,14 @@ type Quick struct {
 	moves   chan lane.Command
 }
 
-// NewQuick returns a lane that Run starts; a nil store is one of memory.
+// inForce is a day on which the rules of law that a lane applies hold.
+var inForce = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// NewQuick returns a lane that Run starts; a nil store is one of memory. It
+// waits for a day on which lanes may work: virtual time begins in the year
+// 2000.
 func NewQuick(store kiosk.Store, log *slog.Logger) *Quick {
+	time.Sleep(time.Until(inForce))
 	q := &Quick{Face: lane.FaceMatch, Pace: 1, moves: make(chan lane.Command, 64)}
 	if store == nil {
 		store = (*quickStore)(q)
