@@ -118,6 +118,7 @@ const (
 	WrongLength    SW = 0x6700
 	SecurityStatus SW = 0x6982
 	Conditions     SW = 0x6985
+	NoCurrent      SW = 0x6986
 	NoSM           SW = 0x6987
 	WrongSM        SW = 0x6988
 	WrongData      SW = 0x6A80

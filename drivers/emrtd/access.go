@@ -82,6 +82,12 @@ func (r *reading) offers(ctx context.Context) error {
 	// where a refusal costs one command and no session.
 	long := r.sizes.extended == unknown
 	access, sw, err := r.free(ctx, lds.CardAccess, long)
+	if err == nil && (sw == apdu.Conditions || sw == apdu.NoCurrent) {
+		// Some chips begin in another application, and are no chips without PACE.
+		if _, err = r.plain(ctx, apdu.Command{INS: 0xA4, P2: 0x0C, Data: masterFile}); err == nil {
+			access, sw, err = r.free(ctx, lds.CardAccess, long)
+		}
+	}
 	if long && (errors.Is(err, errLink) || err == nil && (sw == apdu.WrongLength || sw>>8 == 0x6C)) {
 		why := err
 		if err == nil {

@@ -234,16 +234,12 @@ func (r *reading) inspect(ctx context.Context) error {
 	if err := r.authenticateChip(ctx, p); err != nil {
 		return err
 	}
-	dg1, err := r.file(ctx, lds.Group(1))
+	dg1, err := r.group(ctx, p, 1)
 	if err != nil {
 		return err
 	}
-	p.group(1, dg1)
-	if r.doc.MRZ, err = lds.ParseDG1(dg1); err != nil {
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	}
-	if r.o.Early != nil {
-		r.o.Early(r.doc.MRZ)
+	if dg1 != nil {
+		r.zone(p, dg1)
 	}
 	if err := r.activeAuthentication(ctx, p); err != nil {
 		return err
@@ -339,6 +335,21 @@ func (r *reading) group(ctx context.Context, p *passive, n int) ([]byte, error) 
 	}
 	p.group(n, b)
 	return b, nil
+}
+
+// zone takes over DG1. What cannot be read is a finding: whoever altered a zone
+// need not have left one.
+func (r *reading) zone(p *passive, dg1 []byte) {
+	m, err := lds.ParseDG1(dg1)
+	if err != nil {
+		p.missing = append(p.missing, 1)
+		r.check("DG1", Failed, "%v", err)
+		return
+	}
+	r.doc.MRZ = m
+	if r.o.Early != nil {
+		r.o.Early(m)
+	}
 }
 
 func (r *reading) portrait(dg2 []byte) error {

@@ -32,11 +32,8 @@ func Verify(sod []byte, groups map[int][]byte, o Options) *Document {
 	}
 	if b, given := groups[1]; !given {
 		r.check("issuing state", Undetermined, "DG1 would tell")
-	} else if m, err := lds.ParseDG1(b); err != nil {
-		p.missing = append(p.missing, 1)
-		r.check("DG1", Failed, "%v", err)
 	} else {
-		r.doc.MRZ = m
+		r.zone(p, b)
 	}
 	if b, given := groups[2]; given {
 		if err := r.portrait(b); err != nil {

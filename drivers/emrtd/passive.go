@@ -193,13 +193,18 @@ func (p *passive) group(n int, file []byte) {
 
 // verdict weighs everything, DG1 against the printed zone included.
 func (p *passive) verdict(chip proof) Verdict {
-	same := p.r.key.Size == 0 || sameMRZ(p.r.key, p.r.doc.MRZ)
-	if p.r.key.Size == 0 {
-		p.r.check("DG1 and MRZ", NotSupported, "the printed zone was not read")
-	} else if same {
-		p.r.check("DG1 and MRZ", Successful, "the same")
-	} else {
-		p.r.check("DG1 and MRZ", Failed, "differ")
+	const name = "DG1 and MRZ"
+	same := true
+	switch {
+	case p.r.key.Size == 0:
+		p.r.check(name, NotSupported, "the printed zone was not read")
+	case p.r.doc.MRZ.Size == 0:
+		p.r.check(name, Undetermined, "the chip has no zone that can be read")
+	case sameMRZ(p.r.key, p.r.doc.MRZ):
+		p.r.check(name, Successful, "the same")
+	default:
+		same = false
+		p.r.check(name, Failed, "differ")
 	}
 	return p.outcome(same, chip)
 }

@@ -209,6 +209,38 @@ func TestFallBacks(t *testing.T) {
 			},
 		},
 		{
+			name: "everything only after SELECT MF", profile: "pace", want: emrtd.ChipGenuine, access: "PACE-ECDH-GM-AES-128/13", most: 16,
+			change: func(p *passport.Profile) { p.Faults = map[string]int{"select_first": 1} },
+		},
+		{
+			name: "SELECT MF before the application, by PACE", profile: "pace", want: emrtd.ChipGenuine, access: "PACE-ECDH-GM-AES-128/13", most: 16,
+			change: func(p *passport.Profile) { p.Faults = map[string]int{"app_after_mf": 1} },
+		},
+		{
+			name: "SELECT MF before the application, by BAC", profile: "bac", want: emrtd.ChipGenuine, access: "BAC", most: 15,
+			change: func(p *passport.Profile) { p.Faults = map[string]int{"app_after_mf": 1} },
+		},
+		{
+			name: "a chip that refuses named parameters", profile: "pace-only", want: emrtd.ChipGenuine, access: "PACE-ECDH-GM-AES-128/13", most: 15,
+			change: func(p *passport.Profile) { p.Faults = map[string]int{"pace_unnamed": 1} },
+		},
+		{
+			// One refusal, then each read as long as the chip said.
+			name: "a length that the chip names", profile: "icao-short", want: emrtd.ChipGenuine, most: 16 + 21_700/150 + 1,
+			change: func(p *passport.Profile) { p.Faults = map[string]int{"le_hint": 150} },
+		},
+		{
+			name: "a length that the chip names, extended", profile: "pace", want: emrtd.ChipGenuine, most: 16 + 21_700/200 + 1,
+			change: func(p *passport.Profile) { p.Faults = map[string]int{"le_hint": 200} },
+		},
+		{
+			name: "a signature by its exact length alone", profile: "aa-rsa", want: emrtd.ChipGenuine, most: 20,
+			change: func(p *passport.Profile) { p.Faults = map[string]int{"aa_exact_le": 1} },
+		},
+		{
+			name: "a portrait in ISO/IEC 39794-5", profile: "iso39794", want: emrtd.ChipGenuine, most: 14,
+		},
+		{
 			name: "answers in parts", profile: "icao-short", want: emrtd.ChipGenuine, most: 400,
 			answer: func() func(int, apdu.Command, []byte, func([]byte) []byte) ([]byte, error) {
 				var rest []byte
@@ -293,6 +325,8 @@ func TestChipAuthentication(t *testing.T) {
 		{name: "AES-192 on the longest curve, by reference", ca: passport.ChipAuth{Parameter: 18, Cipher: kdf.AES192, KeyID: 7}, want: emrtd.ChipGenuine},
 		{name: "no protocol named", ca: passport.ChipAuth{Parameter: 12, Cipher: kdf.TDES, NoInfo: true}, want: emrtd.ChipGenuine, note: "names no protocol"},
 		{name: "a form that the chip refuses twice", ca: passport.ChipAuth{Parameter: 12, Cipher: kdf.AES128, KATOnly: true}, want: emrtd.Clone, note: "the other form"},
+		{name: "3DES, and Set AT alone", ca: passport.ChipAuth{Parameter: 12, Cipher: kdf.TDES, ATOnly: true}, want: emrtd.ChipGenuine, note: "the other form"},
+		{name: "3DES in a group, by reference, Set AT alone", ca: passport.ChipAuth{Parameter: 1, Cipher: kdf.TDES, KeyID: 2, ATOnly: true}, want: emrtd.ChipGenuine, note: "the other form"},
 		{name: "another key", ca: passport.ChipAuth{Parameter: 13, Cipher: kdf.AES128}, fault: "wrong_ca_key", want: emrtd.Clone},
 		{name: "a recording", ca: passport.ChipAuth{Parameter: 13, Cipher: kdf.AES128}, fault: "ca_replay", want: emrtd.Clone},
 	} {
@@ -308,6 +342,43 @@ func TestChipAuthentication(t *testing.T) {
 				t.Errorf("%s: %v, %s, %q\n%+v", c.name, err, doc.Verdict, doc.Fallback, doc.Checks)
 			}
 		}
+	}
+}
+
+// A zone that cannot be read is a finding: altered where it is not the signed
+// one, incomplete where a state signed it.
+func TestBrokenZone(t *testing.T) {
+	for want, change := range map[emrtd.Verdict]func(*passport.Profile){
+		emrtd.Altered: func(p *passport.Profile) { p.Faults = map[string]int{"broken_dg1": 1} },
+		emrtd.Incomplete: func(p *passport.Profile) {
+			p.Groups = map[int][]byte{1: lds.Make(0x61, lds.Make(0x5F1F, []byte("P<")))}
+		},
+	} {
+		card, key, o := issue(t, "icao-ext", change)
+		o.Early = func(mrz.MRZ) { t.Errorf("%s: a zone came", want) }
+		doc, err := emrtd.Read(t.Context(), card, key, o)
+		if err != nil || doc.Verdict != want || doc.MRZ.Size != 0 || len(doc.Portrait.Stream) == 0 {
+			t.Errorf("%v, %s, want %s\n%+v", err, doc.Verdict, want, doc.Checks)
+		}
+	}
+}
+
+// The portrait is the same in both formats that a state may use.
+func TestFace39794(t *testing.T) {
+	var streams [][]byte
+	for _, profile := range []string{"icao-ext", "iso39794"} {
+		card, key, o := issue(t, profile, nil)
+		doc, err := emrtd.Read(t.Context(), card, key, o)
+		if err != nil || doc.Verdict != emrtd.ChipGenuine {
+			t.Fatalf("%s: %v, %s\n%+v", profile, err, doc.Verdict, doc.Checks)
+		}
+		if bytes.Contains(doc.Files["DG2"], []byte("FAC\x00")) != (profile == "icao-ext") {
+			t.Errorf("%s: a record in the other format", profile)
+		}
+		streams = append(streams, doc.Portrait.Stream)
+	}
+	if !bytes.Equal(streams[0], streams[1]) || len(streams[0]) != 20_004 {
+		t.Errorf("%d and %d bytes", len(streams[0]), len(streams[1]))
 	}
 }
 

@@ -44,6 +44,7 @@ const canTries = 3
 // volatile is what a chip forgets without power.
 type volatile struct {
 	app       bool // the eMRTD application is selected
+	master    bool // the master file has been selected
 	current   []byte
 	challenge []byte
 	pace      *paceRun
@@ -272,6 +273,9 @@ func (c *Card) collect(cmd apdu.Command) ([]byte, uint16) {
 }
 
 func (c *Card) execute(cmd apdu.Command) ([]byte, uint16) {
+	if c.on("select_first") && !c.v.master && !selectsMaster(cmd) {
+		return nil, 0x6985
+	}
 	switch p := [3]byte{cmd.INS, cmd.P1, cmd.P2}; {
 	case cmd.INS == 0xA4:
 		return nil, c.selectFile(cmd)
@@ -308,7 +312,7 @@ func (c *Card) execute(cmd apdu.Command) ([]byte, uint16) {
 		return c.generalAuthenticate(cmd)
 	case cmd.INS == 0x88:
 		c.v.operations++
-		return c.internalAuthenticate(cmd.Data)
+		return c.internalAuthenticate(cmd)
 	}
 	return nil, 0x6D00
 }
@@ -343,10 +347,13 @@ func (c *Card) selectFile(cmd apdu.Command) uint16 {
 		if c.profile.Access == PACEOnly && c.v.sm == nil {
 			return 0x6982
 		}
+		if c.on("app_after_mf") && !c.v.master {
+			return 0x6A82
+		}
 		c.v.app, c.v.current = true, nil
 		return 0x9000
-	case cmd.P1 == 0 && (len(cmd.Data) == 0 || bytes.Equal(cmd.Data, []byte{0x3F, 0})):
-		c.v.app, c.v.current = false, nil
+	case selectsMaster(cmd):
+		c.v.app, c.v.current, c.v.master = false, nil, true
 		return 0x9000
 	case cmd.P1 == 2 && len(cmd.Data) == 2:
 		f, status := c.file(uint16(cmd.Data[0])<<8 | uint16(cmd.Data[1]))
@@ -354,6 +361,10 @@ func (c *Card) selectFile(cmd apdu.Command) uint16 {
 		return status
 	}
 	return 0x6A82
+}
+
+func selectsMaster(cmd apdu.Command) bool {
+	return cmd.INS == 0xA4 && cmd.P1 == 0 && (len(cmd.Data) == 0 || bytes.Equal(cmd.Data, []byte{0x3F, 0}))
 }
 
 // file applies the access conditions.
@@ -418,6 +429,9 @@ func (c *Card) readBinary(cmd apdu.Command) ([]byte, uint16) {
 	ne := cmd.Ne
 	if m := c.profile.MaxLe; m > 0 && ne > m {
 		return nil, 0x6700
+	}
+	if m := c.profile.Faults["le_hint"]; m > 0 && ne > m {
+		return nil, 0x6C00 | uint16(min(m, 255))
 	}
 	if c.on("excess") {
 		ne += 16

@@ -23,6 +23,7 @@ type ChipAuth struct {
 	KeyID     int  // named in DG14 and by the reader; 0 for the only key
 	NoInfo    bool // DG14 has the key alone: the reader guesses the protocol
 	KATOnly   bool // old chips answer MSE:Set KAT alone
+	ATOnly    bool // chips that answer MSE:Set AT alone, 3DES or not
 }
 
 func (a ChipAuth) on() bool { return a.Cipher != 0 }
@@ -72,7 +73,7 @@ func subjectKey(a agreement, p public, explicit bool) []byte {
 
 // setKAT is MSE:Set KAT: the reader's key, and the new session at once.
 func (c *Card) setKAT(cmd apdu.Command) uint16 {
-	if !c.profile.CA.on() || c.profile.CA.Cipher != kdf.TDES || c.v.sm == nil {
+	if !c.profile.CA.on() || c.profile.CA.ATOnly || c.profile.CA.Cipher != kdf.TDES || c.v.sm == nil {
 		return 0x6A80
 	}
 	key, ok := lds.Find(cmd.Data, 0x91)
@@ -186,12 +187,16 @@ func (c *Card) files15() (dg15, info []byte) {
 }
 
 // internalAuthenticate signs the reader's challenge.
-func (c *Card) internalAuthenticate(challenge []byte) ([]byte, uint16) {
+func (c *Card) internalAuthenticate(cmd apdu.Command) ([]byte, uint16) {
+	challenge := cmd.Data
 	if c.profile.NoAA || c.on("no_aa_key") {
 		return nil, 0x6A88
 	}
 	if len(challenge) != 8 || !c.open() || !c.v.app {
 		return nil, 0x6982
+	}
+	if n := c.signatureLen(); c.on("aa_exact_le") && cmd.Ne != n {
+		return nil, 0x6C00 | uint16(n&0xFF)
 	}
 	h := c.profile.AA.Hash.New()
 	if c.aa.rsa != nil {
@@ -207,8 +212,17 @@ func (c *Card) internalAuthenticate(challenge []byte) ([]byte, uint16) {
 	if err != nil {
 		return nil, 0x6F00
 	}
-	n := (k.N.BitLen() + 7) / 8
-	return append(r.FillBytes(make([]byte, n)), s.FillBytes(make([]byte, n))...), 0x9000
+	out := make([]byte, c.signatureLen())
+	r.FillBytes(out[:len(out)/2])
+	s.FillBytes(out[len(out)/2:])
+	return out, 0x9000
+}
+
+func (c *Card) signatureLen() int {
+	if c.aa.rsa != nil {
+		return c.profile.AA.Bits / 8
+	}
+	return 2 * ((standardCurve(c.profile.AA.Parameter).N.BitLen() + 7) / 8)
 }
 
 // messageRecovery signs by ISO/IEC 9796-2 scheme 1 with partial recovery: M1

@@ -29,6 +29,7 @@ var Faults = []Fault{
 	{"nested", "a signed DG2 holds 10,000 templates, each within the other"},
 	{"bomb", "DG2 holds a JPEG 2000 header of 65,535² pixels"},
 	{"faces", "the record of DG2 claims 65,535 faces"},
+	{"broken_dg1", "DG1 is neither the signed one nor a zone"},
 	{"com_differs", "EF.COM lists a group that the security object does not"},
 	{"duplicate_hash", "the security object lists DG1 twice, with two hashes"},
 
@@ -43,6 +44,12 @@ var Faults = []Fault{
 	{"plain_at", "from the n-th command on, the chip answers without secure messaging, as if nothing were"},
 	{"garbage_at", "the n-th command is answered by random bytes"},
 	{"leading_zero", "the shared secrets begin with a zero octet"},
+
+	{"select_first", "everything before the master file is selected is answered by 6985"},
+	{"app_after_mf", "the application is not found before the master file is selected"},
+	{"pace_unnamed", "MSE:Set AT that names PACE's parameters is refused"},
+	{"le_hint", "a read of more than n bytes is answered by 6Cxx, which says n; 255 at most"},
+	{"aa_exact_le", "INTERNAL AUTHENTICATE that does not ask for the signature's length is answered by 6Cxx"},
 
 	{"pace_unsupported", "the chip offers PACE, and refuses its parameters"},
 	{"pace_off_curve", "PACE's n-th public key is not on the curve, or not of the group"},

@@ -97,6 +97,7 @@ func TestFaults(t *testing.T) {
 		{fault: "no_link", want: emrtd.IssuerUnknown, check: "issuer: undetermined"},
 
 		{fault: "tampered_dg1", want: emrtd.Altered, check: "DG1 hash: failed"},
+		{fault: "broken_dg1", want: emrtd.Altered, check: "DG1 hash: failed"},
 		{fault: "tampered_dg2", want: emrtd.Altered, check: "DG2 hash: failed"},
 		{fault: "truncated_dg2", want: emrtd.Incomplete},
 		{fault: "dg2_length", want: emrtd.Incomplete},
@@ -121,6 +122,13 @@ func TestFaults(t *testing.T) {
 		{fault: "plain_at", at: 14, err: errAny},
 		{fault: "garbage_at", at: 14, want: emrtd.ChipGenuine},
 		{fault: "leading_zero", want: emrtd.ChipGenuine},
+
+		{fault: "select_first", profile: "pace-only", want: emrtd.ChipGenuine},
+		{fault: "app_after_mf", profile: "bac", want: emrtd.ChipGenuine},
+		{fault: "pace_unnamed", profile: "pace-only", want: emrtd.ChipGenuine},
+		{fault: "le_hint", at: 150, profile: "icao-short", want: emrtd.ChipGenuine},
+		{fault: "aa_exact_le", profile: "pace", want: emrtd.ChipGenuine, check: "active authentication: successful"},
+		{fault: "aa_exact_le", profile: "aa-rsa", want: emrtd.ChipGenuine, check: "active authentication: successful"},
 
 		{fault: "pace_unsupported", want: emrtd.ChipGenuine},
 		{fault: "pace_off_curve", at: 1, err: emrtd.ErrProtocol},

@@ -2,6 +2,7 @@ package passport_test
 
 import (
 	"context"
+	"crypto"
 	"flag"
 	"fmt"
 	"os"
@@ -333,4 +334,45 @@ func TestGrid(t *testing.T) {
 		})
 	}
 	t.Logf("%d ways of PACE, %d runs each, %d failed", len(passport.Variants()), *runs, failed)
+	if *runs < 50 {
+		return
+	}
+	// Keys so long take seconds to make: once each, in the long grid alone.
+	for _, bits := range []int{3072, 4096} {
+		t.Run(fmt.Sprintf("Active Authentication with RSA-%d", bits), func(t *testing.T) {
+			for _, short := range []bool{false, true} {
+				doc, card, err := reading(t, "bac", nil, func(p *passport.Profile) {
+					p.AA, p.Short = passport.ActiveAuth{Bits: bits, Hash: crypto.SHA256}, short
+				})
+				if err != nil || doc.Verdict != emrtd.ChipGenuine {
+					t.Errorf("short lengths %v: %v, %s\n%+v", short, err, doc.Verdict, doc.Checks)
+				} else if s := card.Stats(); s.Authentications != 1 {
+					t.Errorf("short lengths %v: %+v", short, s)
+				}
+			}
+		})
+		t.Run(fmt.Sprintf("signed with RSA-%d", bits), func(t *testing.T) {
+			suite := testpki.Suite{Bits: bits}
+			a, err := testpki.Make("DE", now, suite, testpki.Seed(uint64(bits)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := a.Issue(suite, now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			store, err := testpki.Trust(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			card, err := passport.New(profile(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := emrtd.Read(t.Context(), card, key(t, card), emrtd.Options{Trust: store, Now: now})
+			if err != nil || doc.Verdict != emrtd.ChipGenuine || !strings.HasSuffix(doc.Passive.SignatureAlgorithm, "WithRSA") {
+				t.Errorf("%v, %s, %+v\n%+v", err, doc.Verdict, doc.Passive, doc.Checks)
+			}
+		})
+	}
 }

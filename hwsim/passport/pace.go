@@ -116,6 +116,9 @@ func (c *Card) setPACE(cmd apdu.Command) uint16 {
 		return 0x6A80
 	}
 	id, named := lds.Find(cmd.Data, 0x84)
+	if named && c.on("pace_unnamed") {
+		return 0x6A80
+	}
 	var fit []Variant
 	for _, v := range c.profile.PACE {
 		if bytes.Equal(oid, der(v.oid())[2:]) && (!named || len(id) == 1 && int(id[0]) == v.Parameter) {

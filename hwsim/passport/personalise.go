@@ -116,9 +116,16 @@ func (c *Card) zone() []byte {
 	return lds.Make(0x61, lds.Make(0x5F1F, []byte(text)))
 }
 
-// portrait is DG2: one ISO/IEC 19794-5 record in its templates.
+// portrait is DG2: one record of ISO/IEC 19794-5 or 39794-5 in its templates.
 func (c *Card) portrait() []byte {
 	p := c.profile
+	wrap := func(format byte, data []byte) []byte {
+		header := lds.Make(0xA1, lds.Make(0x80, []byte{1, 1}), lds.Make(0x81, []byte{2}), lds.Make(0x87, []byte{1, 1}), lds.Make(0x88, []byte{0, format}))
+		return lds.Make(0x75, lds.Make(0x7F61, lds.Make(0x02, []byte{1}), lds.Make(0x7F60, header, data)))
+	}
+	if p.Face39794 {
+		return wrap(0x2A, lds.Make(0x7F2E, face.Record39794(p.Portrait, p.Width, p.Height)))
+	}
 	stream, format := p.Portrait, face.JPEG
 	if bytes.HasPrefix(stream, []byte{0, 0, 0, 0x0C}) || bytes.HasPrefix(stream, []byte{0xFF, 0x4F}) {
 		format = face.JPEG2000
@@ -137,8 +144,7 @@ func (c *Card) portrait() []byte {
 	if c.on("dg2_huge") {
 		data = append([]byte{0x5F, 0x2E, 0x84, 0xFF, 0xFF, 0xFF, 0xFF}, record...)
 	}
-	header := lds.Make(0xA1, lds.Make(0x80, []byte{1, 1}), lds.Make(0x81, []byte{2}), lds.Make(0x87, []byte{1, 1}), lds.Make(0x88, []byte{0, 8}))
-	return lds.Make(0x75, lds.Make(0x7F61, lds.Make(0x02, []byte{1}), lds.Make(0x7F60, header, data)))
+	return wrap(8, data)
 }
 
 // nameAt is where the holder's name begins in DG1. Names have no check digit: a
@@ -150,6 +156,9 @@ func (c *Card) tamper(groups map[int][]byte) {
 	if c.on("tampered_dg1") {
 		letter := &groups[1][nameAt[c.profile.MRZ.Size]]
 		*letter = 'A' + (*letter-'A'+1)%26
+	}
+	if c.on("broken_dg1") {
+		groups[1] = lds.Make(0x61, lds.Make(0x5F1F, []byte("P<")))
 	}
 	if c.on("tampered_dg2") {
 		groups[2][len(groups[2])/2] ^= 1

@@ -31,10 +31,12 @@ type Profile struct {
 	MRZ      mrz.MRZ // fields; lines are made
 	CAN      string  // printed card access number; "" for none
 	Portrait []byte  // JPEG or JPEG 2000
-	Width    int
-	Height   int
-	Groups   map[int][]byte // further data groups, whole files by number
-	LDS18    bool           // version 1.8 of the logical data structure, else 1.7
+	// Face39794 writes the portrait as ISO/IEC 39794-5, else 19794-5.
+	Face39794 bool
+	Width     int
+	Height    int
+	Groups    map[int][]byte // further data groups, whole files by number
+	LDS18     bool           // version 1.8 of the logical data structure, else 1.7
 
 	Access Access
 	PACE   []Variant // offered; GM with AES-128 on brainpoolP256r1 unless set
@@ -77,6 +79,7 @@ var Catalogue = []Named{
 	{"aa-rsa", "BAC and Active Authentication with RSA-2048"},
 	{"slow-chip", "the chip of icao-ext, 1.6 s for each public key operation with requests for more time every 300 ms"},
 	{"plain", "BAC and nothing that proves the chip"},
+	{"iso39794", "the chip of icao-ext with its portrait in ISO/IEC 39794-5"},
 	{"full", "all data groups; DG3 and DG4 are for inspection systems"},
 }
 
@@ -119,6 +122,8 @@ func ByName(name string) (Profile, error) {
 		p.Buffer = 65535
 	case "slow-chip":
 		p.Buffer, p.Crypto, p.FWT = 65535, 1600*time.Millisecond, 300*time.Millisecond
+	case "iso39794":
+		p.Buffer, p.Face39794 = 65535, true
 	case "icao-2048":
 		p.Buffer = 2048
 	case "icao-short":
