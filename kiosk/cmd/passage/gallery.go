@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"passage/matcher"
 	"passage/matcher/pack"
@@ -74,6 +75,9 @@ var errNoFace = errors.New("no face is found")
 // remembered is how many pictures are kept.
 const remembered = 50_000
 
+// tries is how often a picture may cost a worker its life.
+const tries = 5
+
 // look finds the faces of a picture. It is safe for several goroutines.
 func (g *gallery) look(ctx context.Context, path string) *seen {
 	g.mu.Lock()
@@ -102,6 +106,16 @@ func (g *gallery) look(ctx context.Context, path string) *seen {
 	}
 	m := <-g.workers
 	a, err := m.Analyse(ctx, f)
+	for n := 1; errors.Is(err, matcher.ErrWorker) && n < tries; n++ {
+		// On a machine that is busy otherwise a worker runs out of its time; it
+		// is not the picture's fault unless it happens again and again.
+		select {
+		case <-time.After(time.Duration(n) * time.Second):
+			a, err = m.Analyse(ctx, f)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
 	g.workers <- m
 	switch {
 	case err != nil:
