@@ -13,6 +13,7 @@ import (
 	"passage/kiosk"
 	"passage/matcher"
 	"passage/matcher/pad"
+	"passage/matcher/quality"
 )
 
 // Attack detection has two parts. The one that is built in looks at every frame
@@ -40,6 +41,12 @@ const patience = 2 * time.Second
 // spared is how many deaths of the worker a comparison survives: one frame each.
 const spared = 2
 
+// detail is the least sharpness of a frame that attack detection may judge: more
+// than a comparison needs. A picture out of focus has no pores and no moiré: it
+// would pass for a mask, and hide a print. Where no frame has it, the officer
+// reads that nothing was evaluated.
+const detail = 40
+
 // look analyses a frame, and remembers what attack detection wants of it.
 func (w *watch) look(ctx context.Context, f matcher.Frame) (matcher.Analysis, error) {
 	at := time.Since(w.began)
@@ -53,6 +60,9 @@ func (w *watch) look(ctx context.Context, f matcher.Frame) (matcher.Analysis, er
 	}
 	if err != nil || a.Cues == nil || len(a.Faces) != 1 {
 		return a, err
+	}
+	if a.Faces[0].Quality.Values[quality.Sharpness] < detail {
+		return a, nil
 	}
 	if at -= time.Duration(f.AgeMS) * time.Millisecond; at >= 0 {
 		w.judge.Add(pad.Sample{At: at, Cues: *a.Cues, Marks: a.Faces[0].Marks, Lids: a.Faces[0].Lids, Lit: w.lit})
