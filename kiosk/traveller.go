@@ -270,7 +270,7 @@ func (s *Shell) capture(p *traveller) {
 			r.Face = lane.FaceQuality
 		}
 	}
-	s.log.Info("face compared", "transaction", uint32(p.number), "result", r.Face.String(), "score", r.Score, "threshold", r.Threshold, "attempts", r.Attempts)
+	s.log.Info("face compared", "transaction", uint32(p.number), "result", r.Face.String(), "score", r.Score, "threshold", r.Threshold, "attempts", r.Attempts, "attack_detection", r.PAD)
 	s.mu.Lock()
 	p.face, p.prompt = r, Prompt{}
 	p.spans = append(p.spans, Span{"face", began, time.Since(p.began)})

@@ -37,6 +37,7 @@ const (
 const (
 	Turn   = 600 * time.Millisecond // of one light
 	settle = 280 * time.Millisecond // until screen and camera show it
+	latest = 240 * time.Millisecond // that it may come later than that
 )
 
 // Shining is the light that is due at a time since the start.
@@ -75,7 +76,7 @@ func (j *Judge) Add(s Sample) {
 // Enough says whether more frames would hardly change the verdict: both lights
 // have been seen, three frames each.
 func (j *Judge) Enough() bool {
-	warm, cool := j.lit()
+	warm, cool := j.lit(0)
 	return len(warm) >= 3 && len(cool) >= 3
 }
 
@@ -172,12 +173,13 @@ func (j *Judge) Verdict() Verdict {
 }
 
 // lit returns the frames that were taken in either light, once it had settled.
-func (j *Judge) lit() (warm, cool []Cues) {
+func (j *Judge) lit(late time.Duration) (warm, cool []Cues) {
 	for _, s := range j.samples {
-		if !s.Lit || s.At%Turn < settle {
+		at := s.At - late
+		if !s.Lit || at < 0 || at%Turn < settle {
 			continue
 		}
-		if Shining(s.At) == Warm {
+		if Shining(at) == Warm {
 			warm = append(warm, s.Cues)
 		} else {
 			cool = append(cool, s.Cues)
@@ -190,8 +192,29 @@ func (j *Judge) lit() (warm, cool []Cues) {
 // its rim and of what is around. A screen answers not at all (none is 1), a
 // sheet as much at its rim as in its middle (even is 1), a head more in the
 // middle, which is nearer and faces the light.
+//
+// How late the light arrives in the picture depends on screen and camera, and
+// on how busy the machine is. The lateness with the clearest answer counts: a
+// face that takes no light answers at none.
 func (j *Judge) response() (none, even float64, ok bool) {
-	warm, cool := j.lit()
+	none = 1
+	for late := time.Duration(0); late <= latest; late += 40 * time.Millisecond {
+		if n, e, judged := j.responseAt(late); judged {
+			ok = true
+			if n < none {
+				none, even = n, e
+			}
+		}
+	}
+	if !ok {
+		return 0, 0, false
+	}
+	return none, even, true
+}
+
+// responseAt is response for a light that comes later than settle allows.
+func (j *Judge) responseAt(late time.Duration) (none, even float64, ok bool) {
+	warm, cool := j.lit(late)
 	if len(warm) < 2 || len(cool) < 2 {
 		return 0, 0, false
 	}

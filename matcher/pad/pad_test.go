@@ -81,6 +81,15 @@ func person() []pad.Sample {
 	return list
 }
 
+// late gives each sample the picture that was due n frames before it, as a busy
+// machine does.
+func late(list []pad.Sample, n int) []pad.Sample {
+	for i := len(list) - 1; i >= 0; i-- {
+		list[i].Cues = list[max(0, i-n)].Cues
+	}
+	return list
+}
+
 func TestVerdict(t *testing.T) {
 	each := func(change func(n int, s *pad.Sample)) []pad.Sample {
 		list := person()
@@ -104,6 +113,7 @@ func TestVerdict(t *testing.T) {
 				s.Lids = [2]float64{.1, .1}
 			}
 		}), false, ""},
+		{"a person in a light that comes late", late(person(), 4), false, ""},
 		{"a face that takes no light", each(func(_ int, s *pad.Sample) { unlit(s) }), true, pad.Screen},
 		{"which blinks", each(func(n int, s *pad.Sample) {
 			unlit(s)
