@@ -113,7 +113,7 @@ func TestVerdict(t *testing.T) {
 				s.Lids = [2]float64{.1, .1}
 			}
 		}), false, ""},
-		{"a person in a light that comes late", late(person(), 4), false, ""},
+		{"a person in a light that comes late", late(person(), 5), false, ""},
 		{"a face that takes no light", each(func(_ int, s *pad.Sample) { unlit(s) }), true, pad.Screen},
 		{"which blinks", each(func(n int, s *pad.Sample) {
 			unlit(s)
