@@ -30,7 +30,8 @@ type watch struct {
 	lit     bool // the screen changes its light
 	began   time.Time
 	prompt  kiosk.Prompt
-	deaths  int // of the worker, during this comparison
+	deaths  int  // of the worker, during this comparison
+	seen    bool // attack detection can measure here, though perhaps not every frame
 	judge   pad.Judge
 }
 
@@ -61,6 +62,7 @@ func (w *watch) look(ctx context.Context, f matcher.Frame) (matcher.Analysis, er
 	if err != nil || a.Cues == nil || len(a.Faces) != 1 {
 		return a, err
 	}
+	w.seen = true
 	if a.Faces[0].Quality.Values[quality.Sharpness] < detail {
 		return a, nil
 	}
@@ -75,7 +77,7 @@ func (w *watch) look(ctx context.Context, f matcher.Frame) (matcher.Analysis, er
 func (w *watch) rest(ctx context.Context, frames <-chan matcher.Frame) {
 	ctx, cancel := context.WithDeadline(ctx, w.began.Add(patience))
 	defer cancel()
-	for w.lit && w.judge.Verdict().Evaluated && !w.judge.Enough() {
+	for w.lit && w.seen && !w.judge.Enough() {
 		select {
 		case <-ctx.Done():
 			return
