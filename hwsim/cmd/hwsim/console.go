@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,6 +27,7 @@ type siteConsole struct {
 	pages string
 	// public is the roster key as configurations have it.
 	public string
+	pid    atomic.Int64
 }
 
 // run starts a command of bin and returns what it printed.
@@ -40,29 +42,41 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// console starts consoled and returns when it answers.
-func (x *demo) console(ctx context.Context, group *errgroup.Group) (*siteConsole, error) {
-	dir, err := filepath.Abs(filepath.Join(x.Dir, "site"))
+// area is a row of lanes on the console's plan.
+type area struct {
+	name  string
+	lanes []string
+}
+
+// plan is where the demonstration's lanes stand.
+func plan() []area {
+	rows := []area{{name: "Arrivals"}, {name: "Departures"}}
+	for _, l := range lanes {
+		i := 0
+		if l.direction == "exit" {
+			i = 1
+		}
+		rows[i].lanes = append(rows[i].lanes, l.name)
+	}
+	return rows
+}
+
+// startConsole starts consoled with its files below dir and returns when it
+// answers. It takes three ports from port on.
+func startConsole(ctx context.Context, group *errgroup.Group, dir string, port int, plan []area) (*siteConsole, error) {
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &siteConsole{dir: dir, conf: filepath.Join(dir, "console.toml"), key: filepath.Join(dir, "roster.key"), pages: fmt.Sprintf("http://localhost:%d", x.Port+50)}
+	s := &siteConsole{dir: dir, conf: filepath.Join(dir, "console.toml"), key: filepath.Join(dir, "roster.key"), pages: fmt.Sprintf("http://localhost:%d", port)}
 	line, err := run(ctx, "passage", "roster", "key", "--out", s.key)
 	if err != nil {
 		return nil, err
 	}
 	s.public = strings.TrimSpace(line)
-	var entry, exit []string
-	for _, l := range lanes {
-		if l.direction == "entry" {
-			entry = append(entry, fmt.Sprintf("%q", l.name))
-		} else {
-			exit = append(exit, fmt.Sprintf("%q", l.name))
-		}
-	}
 	conf := fmt.Sprintf(`[site]
 name = "Simulation"
 dir = %q
@@ -76,19 +90,14 @@ url = %q
 listen = "127.0.0.1:%d"
 enrol = "127.0.0.1:%d"
 hosts = ["127.0.0.1"]
-
-[[area]]
-name = "Arrivals"
-lanes = [%s]
-
-[[area]]
-name = "Departures"
-lanes = [%s]
-`, dir, s.public, x.Port+50, s.pages, x.Port+51, x.Port+52, strings.Join(entry, ", "), strings.Join(exit, ", "))
+`, dir, s.public, port, s.pages, port+1, port+2)
+	for _, a := range plan {
+		conf += fmt.Sprintf("\n[[area]]\nname = %q\nlanes = [\"%s\"]\n", a.name, strings.Join(a.lanes, `", "`))
+	}
 	if err := os.WriteFile(s.conf, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(x.Dir, "console.log"))
+	log, err := os.Create(filepath.Join(dir, "console.log"))
 	if err != nil {
 		return nil, err
 	}
@@ -98,24 +107,28 @@ lanes = [%s]
 		c.Stdout, c.Stderr = log, log
 		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		c.WaitDelay = 8 * time.Second
-		err := c.Run()
+		err := c.Start()
+		if err == nil {
+			s.pid.Store(int64(c.Process.Pid))
+			err = c.Wait()
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("demo: consoled ended: %w; see %s", err, log.Name())
+		return fmt.Errorf("console: consoled ended: %w; see %s", err, log.Name())
 	})
 	for range 100 {
-		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", x.Port+50))
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", port))
 		if err == nil {
 			return s, resp.Body.Close()
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.New("demo: the console did not start")
+			return nil, errors.New("console: it did not start")
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return nil, errors.New("demo: the console did not start within ten seconds")
+	return nil, errors.New("console: it did not start within ten seconds")
 }
 
 // enrol joins a lane and returns the part of its configuration.

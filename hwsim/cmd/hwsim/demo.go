@@ -151,7 +151,7 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err != nil {
 		return err
 	}
-	if x.site, err = x.console(work, group); err != nil {
+	if x.site, err = startConsole(work, group, filepath.Join(x.Dir, "site"), x.Port+50, plan()); err != nil {
 		return errors.Join(err, cancelled(cancel, group))
 	}
 	group.Go(func() error { return x.site.sign(work) })
