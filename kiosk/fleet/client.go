@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -73,6 +74,7 @@ const (
 	within    = 2 * time.Second        // an answer to a request
 	askEvery  = 30 * time.Second       // the roster again
 	shownKept = 32
+	dialFor   = 5 * time.Second
 )
 
 // TLS is the client's side of mutual TLS 1.3. The files are read at every
@@ -109,11 +111,16 @@ func (c *Client) Run(ctx context.Context, to Credentials) error {
 	return c.run(ctx, to.URL, nats.Secure(conf), nats.UserCredentials(to.User))
 }
 
+// again is how long a lane waits before it dials once more. A site that starts
+// again has a thousand lanes at its door: they come spread over two seconds, and
+// a handshake that waits its turn is not given up for a new one.
+func again(int) time.Duration { return 300*time.Millisecond + rand.N(2*time.Second) }
+
 func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error {
 	c.ear.Lane = c.Lane
 	options := append([]nats.Option{
 		nats.Name("lane " + c.Lane), nats.CustomInboxPrefix(Inbox(c.Lane)), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
-		nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(time.Second, time.Second), nats.ReconnectBufSize(-1),
+		nats.Timeout(dialFor), nats.CustomReconnectDelay(again), nats.ReconnectBufSize(-1),
 		nats.IgnoreDiscoveredServers(), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.Log.Warn("site lost", "error", err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { c.Log.Info("site heard again") }),

@@ -56,6 +56,9 @@ func Valid(id string) error {
 const (
 	MaxBatch = 64       // entries
 	MaxView  = 64 << 10 // bytes
+
+	maxName     = 40 // of a journal, a crossing, a class, an outcome, a reason
+	maxTimeline = 16 << 10
 )
 
 // Batch is a piece of a lane's journal: consecutive entries, and the crossings
@@ -77,6 +80,26 @@ type Ended struct {
 	Outcome  string          `json:"outcome"`
 	Reason   string          `json:"reason"`
 	Timeline json.RawMessage `json:"timeline"`
+}
+
+// Sound says whether a batch has the form that a lane gives it. What it says is
+// another matter: that its entries follow from one another is for who stores
+// them to find out.
+func (b Batch) Sound() bool {
+	if len(b.Entries) == 0 || len(b.Entries) > MaxBatch || len(b.Ended) > MaxBatch || len(b.Journal) == 0 || len(b.Journal) > maxName {
+		return false
+	}
+	for _, e := range b.Ended {
+		if len(e.UUID) == 0 || len(e.UUID) > maxName || e.Took < 0 || len(e.Timeline) > maxTimeline {
+			return false
+		}
+		for _, s := range []string{e.Class, e.Outcome, e.Reason} {
+			if len(s) > maxName {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Answer is a lane's reply to a word.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"sync"
 	"time"
+
+	"passage/kiosk/fleet"
 )
 
 // silent is after how long a lane that publishes every second counts as not
@@ -35,7 +37,7 @@ func newHub() *Hub { return &Hub{lanes: map[string]*Lane{}, wake: make(chan stru
 const maxLanes = 10_000
 
 func (h *Hub) seen(id string, view []byte, now time.Time) {
-	if id == "" || !json.Valid(view) {
+	if id == "" || len(view) > fleet.MaxView || !json.Valid(view) {
 		return
 	}
 	h.mu.Lock()

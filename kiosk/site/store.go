@@ -218,7 +218,7 @@ func (s *Site) project(ctx context.Context) error {
 // lane's journal was altered, or a piece is missing.
 func (s *Site) take(ctx context.Context, tx *sql.Tx, lane string, body []byte) error {
 	var b fleet.Batch
-	if err := json.Unmarshal(body, &b); err != nil || b.Lane != lane || len(b.Entries) == 0 || len(b.Entries) > fleet.MaxBatch {
+	if err := json.Unmarshal(body, &b); err != nil || b.Lane != lane || !b.Sound() {
 		s.conf.Log.Warn("site: a lane's batch cannot be read", "lane", lane, "error", err)
 		return nil
 	}
