@@ -13,6 +13,7 @@
 package fleet
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"regexp"
@@ -89,8 +90,13 @@ func (b Batch) Sound() bool {
 	if len(b.Entries) == 0 || len(b.Entries) > MaxBatch || len(b.Ended) > MaxBatch || len(b.Journal) == 0 || len(b.Journal) > maxName {
 		return false
 	}
+	for _, e := range b.Entries {
+		if e.Seq <= 0 || len(e.Chain) != sha256.Size {
+			return false
+		}
+	}
 	for _, e := range b.Ended {
-		if len(e.UUID) == 0 || len(e.UUID) > maxName || e.Took < 0 || len(e.Timeline) > maxTimeline {
+		if len(e.UUID) == 0 || len(e.UUID) > maxName || e.Took < 0 || len(e.Timeline) == 0 || len(e.Timeline) > maxTimeline {
 			return false
 		}
 		for _, s := range []string{e.Class, e.Outcome, e.Reason} {

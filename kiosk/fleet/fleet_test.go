@@ -409,12 +409,13 @@ func TestLaneThatMisbehaves(t *testing.T) {
 	ended := []fleet.Ended{{Seq: 1, UUID: "made-up", Outcome: "released", At: time.Now().UnixNano()}}
 	long := ended
 	long[0].Reason = strings.Repeat("x", 4096)
-	entry := func(n int64) journal.Row { return journal.Row{Seq: n, Event: "tick", Chain: []byte("no hash")} }
+	entry := func(n int64) journal.Row { return journal.Row{Seq: n, Event: "Tick", Chain: make([]byte, 32)} }
 	for name, b := range map[string]any{
 		"about another lane":   fleet.Batch{Lane: "E2", Journal: "1", Entries: []journal.Row{entry(1)}, Ended: ended},
 		"empty":                fleet.Batch{Lane: "E1", Journal: "1"},
 		"no JSON of this kind": []int{1, 2, 3},
 		"more than a batch":    fleet.Batch{Lane: "E1", Journal: "1", Entries: make([]journal.Row, fleet.MaxBatch+1)},
+		"without a hash":       fleet.Batch{Lane: "E1", Journal: "3", Entries: []journal.Row{{Seq: 1}}},
 		"words of a page":      fleet.Batch{Lane: "E1", Journal: "2", Entries: []journal.Row{entry(1)}, Ended: long},
 	} {
 		body, err := json.Marshal(b)
