@@ -262,6 +262,11 @@ func (r *reading) chipAuthentication(ctx context.Context, v ca.Variant) error {
 	switch {
 	case sessionLost(err):
 		return r.chipAgain(ctx, v, err)
+	case gone(err):
+		if err = r.back(ctx, 0, err); err != nil {
+			return err
+		}
+		return r.chipAuthentication(ctx, v)
 	case lost(err):
 		return err
 	case err != nil:
@@ -379,8 +384,11 @@ func (r *reading) activeAuthentication(ctx context.Context, p *passive) error {
 		infos, _ = lds.ParseSecurity(lds.Group(14), dg14)
 	}
 	signature, err := r.sign(ctx, key, challenge)
-	if sessionLost(err) {
-		if err = r.again(ctx, err); err == nil {
+	if anew := r.again; sessionLost(err) || gone(err) {
+		if gone(err) {
+			anew = func(ctx context.Context, why error) error { return r.back(ctx, 0, why) }
+		}
+		if err = anew(ctx, err); err == nil {
 			signature, err = r.sign(ctx, key, challenge)
 		}
 	}

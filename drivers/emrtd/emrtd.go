@@ -166,7 +166,8 @@ type reading struct {
 	session        *sm.Session
 	began          time.Time
 	sizes          sizes
-	family         family
+	family         family // of chips, as far as it is known before access
+	state          family // the same, closer: with who issued the document
 	reauth         int
 	held           int  // bytes of files
 	sent, received int  // bytes on the wire
@@ -196,15 +197,16 @@ func Read(ctx context.Context, card apdu.Card, key mrz.MRZ, o Options) (*Documen
 	r := &reading{card: card, key: key, o: o, doc: &Document{Files: map[string][]byte{}, Access: "none"}, began: time.Now(), reauth: reauthLeft, offset: -1}
 	r.sizes = stated(card.ATR())
 	err := r.open(ctx)
-	if sessionLost(err) || statusClass(err) == 0x6F {
+	switch {
+	case gone(err):
+		err = r.back(ctx, 0, err)
+	case sessionLost(err) || statusClass(err) == 0x6F:
 		err = r.again(ctx, err) // an execution error need not come again
 	}
-	if err != nil {
-		return r.doc, err
+	if err == nil {
+		err = r.inspect(ctx)
 	}
-	if err = r.inspect(ctx); err == nil && r.doc.Again == 0 {
-		r.o.Memory.keep(r.family, r.sizes)
-	}
+	r.remember(err)
 	return r.doc, err
 }
 
@@ -231,6 +233,9 @@ func (r *reading) inspect(ctx context.Context) error {
 		return err
 	}
 	p := r.passive(raw)
+	if p.signer != nil {
+		r.refine(p.signer.Issuer.String())
+	}
 	if err := r.authenticateChip(ctx, p); err != nil {
 		return err
 	}

@@ -81,7 +81,14 @@ func (r *reading) recover(ctx context.Context, f lds.File, offset, n int, err er
 	}
 	r.torn++
 	switch {
-	case errors.Is(err, apdu.ErrRemoved), errors.Is(err, errSilent):
+	case gone(err) && r.pending != nil:
+		// The keys that were to prove the chip have gone with its session.
+		v := r.pending.variant
+		if err = r.back(ctx, n, err); err != nil {
+			return err
+		}
+		return r.chipAuthentication(ctx, v)
+	case gone(err):
 		return r.back(ctx, n, err)
 	case errors.Is(err, errLink) && n > r.shortBlock() && r.session != nil:
 		// The reader does not know extended lengths: the chip heard nothing.
@@ -124,16 +131,21 @@ func (r *reading) naked(ctx context.Context, n int, err error) error {
 		return r.again(ctx, err)
 	}
 	r.session.Back()
-	r.sizes.once = true
+	r.sizes.once = shortest
 	return nil
 }
 
 // shorter steps down after a length that the chip refused under a session that
-// is still good. 6Cxx tells the length that it would have liked.
+// is still good. 6Cxx tells the length that it would have liked: what is left of
+// this file, or, where it says the same again, the most that it gives.
 func (r *reading) shorter(n int, err error) error {
 	var e *apdu.StatusError
 	if errors.As(err, &e) && e.SW>>8 == 0x6C && e.SW&0xFF > 0 && int(e.SW&0xFF) < n {
-		r.sizes.limit = int(e.SW & 0xFF)
+		want := int(e.SW & 0xFF)
+		if want == r.sizes.hint && want >= shortest {
+			r.sizes.limit = want
+		}
+		r.sizes.once, r.sizes.hint = want, want
 		return nil
 	}
 	if n > r.shortBlock() && !r.sizes.proven && r.sizes.response == 0 {
@@ -146,21 +158,30 @@ func (r *reading) shorter(n int, err error) error {
 	return nil
 }
 
-// back waits for a card that was lost to lie there again, and asks it for half
-// as much: it may have been the long answer that was too much for the field.
+// gone says whether err means that the card is no longer in the field.
+func gone(err error) bool { return errors.Is(err, apdu.ErrRemoved) || errors.Is(err, errSilent) }
+
+// back waits for a card that was lost in a read of n bytes, 0 for none, to lie
+// there again. One that fell silent is asked for half as much: it may have been
+// the long answer that was too much for the field. What another card shows from
+// here on is held against the security object of the first: it can only be the
+// same data.
 func (r *reading) back(ctx context.Context, n int, why error) error {
-	if r.o.Back == nil || r.reauth == 0 {
-		return why
+	for r.o.Back != nil && r.reauth > 0 {
+		card, err := r.o.Back(ctx)
+		if err != nil {
+			return fmt.Errorf("%w: %w", why, err)
+		}
+		r.card = card
+		if errors.Is(why, errSilent) && n/2 > shortest {
+			r.sizes.limit = n / 2
+		}
+		if err = r.again(ctx, why); !gone(err) {
+			return err
+		}
+		why = err
 	}
-	card, err := r.o.Back(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: %w", why, err)
-	}
-	r.card = card
-	if errors.Is(why, errSilent) && n/2 > shortest {
-		r.sizes.limit = n / 2
-	}
-	return r.again(ctx, why)
+	return why
 }
 
 // oddOffset is the first offset that READ BINARY cannot name.
@@ -168,9 +189,8 @@ const oddOffset = 0x8000
 
 // chunk reads at most n bytes at an offset.
 func (r *reading) chunk(ctx context.Context, f lds.File, offset, n int) ([]byte, error) {
-	if r.sizes.once {
-		r.sizes.once = false
-		n = min(n, shortest)
+	if r.sizes.once > 0 {
+		n, r.sizes.once = min(n, r.sizes.once), 0
 	}
 	c := apdu.Command{INS: 0xB0, Ne: n}
 	switch {

@@ -3,6 +3,7 @@ package emrtd_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -125,13 +126,14 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// The second chip of a family is read without finding out again.
+// The second chip of a family is read without finding out again, also after the
+// program was started anew.
 func TestMemory(t *testing.T) {
-	var memory emrtd.Memory
+	memory := &emrtd.Memory{}
 	last := 0
 	for n := range 2 {
 		card, key, o := issue(t, "pace", func(p *passport.Profile) { p.MaxLe = 192 })
-		o.Memory = &memory
+		o.Memory = memory
 		doc, err := emrtd.Read(t.Context(), card, key, o)
 		if err != nil || doc.Verdict != emrtd.ChipGenuine || doc.Again != 0 {
 			t.Fatalf("%v, %s, %+v", err, doc.Verdict, doc.Checks)
@@ -140,6 +142,155 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%d commands, and %d before", doc.APDUs, last)
 		}
 		last = doc.APDUs
+		memory = restarted(t, memory)
+	}
+}
+
+// restarted is a memory as a program finds it that starts anew.
+func restarted(t *testing.T, m *emrtd.Memory) *emrtd.Memory {
+	t.Helper()
+	b, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(b, []byte("MUSTERMANN")) || bytes.Contains(b, []byte("C01X00T47")) || bytes.Contains(b, []byte("DE")) {
+		t.Errorf("a document in %s", b)
+	}
+	fresh := &emrtd.Memory{}
+	if err := json.Unmarshal(b, fresh); err != nil {
+		t.Fatal(err)
+	}
+	return fresh
+}
+
+// A chip of a known family is read by the floor of the plan: what its sizes are
+// need not be asked.
+func TestKnownFamily(t *testing.T) {
+	for profile, want := range map[string]int{"icao-ext": 15, "icao-2048": 24, "icao-short": 110} {
+		var memory emrtd.Memory
+		for n := range 2 {
+			card, key, o := issue(t, profile, nil)
+			o.COM, o.Groups, o.Memory = true, []int{14, 15}, &memory
+			doc, err := emrtd.Read(t.Context(), card, key, o)
+			if err != nil || doc.Verdict != emrtd.ChipGenuine {
+				t.Fatalf("%s: %v, %s, %+v", profile, err, doc.Verdict, doc.Checks)
+			}
+			if n == 1 && doc.APDUs != want {
+				t.Errorf("%s: %d commands, the floor is %d", profile, doc.APDUs, want)
+			}
+		}
+	}
+}
+
+// Two states set one make of chips up in two ways: the first reading of each
+// finds out, from then on each is read by its own way.
+func TestMemoryOfStates(t *testing.T) {
+	var memory emrtd.Memory
+	read := func(country string, most int) int {
+		office, err := testpki.NewOffice(country, now, "", testpki.Seed(4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := office.Store()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, o := issue(t, "pace", nil)
+		p, err := passport.ByName("pace")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.MRZ = mrz.MRZ{Size: mrz.TD3, Code: "P", Issuer: country, Nationality: "D", Surname: "M", GivenNames: "E", Number: "C01X00T47", Birth: "640812", Sex: "F", Expiry: "311031"}
+		p.Portrait, p.Width, p.Height, p.MaxLe, p.Random = append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 8000)...), 413, 531, most, testpki.Seed(4)
+		card, err := passport.New(p, office.Signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := mrz.Parse(card.MRZ()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Trust, o.Memory = store, &memory
+		doc, err := emrtd.Read(t.Context(), card, key, o)
+		if err != nil || doc.Again != 0 {
+			t.Fatalf("%s: %v, %+v", country, err, doc.Checks)
+		}
+		return doc.APDUs
+	}
+	read("DE", 0)
+	first := read("FR", 160)
+	read("DE", 0)
+	if again := read("FR", 160); again >= first {
+		t.Errorf("%d commands, and %d before", again, first)
+	}
+	if n := read("DE", 0); n > 20 {
+		t.Errorf("%d commands: the other state's limit", n)
+	}
+}
+
+// What was remembered and may have cost a session is forgotten; that the card
+// was taken away is no reason.
+func TestMemoryForgets(t *testing.T) {
+	var memory emrtd.Memory
+	read := func(spoil func(n int, c apdu.Command) ([]byte, error)) (*emrtd.Document, string) {
+		card, key, o := issue(t, "pace", nil)
+		o.Memory = &memory
+		b := &between{Card: card}
+		b.answer = func(c apdu.Command, raw []byte, pass func([]byte) []byte) ([]byte, error) {
+			out, err := spoil(len(b.list), c)
+			if out != nil {
+				pass(raw) // the chip has counted
+			}
+			return out, err
+		}
+		doc, _ := emrtd.Read(t.Context(), b, key, o)
+		kept, err := json.Marshal(&memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc, string(kept)
+	}
+	_, first := read(func(int, apdu.Command) ([]byte, error) { return nil, nil })
+	if strings.Count(first, "extended") != 2 {
+		t.Fatalf("kept %s", first)
+	}
+	_, kept := read(func(n int, _ apdu.Command) ([]byte, error) {
+		if n == 10 {
+			return nil, apdu.ErrRemoved
+		}
+		return nil, nil
+	})
+	if kept != first {
+		t.Errorf("taken away: kept %s", kept)
+	}
+	doc, kept := read(func(_ int, c apdu.Command) ([]byte, error) {
+		if c.CLA&0x0C != 0 && extended(c) {
+			return []byte{0x67, 0}, nil
+		}
+		return nil, nil
+	})
+	if doc.Verdict != emrtd.ChipGenuine || doc.Again != 1 || kept != "{}" {
+		t.Errorf("%s, %d sessions again, kept %s", doc.Verdict, doc.Again, kept)
+	}
+}
+
+// A memory that was not written by a reading is refused.
+func TestMemoryRefuses(t *testing.T) {
+	id := strings.Repeat("0f", 32)
+	for text, good := range map[string]bool{
+		`{}`:                             true,
+		`{"` + id + `":{}}`:              true,
+		`{"` + id + `":{"limit":160}}`:   true,
+		`{"` + id + `":{"limit":1}}`:     false,
+		`{"` + id + `":{"limit":-160}}`:  false,
+		`{"` + id + `":{"command":600}}`: false,
+		`{"` + id + `":{"extended":true,"command":600,"response":100}}`: false,
+		`{"0f":{}}`: false,
+		`[]`:        false,
+	} {
+		if err := json.Unmarshal([]byte(text), &emrtd.Memory{}); (err == nil) != good {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
@@ -225,13 +376,18 @@ func TestFallBacks(t *testing.T) {
 			change: func(p *passport.Profile) { p.Faults = map[string]int{"pace_unnamed": 1} },
 		},
 		{
-			// One refusal, then each read as long as the chip said.
-			name: "a length that the chip names", profile: "icao-short", want: emrtd.ChipGenuine, most: 16 + 21_700/150 + 1,
+			// Two refusals, then each read as long as the chip said.
+			name: "a length that the chip names", profile: "icao-short", want: emrtd.ChipGenuine, most: 16 + 21_700/150 + 2,
 			change: func(p *passport.Profile) { p.Faults = map[string]int{"le_hint": 150} },
 		},
 		{
-			name: "a length that the chip names, extended", profile: "pace", want: emrtd.ChipGenuine, most: 16 + 21_700/200 + 1,
+			name: "a length that the chip names, extended", profile: "pace", want: emrtd.ChipGenuine, most: 16 + 21_700/200 + 2,
 			change: func(p *passport.Profile) { p.Faults = map[string]int{"le_hint": 200} },
+		},
+		{
+			// The end of one file is no limit for the next.
+			name: "lengths told at the end of a file", profile: "icao-short", want: emrtd.ChipGenuine, most: 16 + 21_700/223 + 4,
+			change: func(p *passport.Profile) { p.Faults = map[string]int{"le_at_end": 1} },
 		},
 		{
 			name: "a signature by its exact length alone", profile: "aa-rsa", want: emrtd.ChipGenuine, most: 20,
@@ -412,6 +568,36 @@ func TestTornReading(t *testing.T) {
 		}
 		if doc.APDUs > 130 {
 			t.Errorf("%d commands: the file was begun anew", doc.APDUs)
+		}
+	}
+}
+
+// A card that is taken away at any command of a reading, and laid back: the
+// document is read, and its chip has proved itself.
+func TestTornAnywhere(t *testing.T) {
+	for _, profile := range []string{"icao-ext", "pace", "bac", "ca-dh"} {
+		for n := 1; ; n++ {
+			card, key, o := issue(t, profile, nil)
+			b := &between{Card: card}
+			b.answer = func(apdu.Command, []byte, func([]byte) []byte) ([]byte, error) {
+				if len(b.list) == n || len(b.list) == n+1 && n%3 == 0 { // and once more as it comes back
+					return nil, apdu.ErrRemoved
+				}
+				return nil, nil
+			}
+			back := 0
+			o.Back = func(context.Context) (apdu.Card, error) {
+				back++
+				card.Reset()
+				return b, nil
+			}
+			doc, err := emrtd.Read(t.Context(), b, key, o)
+			if err != nil || doc.Verdict != emrtd.ChipGenuine {
+				t.Errorf("%s, torn at %d: %v, %s\n%+v", profile, n, err, doc.Verdict, doc.Checks)
+			}
+			if back == 0 {
+				break // n is beyond the last command
+			}
 		}
 	}
 }

@@ -2,6 +2,10 @@ package emrtd
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"sync"
 
 	"passage/drivers/emrtd/lds"
@@ -24,12 +28,14 @@ type sizes struct {
 	response int    // longest response in bytes; 0 if not told
 	proven   bool   // a long answer has come
 	limit    int    // most plain bytes of a read, after a longer one failed; 0 for none
-	once     bool   // the next read is short, to find out
+	once     int    // most plain bytes of the next read alone; 0 for none
+	hint     int    // the length that the chip named last (6Cxx)
 }
 
 const (
 	probe    = 1024  // first long read of a chip that tells no sizes
 	shortest = 128   // bytes of a read that every chip takes
+	least    = 16    // bytes of a read below which a chip is not believed
 	longest  = 65535 // bytes of data in an extended response
 )
 
@@ -130,20 +136,50 @@ func (r *reading) short(why error) {
 }
 
 // family tells chips of one make apart: by their historical bytes and what they
-// offer before access.
+// offer before access, and more closely by who issued the document.
 type family [sha256.Size]byte
 
-func familyOf(atr, access []byte) family {
+func familyOf(parts ...[]byte) family {
 	h := sha256.New()
-	h.Write(atr)
-	h.Write([]byte{0})
-	h.Write(access)
+	for _, p := range parts {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
+		h.Write(p)
+	}
 	return family(h.Sum(nil))
+}
+
+// refine asks the memory again once the security object has named who issued
+// the document: chips of one make are set up otherwise by another state.
+func (r *reading) refine(issuer string) {
+	if r.family == (family{}) {
+		return
+	}
+	r.state = familyOf(r.family[:], []byte(issuer))
+	if s, ok := r.o.Memory.recall(r.state); ok && r.doc.Again == 0 {
+		s.proven = s.proven || r.sizes.proven
+		r.sizes = s
+	}
+}
+
+// remember keeps what this reading has learnt of its chip. What was remembered
+// is forgotten when it may have cost a session or the reading; that a card was
+// taken away is not its fault.
+func (r *reading) remember(err error) {
+	for _, f := range []family{r.family, r.state} {
+		switch {
+		case f == (family{}):
+		case err == nil && r.doc.Again == 0:
+			r.o.Memory.keep(f, r.sizes)
+		case !gone(err):
+			r.o.Memory.forget(f)
+		}
+	}
 }
 
 // Memory remembers what families of chips can do, so that the next chip of a
 // family is read without trying. It keeps no data of any document. The zero
-// value is ready, and may serve several readings at once.
+// value is ready, and may serve several readings at once. As JSON it outlives
+// the program.
 type Memory struct {
 	mu    sync.Mutex
 	known map[family]sizes
@@ -151,6 +187,56 @@ type Memory struct {
 
 // maxFamilies bounds the memory; there are some hundreds of chips.
 const maxFamilies = 1024
+
+// ability is sizes as JSON.
+type ability struct {
+	Extended bool `json:"extended,omitempty"`
+	Command  int  `json:"command,omitempty"`
+	Response int  `json:"response,omitempty"`
+	Proven   bool `json:"proven,omitempty"`
+	Limit    int  `json:"limit,omitempty"`
+}
+
+// MarshalJSON writes all families, in an order of their own: equal memories are
+// equal bytes.
+func (m *Memory) MarshalJSON() ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]ability{}
+	for f, s := range m.known {
+		out[hex.EncodeToString(f[:])] = ability{s.extended == yes, s.command, s.response, s.proven, s.limit}
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON replaces what is remembered. It refuses what no chip can have
+// taught.
+func (m *Memory) UnmarshalJSON(b []byte) error {
+	var in map[string]ability
+	if err := json.Unmarshal(b, &in); err != nil {
+		return fmt.Errorf("emrtd: memory: %w", err)
+	}
+	if len(in) > maxFamilies {
+		return fmt.Errorf("emrtd: memory: %d families", len(in))
+	}
+	known := map[family]sizes{}
+	for name, a := range in {
+		id, err := hex.DecodeString(name)
+		told := a.Command != 0 || a.Response != 0
+		if err != nil || len(id) != sha256.Size || told && (min(a.Command, a.Response) < 256 || !a.Extended) || a.Limit < 0 || a.Limit > 0 && a.Limit < least {
+			return fmt.Errorf("emrtd: memory: family %q: %+v", name, a)
+		}
+		s := sizes{extended: no, told: told, command: a.Command, response: a.Response, proven: a.Proven, limit: a.Limit}
+		if a.Extended {
+			s.extended = yes
+		}
+		known[family(id)] = s
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = known
+	return nil
+}
 
 func (m *Memory) recall(f family) (sizes, bool) {
 	if m == nil {
@@ -163,13 +249,23 @@ func (m *Memory) recall(f family) (sizes, bool) {
 }
 
 func (m *Memory) keep(f family, s sizes) {
-	if m == nil || f == (family{}) {
+	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.known == nil || len(m.known) >= maxFamilies {
+	if _, known := m.known[f]; m.known == nil || !known && len(m.known) >= maxFamilies {
 		m.known = map[family]sizes{}
 	}
+	s.once, s.hint = 0, 0
 	m.known[f] = s
+}
+
+func (m *Memory) forget(f family) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, f)
 }

@@ -433,6 +433,9 @@ func (c *Card) readBinary(cmd apdu.Command) ([]byte, uint16) {
 	if m := c.profile.Faults["le_hint"]; m > 0 && ne > m {
 		return nil, 0x6C00 | uint16(min(m, 255))
 	}
+	if left := len(f) - offset; c.on("le_at_end") && ne > left && 0 < left && left < 256 {
+		return nil, 0x6C00 | uint16(left)
+	}
 	if c.on("excess") {
 		ne += 16
 	}

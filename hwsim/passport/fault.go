@@ -49,6 +49,7 @@ var Faults = []Fault{
 	{"app_after_mf", "the application is not found before the master file is selected"},
 	{"pace_unnamed", "MSE:Set AT that names PACE's parameters is refused"},
 	{"le_hint", "a read of more than n bytes is answered by 6Cxx, which says n; 255 at most"},
+	{"le_at_end", "a read beyond the end of a file is answered by 6Cxx, which says how much is left"},
 	{"aa_exact_le", "INTERNAL AUTHENTICATE that does not ask for the signature's length is answered by 6Cxx"},
 
 	{"pace_unsupported", "the chip offers PACE, and refuses its parameters"},

@@ -127,6 +127,7 @@ func TestFaults(t *testing.T) {
 		{fault: "app_after_mf", profile: "bac", want: emrtd.ChipGenuine},
 		{fault: "pace_unnamed", profile: "pace-only", want: emrtd.ChipGenuine},
 		{fault: "le_hint", at: 150, profile: "icao-short", want: emrtd.ChipGenuine},
+		{fault: "le_at_end", want: emrtd.ChipGenuine},
 		{fault: "aa_exact_le", profile: "pace", want: emrtd.ChipGenuine, check: "active authentication: successful"},
 		{fault: "aa_exact_le", profile: "aa-rsa", want: emrtd.ChipGenuine, check: "active authentication: successful"},
 
