@@ -99,7 +99,7 @@ func (r *Reader) Connect(ctx context.Context) (apdu.Card, error) {
 	r.mu.Lock()
 	c := r.card
 	r.mu.Unlock()
-	if c == nil {
+	if c == nil || !c.here() {
 		return nil, fmt.Errorf("vpcd: connect: %w", apdu.ErrRemoved)
 	}
 	if err := c.control(reset); err != nil {

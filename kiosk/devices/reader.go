@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type Reader struct {
 	Trust    func() *pki.Store // asked once for each document
 	Location *time.Location    // of the crossing point
 	Log      *slog.Logger
+	Chips    *Chips // what families of chips can do; nil for this run alone
 
 	mu     sync.Mutex
 	latest zoneRead      // the newest zone
@@ -41,7 +43,12 @@ type Reader struct {
 	placed time.Time     // when the document that lies there was noticed
 	line   io.Closer
 
-	memory emrtd.Memory // what chips of one make can do
+	tell    func(bool)    // the shell's
+	there   bool          // a card lies there
+	told    bool          // what the shell was told
+	reading bool          // a chip is being read: a card that is lost may come back
+	moved   chan struct{} // closed when a card comes or goes
+	memory  emrtd.Memory
 }
 
 // ZoneSource gives one zone after the other. It blocks until there is one; what
@@ -66,6 +73,7 @@ type zoneRead struct {
 const (
 	zoneWithin = 5 * time.Second // domain §6: MRZ reading below 5 s
 	zoneBefore = 3 * time.Second // a zone may come so long before the chip is noticed
+	backWithin = 3 * time.Second // a card that was lost in a reading
 )
 
 // NewReader is the document reader of a configuration. It refuses a remote card
@@ -106,21 +114,78 @@ func (r *Reader) Close() error {
 	return r.line.Close()
 }
 
-// Watch follows the card and reads zones beside it.
+// Watch follows the card and reads zones beside it. A card that is lost while it
+// is being read is told only if it is not back when the reading ends.
 func (r *Reader) Watch(ctx context.Context, present func(bool)) error {
+	if err := r.Chips.load(ctx, &r.memory); err != nil {
+		r.Log.Warn("what is known of chips is found out again", "error", err)
+	}
 	var beside sync.WaitGroup
 	beside.Go(func() { r.readZones(ctx) })
+	beside.Go(func() { r.Chips.keep(ctx, &r.memory, r.Log) })
 	defer beside.Wait()
+	r.mu.Lock()
+	r.tell = present
+	r.mu.Unlock()
 	return r.Cards.Watch(ctx, func(is bool) {
 		r.mu.Lock()
-		if is {
-			r.placed = time.Now()
-		} else {
-			r.latest = zoneRead{} // of a document that has gone
+		defer r.mu.Unlock()
+		r.there = is
+		if r.moved != nil {
+			close(r.moved)
+			r.moved = nil
 		}
-		r.mu.Unlock()
-		present(is)
+		r.settle()
 	})
+}
+
+// settle tells the shell what lies there, unless a reading may yet go on.
+func (r *Reader) settle() {
+	if r.reading || r.told == r.there {
+		return
+	}
+	if r.told = r.there; r.there {
+		r.placed = time.Now()
+	} else {
+		r.latest = zoneRead{} // of a document that has gone
+	}
+	r.tell(r.there)
+}
+
+// hold begins a reading of the chip, release ends it.
+func (r *Reader) hold() (release func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reading = true
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.reading = false
+		r.settle()
+	}
+}
+
+// again connects to a card once it lies there.
+func (r *Reader) again(ctx context.Context) (apdu.Card, error) {
+	ctx, cancel := context.WithTimeout(ctx, backWithin)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		if r.moved == nil {
+			r.moved = make(chan struct{})
+		}
+		moved := r.moved
+		r.mu.Unlock()
+		card, err := r.Cards.Connect(ctx)
+		if err == nil {
+			return card, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // readZones keeps the newest zone; a line that breaks is opened again.
@@ -199,6 +264,7 @@ func (r *Reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Doc
 	day := time.Now().In(r.Location)
 	id, doc := identity(m), document(m, day)
 	early(id, doc)
+	defer r.hold()()
 	card, err := r.Cards.Connect(ctx)
 	if err != nil {
 		return out, removed(err)
@@ -208,10 +274,27 @@ func (r *Reader) Read(ctx context.Context, early func(kiosk.Identity, policy.Doc
 			r.Log.Debug("card", "error", err)
 		}
 	}()
+	// A torn reading goes on when the same card is back; the zone opens no other
+	// document's.
+	back := func(ctx context.Context) (apdu.Card, error) {
+		atr := card.ATR()
+		if err := card.Close(); err != nil { // it has gone
+			r.Log.Debug("card", "error", err)
+		}
+		again, err := r.again(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if card = again; !bytes.Equal(card.ATR(), atr) {
+			return nil, errors.New("another card lies there")
+		}
+		return card, nil
+	}
 	// No other readings of the zone are tried: registers have been asked about
 	// this one.
 	trusted := r.Trust()
-	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: trusted, Now: time.Now(), Memory: &r.memory})
+	found, err := emrtd.Read(ctx, card, m, emrtd.Options{Trust: trusted, Now: time.Now(), Memory: &r.memory, Back: back})
+	r.Chips.learnt()
 	if err != nil {
 		return out, removed(err)
 	}

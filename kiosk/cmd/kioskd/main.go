@@ -104,6 +104,9 @@ func run(c cli) error {
 		return err
 	}
 	defer doc.Close()
+	if doc.Chips, err = devices.NewChips(ctx, db.Writer); err != nil {
+		return err
+	}
 	program := matcher.Program{Path: conf.Vision.Program}
 	eyes, err := devices.NewVision(conf, program)
 	if err != nil {
