@@ -138,16 +138,17 @@ func (c cameraCmd) Run(ctx context.Context) error {
 }
 
 type passportCmd struct {
-	Profile string   `default:"pace" help:"What the chip is like; --list names the profiles."`
-	Fault   []string `help:"Faults, NAME or NAME=N; --list names them."`
-	List    bool     `help:"List the profiles and the faults, and end."`
-	VPCD    string   `name:"vpcd" help:"Lay it on the vpcd reader at this address."`
-	Stdio   bool     `help:"Answer APDUs on standard input and output, each with a two-byte length; the zone goes to standard error."`
-	Trust   string   `help:"Write the issuer's certificate and revocation list to this folder."`
-	Rate    int      `help:"Take the time of a contactless link at this many kbit/s: 106, 212, 424 or 848; 0 answers at once."`
-	FSC     int      `name:"fsc" help:"Longest frame on that link in bytes, 16 to 256; 0 is 256."`
-	MaxLe   int      `name:"max-le" help:"Longest answer in plain bytes, beyond which the chip says 6700, such as 192; 0 for none."`
-	Seed    uint64   `help:"Draw all keys, nonces and challenges from this seed, so that a run can be repeated; 0 draws new ones."`
+	Profile  string   `default:"pace" help:"What the chip is like; --list names the profiles."`
+	Fault    []string `help:"Faults, NAME or NAME=N; --list names them."`
+	List     bool     `help:"List the profiles and the faults, and end."`
+	VPCD     string   `name:"vpcd" help:"Lay it on the vpcd reader at this address."`
+	Stdio    bool     `help:"Answer APDUs on standard input and output, each with a two-byte length; the zone goes to standard error."`
+	Trust    string   `help:"Write the issuer's certificate and revocation list to this folder."`
+	Terminal string   `help:"Trust the authority of the terminal whose certificates are in this folder; an empty folder gets some, and the key."`
+	Rate     int      `help:"Take the time of a contactless link at this many kbit/s: 106, 212, 424 or 848; 0 answers at once."`
+	FSC      int      `name:"fsc" help:"Longest frame on that link in bytes, 16 to 256; 0 is 256."`
+	MaxLe    int      `name:"max-le" help:"Longest answer in plain bytes, beyond which the chip says 6700, such as 192; 0 for none."`
+	Seed     uint64   `help:"Draw all keys, nonces and challenges from this seed, so that a run can be repeated; 0 draws new ones."`
 }
 
 func (passportCmd) Help() string {
@@ -230,6 +231,13 @@ func (c passportCmd) Run(ctx context.Context) error {
 	}
 	p.Portrait, p.Width, p.Height, p.Random = append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 20_000)...), 360, 480, random
 	p.MaxLe = c.MaxLe
+	if c.Terminal != "" {
+		root, err := testpki.Terminal(c.Terminal, testpki.Suite{}, now, random)
+		if err != nil {
+			return err
+		}
+		p.CVCA = [][]byte{root}
+	}
 	card, err := passport.New(p, office.Signer)
 	if err != nil {
 		return err

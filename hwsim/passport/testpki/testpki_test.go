@@ -6,10 +6,13 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"passage/drivers/emrtd/pki"
+	"passage/drivers/emrtd/ta"
 	"passage/hwsim/passport/testpki"
 )
 
@@ -185,5 +188,62 @@ func TestFlawed(t *testing.T) {
 	}
 	if _, err := testpki.NewOffice("UT", now, "nonsense", testpki.Seed(4)); err == nil {
 		t.Error("an unknown fault is accepted")
+	}
+}
+
+// A terminal's folder, made once, has a key that is its certificate's, by every
+// kind of key.
+func TestTerminalFolder(t *testing.T) {
+	for _, s := range []testpki.Suite{{}, {Curve: "brainpoolP384r1", Hash: crypto.SHA384}, {Bits: 1280}, {Bits: 1280, PSS: true}} {
+		dir := t.TempDir()
+		root, err := testpki.Terminal(dir, s, now, testpki.Seed(8))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := testpki.Terminal(dir, s, now, testpki.Seed(9)); err != nil || !bytes.Equal(again, root) {
+			t.Errorf("%v: another authority, %v", s, err)
+		}
+		var list []*ta.Certificate
+		for _, name := range []string{"UTCVCA00001.cvcert", "UTDVIS00001.cvcert", "UTISYS00001.cvcert"} {
+			b, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := ta.Parse(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, c)
+		}
+		key, err := os.ReadFile(filepath.Join(dir, "key.pk8"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sign, err := ta.Key(list[2], list[0].Curve(nil), key)
+		if err != nil {
+			t.Fatalf("%v: %v", s, err)
+		}
+		signature, err := sign(testpki.Seed(10), []byte("message"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := testpki.ParseCVC(list[2].Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		above, err := testpki.ParseCVC(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Inherit(above); c.VerifySignature([]byte("message"), signature) != nil {
+			t.Errorf("%v: the signature is not the certificate's", s)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "x.cvcert"), []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := testpki.Terminal(dir, testpki.Suite{}, now, testpki.Seed(8)); err == nil {
+		t.Error("a folder without an authority is taken")
 	}
 }

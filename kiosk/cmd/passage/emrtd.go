@@ -36,7 +36,7 @@ type emrtdReadCmd struct {
 	Candidates int           `default:"8" help:"How many other readings of the lines (O for 0, I for 1 …) are tried if the chip refuses them; 0 to 8."`
 	Reader     string        `help:"Part of the PC/SC reader's name; the first reader by default."`
 	Trust      string        `type:"existingdir" help:"Trust folder; with --sim the simulated state's by default."`
-	Terminal   string        `type:"existingdir" help:"Folder with this terminal's card verifiable certificates (*.cvcert) and its private key (key.pk8, PKCS #8), for fingerprints and iris."`
+	Terminal   string        `type:"existingdir" help:"Folder with this terminal's card verifiable certificates (*.cvcert) and its private key (key.pk8, PKCS #8), for fingerprints and iris. With --sim the passport trusts it, and an empty folder gets one."`
 	All        bool          `help:"Read every signed data group, not only the zone, the portrait and what proves the chip."`
 	Out        string        `help:"Write the files as they were read to this folder: SOD.bin, DG1.bin, …; with --sim the simulated state's trust folder, too."`
 	SkipPACE   bool          `name:"skip-pace" help:"Read by BAC alone."`
@@ -53,6 +53,11 @@ chip is a copy.
 
   passage emrtd read --sim icao-ext
   passage emrtd read --sim pace --fault clone
+
+Fingerprints and iris, by a terminal that is made for it in an empty folder:
+
+  mkdir /tmp/terminal
+  passage emrtd read --sim full --all --terminal /tmp/terminal
 
 With its files, to be judged again by passage trust verify:
 
@@ -101,7 +106,7 @@ func (c emrtdReadCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s, err := startSim(ctx, path, c.Sim, c.Fault, dir)
+		s, err := startSim(ctx, path, c.Sim, c.Fault, dir, c.Terminal)
 		if err != nil {
 			return err
 		}
@@ -509,10 +514,15 @@ func beside(name string) (string, error) {
 	return path, nil
 }
 
-func startSim(ctx context.Context, path, profile string, faults []string, trust string) (*simCard, error) {
+// startSim starts hwsim at path. It writes the issuer's trust folder, and with a
+// terminal's folder the passport trusts that terminal.
+func startSim(ctx context.Context, path, profile string, faults []string, trust, terminal string) (*simCard, error) {
 	args := []string{"passport", "--stdio", "--profile", profile, "--trust", trust}
 	for _, f := range faults {
 		args = append(args, "--fault", f)
+	}
+	if terminal != "" {
+		args = append(args, "--terminal", terminal)
 	}
 	s := &simCard{cmd: exec.CommandContext(ctx, path, args...), mute: make(chan struct{})}
 	s.cmd.WaitDelay = time.Second

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,7 @@ func TestReadSimulatedPassport(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 			defer stop()
 			dir := t.TempDir()
-			card, err := startSim(ctx, path, c.profile, c.faults, dir)
+			card, err := startSim(ctx, path, c.profile, c.faults, dir, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,8 +88,71 @@ func TestReadSimulatedPassport(t *testing.T) {
 			}
 		})
 	}
-	if _, err := startSim(t.Context(), path, "nonsense", nil, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no profile is called") {
+	if _, err := startSim(t.Context(), path, "nonsense", nil, t.TempDir(), ""); err == nil || !strings.Contains(err.Error(), "no profile is called") {
 		t.Errorf("a profile that does not exist: %v", err)
+	}
+}
+
+// Fingerprints and iris open to a terminal whose certificates and key lie in a
+// folder, and to no other one: both programs, their wire and files between.
+func TestReadByTerminal(t *testing.T) {
+	path := simulator(t)
+	mine, others := t.TempDir(), t.TempDir()
+	read := func(chips, terminal string) *emrtd.Document {
+		t.Helper()
+		ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+		defer stop()
+		dir := t.TempDir()
+		card, err := startSim(ctx, path, "full", nil, dir, chips)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer card.Close()
+		trust, err := pki.LoadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := emrtd.Options{Trust: trust, Groups: []int{3, 4}}
+		if terminal != "" {
+			if o.Terminal, err = loadTerminal(terminal); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d, err := emrtd.Read(ctx, card, card.zone, o)
+		if err != nil || d.Verdict != emrtd.ChipGenuine {
+			t.Fatalf("%v, %s: %+v", err, d.Verdict, d.Checks)
+		}
+		return d
+	}
+	code := func(d *emrtd.Document) emrtd.Code {
+		for _, c := range d.Checks {
+			if c.Name == "terminal authentication" {
+				return c.Code
+			}
+		}
+		return ""
+	}
+	read(others, "") // makes the folder
+	if d := read(mine, mine); d.Files["DG3"] == nil || d.Files["DG4"] == nil || code(d) != emrtd.Successful {
+		t.Errorf("its own terminal: DG3 of %d bytes, DG4 of %d: %+v", len(d.Files["DG3"]), len(d.Files["DG4"]), d.Checks)
+	}
+	if d := read(mine, ""); d.Files["DG3"] != nil || code(d) != emrtd.NotSupported {
+		t.Errorf("no terminal: DG3 of %d bytes: %+v", len(d.Files["DG3"]), d.Checks)
+	}
+	// The names are the same, the keys are not.
+	if d := read(mine, others); d.Files["DG3"] != nil || code(d) != emrtd.Failed {
+		t.Errorf("another terminal: DG3 of %d bytes: %+v", len(d.Files["DG3"]), d.Checks)
+	}
+	// A folder is somebody else's if its key is.
+	b, err := os.ReadFile(filepath.Join(others, "key.pk8"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(mine, "key.pk8"), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadTerminal(mine); err == nil {
+		t.Error("another terminal's key is taken")
 	}
 }
 
