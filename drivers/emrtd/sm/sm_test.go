@@ -164,3 +164,20 @@ func FuzzUnwrap(f *testing.F) {
 		}
 	})
 }
+
+// What building the next command ahead of an answer could save at most.
+func BenchmarkWrap(b *testing.B) {
+	for _, c := range []kdf.Cipher{kdf.TDES, kdf.AES128, kdf.AES256} {
+		b.Run(c.String(), func(b *testing.B) {
+			s, err := New(c, make([]byte, 32), make([]byte, 8))
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := s.Wrap(apdu.Command{INS: 0xB0, P1: 1, P2: 2, Ne: 223}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
