@@ -149,6 +149,7 @@ const traveller = 7 // the face on the chip, as the first pixel of a frame
 // register in dir, or in memory for "". All goroutines that it starts end with
 // Close.
 func New(ctx context.Context, dir string) (*World, error) {
+	time.Sleep(time.Until(inForce)) // virtual time begins in 2000
 	path := func(name string) string {
 		if dir == "" {
 			return ":memory:"
