@@ -428,11 +428,15 @@ func (c *Client) forward(ctx context.Context, nc *nats.Conn) error {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
 	last := int64(-1) // unknown
+	heard := uint64(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-wait.C:
+		}
+		if n := nc.Stats().Reconnects; n != heard {
+			heard, last = n, -1 // the site that came back may have lost what it had
 		}
 		next, err := c.push(ctx, nc, js, last)
 		switch {
