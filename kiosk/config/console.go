@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 
 	"passage/kiosk/fleet"
 	"passage/kiosk/officer"
@@ -24,6 +25,17 @@ type Console struct {
 	Ratio     int
 	RosterKey ed25519.PublicKey
 	Plan      Plan
+	Bridges   []Bridge
+}
+
+// Bridge is a place where the lanes' alarms go, too.
+type Bridge struct {
+	Kind     string // matrix or webhook
+	URL      string
+	Room     string // of Matrix
+	Token    string // path of a file with the access token; empty for none
+	Text     string // template; empty for the usual text
+	Priority []string
 }
 
 // Plan is the floor plan: where each lane stands. A lane that is not on it is
@@ -52,6 +64,10 @@ type rawConsole struct {
 	Area []struct {
 		Name  string
 		Lanes []string
+	}
+	Bridge []struct {
+		Kind, URL, Room, Token, Text string
+		Priority                     []string
 	}
 }
 
@@ -115,6 +131,21 @@ func ParseConsole(b []byte) (Console, error) {
 			seen[id] = true
 		}
 		c.Plan.Areas = append(c.Plan.Areas, Area{Name: a.Name, Lanes: a.Lanes})
+	}
+	for i, b := range r.Bridge {
+		key := fmt.Sprintf("bridge[%d]", i)
+		p.one(key+".kind", b.Kind, "", "matrix", "webhook")
+		u, err := url.Parse(b.URL)
+		if local := err == nil && (u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1"); err != nil || u.Host == "" || u.Scheme != "https" && !local {
+			p.add(key+".url", "is no https address: whoever listens would learn which lane is in trouble")
+		}
+		if b.Kind == "matrix" && (!strings.HasPrefix(b.Room, "!") || b.Token == "") {
+			p.add(key+".room", "Matrix needs the room's id, such as !abc:example.org, and a file with the access token")
+		}
+		for _, v := range b.Priority {
+			p.one(key+".priority", v, "", "notice", "urgent")
+		}
+		c.Bridges = append(c.Bridges, Bridge(b))
 	}
 	return c, errors.Join(p.list...)
 }

@@ -13,12 +13,14 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
+	"passage/kiosk/bridge"
 	"passage/kiosk/config"
 	"passage/kiosk/console"
 	"passage/kiosk/officer"
@@ -78,6 +80,10 @@ func (c serveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	alarms, err := bridges(conf)
+	if err != nil {
+		return err
+	}
 	if c.CheckConfig {
 		fmt.Printf("%s: good: site %s, pages at %s\n", c.Config, conf.Name, conf.URL)
 		return nil
@@ -104,9 +110,34 @@ func (c serveCmd) Run(ctx context.Context) error {
 	log.Info("console", "pages", conf.URL.String(), "fleet", s.Address(), "enrol", conf.Enrol)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(ctx) })
+	if len(alarms) > 0 {
+		b := &bridge.Bridge{Site: conf.Name, Hub: s.Hub(), Targets: alarms, Log: log}
+		group.Go(func() error { return b.Run(ctx) })
+	}
 	group.Go(func() error { return serve(ctx, conf.Listen, secure, pages) })
 	group.Go(func() error { return serve(ctx, conf.Enrol, s.TLS(), console.Enrolment(s, log)) })
 	return group.Wait()
+}
+
+// bridges are the places where alarms go, with the tokens from their files.
+func bridges(conf config.Console) ([]bridge.Target, error) {
+	var list []bridge.Target
+	for _, b := range conf.Bridges {
+		text, err := bridge.Parse(b.Text)
+		if err != nil {
+			return nil, err
+		}
+		t := bridge.Target{Kind: b.Kind, URL: b.URL, Room: b.Room, Text: text, Priority: b.Priority}
+		if b.Token != "" {
+			token, err := os.ReadFile(b.Token)
+			if err != nil {
+				return nil, fmt.Errorf("bridge: token: %w", err)
+			}
+			t.Token = strings.TrimSpace(string(token))
+		}
+		list = append(list, t)
+	}
+	return list, nil
 }
 
 // pagesTLS is the operator's certificate, read again at each handshake so that
