@@ -183,55 +183,53 @@ func peak(m Image, cx, cy int, b Box) float64 {
 		}
 		fft(f[y][:])
 	}
-	var column [window]complex128
-	var power [window][window]float64
-	for x := range window {
-		for y := range window {
-			column[y] = f[y][x]
-		}
-		fft(column[:])
-		for y := range window {
-			a := cmplx.Abs(column[y])
-			power[y][x] = math.Log(a*a + 1)
-		}
-	}
 	// Rings of frequencies from a sixth of the sampling rate on: below it are
 	// the features of a face. A JPEG's blocks have theirs on the axes and at
-	// multiples of an eighth.
+	// multiples of an eighth. The lower half repeats the upper one.
 	const from, to = window / 6, window / 2
+	var column [window]complex128
 	var sum, n [to]float64
 	type bin struct {
-		ring   int
-		excess float64
+		ring  int
+		power float64
 	}
-	var bins []bin
-	for y := range window / 2 {
-		for x := -window / 2; x < window/2; x++ {
-			r := int(math.Hypot(float64(x), float64(y)))
-			if r < from || r >= to || y < 3 || x > -3 && x < 3 || x&15 == 0 && y&15 == 0 {
+	bins := make([]bin, 0, window*window/2)
+	for k := range window {
+		x := (k+window/2)%window - window/2
+		if x > -3 && x < 3 || x >= to {
+			continue
+		}
+		for y := range window {
+			column[y] = f[y][k]
+		}
+		fft(column[:])
+		for y := 3; y < window/2; y++ {
+			r := int(math.Sqrt(float64(x*x + y*y)))
+			if r < from || r >= to || x&15 == 0 && y&15 == 0 {
 				continue
 			}
-			p := power[y][(x+window)%window]
+			re, im := real(column[y]), imag(column[y])
+			p := math.Log(re*re + im*im + 1)
 			sum[r] += p
 			n[r]++
 			bins = append(bins, bin{r, p})
 		}
 	}
-	for i := range bins {
-		bins[i].excess -= sum[bins[i].ring] / n[bins[i].ring]
+	var most [6]float64 // excesses over the ring's mean, the highest first
+	for i := range most {
+		most[i] = math.Inf(-1)
 	}
-	slices.SortFunc(bins, func(a, b bin) int {
-		switch {
-		case a.excess > b.excess:
-			return -1
-		case a.excess < b.excess:
-			return 1
+	for _, b := range bins {
+		v := b.power - sum[b.ring]/n[b.ring]
+		for i := range most {
+			if v > most[i] {
+				v, most[i] = most[i], v
+			}
 		}
-		return 0
-	})
+	}
 	top := 0.0
-	for _, x := range bins[:6] {
-		top += x.excess / 6
+	for _, v := range most {
+		top += v / 6
 	}
 	return max(0, top)
 }
@@ -275,37 +273,46 @@ func edges(m Image, cx, cy int, b Box) float64 {
 			l[y][x] = m.at(cx+int((float64(x)-grid/2)*scale), cy+int((float64(y)-grid/2)*scale))
 		}
 	}
-	inside := func(x, y int) bool { // the picture
-		px, py := cx+int((float64(x)-grid/2)*scale), cy+int((float64(y)-grid/2)*scale)
-		return px >= 0 && py >= 0 && px < m.Width && py < m.Height
-	}
 	const step, lean = 14, 10 // a border's least step; half a degree a unit over the grid
+	// Which way each point steps, across and down; absent is beyond the picture.
+	const absent = 2
+	var across, down [grid][grid]int8
+	for y := 1; y < grid-1; y++ {
+		for x := 1; x < grid-1; x++ {
+			px, py := cx+int((float64(x)-grid/2)*scale), cy+int((float64(y)-grid/2)*scale)
+			if px < 0 || py < 0 || px >= m.Width || py >= m.Height {
+				across[y][x], down[x][y] = absent, absent
+				continue
+			}
+			across[y][x], down[x][y] = sign(l[y][x+1]-l[y][x-1], step), sign(l[y+1][x]-l[y-1][x], step)
+		}
+	}
 	line := func(from, to int, upright bool) float64 {
+		steps := &across
+		if !upright {
+			steps = &down // turned, so that a line always runs down
+		}
 		best := 0.0
 		for c := from; c < to; c++ {
 			for t := -lean; t <= lean; t++ {
-				up, down, n := 0, 0, 0
+				up, falls, n := 0, 0, 0
 				for i := grid / 6; i < grid*5/6; i++ {
-					x, y := c+t*(i-grid/2)/grid, i
-					if !upright {
-						x, y = y, x
-					}
-					if x < 1 || y < 1 || x >= grid-1 || y >= grid-1 || !inside(x, y) {
+					x := c + t*(i-grid/2)/grid
+					if x < 1 || x >= grid-1 {
 						continue
 					}
-					n++
-					d := l[y][x+1] - l[y][x-1]
-					if !upright {
-						d = l[y+1][x] - l[y-1][x]
-					}
-					if d > step {
+					switch steps[i][x] {
+					case absent:
+						continue
+					case 1:
 						up++
-					} else if d < -step {
-						down++
+					case -1:
+						falls++
 					}
+					n++
 				}
 				if n > grid/3 {
-					best = max(best, float64(max(up, down))/float64(n))
+					best = max(best, float64(max(up, falls))/float64(n))
 				}
 			}
 		}
@@ -319,4 +326,15 @@ func edges(m Image, cx, cy int, b Box) float64 {
 	}
 	slices.Sort(sides)
 	return (sides[2] + sides[3]) / 2
+}
+
+// sign is 1 or -1 for a step that exceeds the least one, else 0.
+func sign(v, least float64) int8 {
+	switch {
+	case v > least:
+		return 1
+	case v < -least:
+		return -1
+	}
+	return 0
 }
