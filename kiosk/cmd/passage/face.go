@@ -19,6 +19,7 @@ import (
 type faceCmd struct {
 	Compare   compareCmd   `cmd:"" help:"Compare the faces of two pictures, or of a list of pairs."`
 	Quality   qualityCmd   `cmd:"" help:"Judge how fit a picture is for comparison."`
+	Pad       padCmd       `cmd:"" help:"Look for signs that a face is a print, a screen, a video or a mask."`
 	Packs     packsCmd     `cmd:"" help:"List model packs with their measured figures."`
 	Calibrate calibrateCmd `cmd:"" help:"Measure what a pack's scores mean on your own pictures."`
 	Bench     benchCmd     `cmd:"" help:"Measure a pack's speed and accuracy."`

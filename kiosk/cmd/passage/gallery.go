@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"image"
@@ -16,6 +17,7 @@ import (
 
 	"passage/matcher"
 	"passage/matcher/pack"
+	"passage/matcher/pad"
 )
 
 // engine is what the face commands share: the worker program and a pack.
@@ -36,12 +38,15 @@ func (e *engine) open() (*pack.Manifest, error) {
 }
 
 // gallery analyses pictures with one worker a core, each with its models
-// loaded once. A picture that was seen is not looked at again.
+// loaded once. A picture that was seen is not looked at again, be it under
+// another name.
 type gallery struct {
 	program matcher.Program
 	workers chan *matcher.Matcher
 	mu      sync.Mutex
-	seen    map[string]*seen
+	seen    map[string]*seen // by path
+	content map[[sha256.Size]byte]*seen
+	looked  int // pictures that a worker analysed
 }
 
 // seen is a picture that is being, or was, analysed.
@@ -49,13 +54,14 @@ type seen struct {
 	done  chan struct{}
 	faces []matcher.Face
 	d     []float32
+	cues  *pad.Cues
 	err   error
 }
 
 // withGallery runs do while the workers are warm, and ends them.
 func withGallery(ctx context.Context, e engine, do func(context.Context, *gallery) error) error {
 	n := runtime.NumCPU()
-	g := &gallery{program: matcher.Program{Path: e.Program}, workers: make(chan *matcher.Matcher, n), seen: map[string]*seen{}}
+	g := &gallery{program: matcher.Program{Path: e.Program}, workers: make(chan *matcher.Matcher, n), seen: map[string]*seen{}, content: map[[sha256.Size]byte]*seen{}}
 	var start func(ctx context.Context, left int) error
 	start = func(ctx context.Context, left int) error {
 		if left == 0 {
@@ -80,29 +86,48 @@ const tries = 5
 
 // look finds the faces of a picture. It is safe for several goroutines.
 func (g *gallery) look(ctx context.Context, path string) *seen {
+	return once(ctx, g, g.seen, path, func(s *seen) {
+		b, err := readPicture(path)
+		if err != nil {
+			s.err = err
+			return
+		}
+		same := once(ctx, g, g.content, sha256.Sum256(b), func(s *seen) { g.analyse(ctx, s, b) })
+		s.faces, s.d, s.cues, s.err = same.faces, same.d, same.cues, same.err
+	})
+}
+
+// once does a picture's work if nobody has begun it, and waits for who has.
+func once[K comparable](ctx context.Context, g *gallery, known map[K]*seen, key K, do func(*seen)) *seen {
 	g.mu.Lock()
-	s, ok := g.seen[path]
+	s, ok := known[key]
 	if !ok {
-		if len(g.seen) >= remembered { // 5 kB each; a list of millions must not fill the memory
-			clear(g.seen)
+		if len(known) >= remembered { // 5 kB each; a list of millions must not fill the memory
+			clear(known)
 		}
 		s = &seen{done: make(chan struct{})}
-		g.seen[path] = s
+		known[key] = s
 	}
 	g.mu.Unlock()
-	if ok {
-		select {
-		case <-s.done:
-			return s
-		case <-ctx.Done():
-			return &seen{err: ctx.Err()}
-		}
+	if !ok {
+		defer close(s.done)
+		do(s)
+		return s
 	}
-	defer close(s.done)
-	f, err := load(ctx, g.program, path)
+	select {
+	case <-s.done:
+		return s
+	case <-ctx.Done():
+		return &seen{err: ctx.Err()}
+	}
+}
+
+// analyse decodes a picture and has a worker look at it.
+func (g *gallery) analyse(ctx context.Context, s *seen, b []byte) {
+	f, err := decode(ctx, g.program, b)
 	if err != nil {
 		s.err = err
-		return s
+		return
 	}
 	m := <-g.workers
 	a, err := m.Analyse(ctx, f)
@@ -117,15 +142,17 @@ func (g *gallery) look(ctx context.Context, path string) *seen {
 		}
 	}
 	g.workers <- m
+	g.mu.Lock()
+	g.looked++
+	g.mu.Unlock()
 	switch {
 	case err != nil:
 		s.err = err
 	case len(a.Faces) == 0 || a.Descriptor == nil:
 		s.err = errNoFace
 	default:
-		s.faces, s.d = a.Faces, a.Descriptor
+		s.faces, s.d, s.cues = a.Faces, a.Descriptor, a.Cues
 	}
-	return s
 }
 
 // Files of an operator's own, in the formats that Go decodes, are decoded
@@ -137,19 +164,20 @@ const (
 	ownSide = 1280 // what the decoding process hands on as well
 )
 
-// load reads a picture file.
-func load(ctx context.Context, p matcher.Program, path string) (matcher.Frame, error) {
+// readPicture reads a picture file.
+func readPicture(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return matcher.Frame{}, err
+		return nil, err
 	}
 	if info.Size() > maxFile || !info.Mode().IsRegular() {
-		return matcher.Frame{}, fmt.Errorf("%s is not a picture file of at most %d MB", path, maxFile>>20)
+		return nil, fmt.Errorf("%s is not a picture file of at most %d MB", path, maxFile>>20)
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return matcher.Frame{}, err
-	}
+	return os.ReadFile(path)
+}
+
+// decode decodes a picture file.
+func decode(ctx context.Context, p matcher.Program, b []byte) (matcher.Frame, error) {
 	if img := own(b); img != nil {
 		return frame(img), nil
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"passage/matcher"
 	"passage/matcher/pack"
 )
@@ -82,12 +84,12 @@ func (c compareCmd) list(ctx context.Context, p *pack.Manifest) error {
 	if err != nil {
 		return err
 	}
-	began, failed := time.Now(), 0
+	began, failed, looked := time.Now(), 0, 0
 	out := bufio.NewWriter(os.Stdout)
 	err = withGallery(ctx, c.engine, func(ctx context.Context, g *gallery) error {
 		began = time.Now()
 		enc := json.NewEncoder(out)
-		return inOrder(ctx, len(pairs), func(ctx context.Context, i int) pairReport { return c.one(ctx, g, p, pairs[i]) },
+		err := inOrder(ctx, len(pairs), func(ctx context.Context, i int) pairReport { return c.one(ctx, g, p, pairs[i]) },
 			func(i int, r pairReport) error {
 				if r.Error != "" {
 					failed++
@@ -101,13 +103,27 @@ func (c compareCmd) list(ctx context.Context, p *pack.Manifest) error {
 				_, err := fmt.Fprintf(out, "%s\t%s\t%s\n", r.A, r.B, r.text())
 				return err
 			})
+		looked = g.looked
+		return err
 	})
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
 	}
 	took := time.Since(began)
-	fmt.Fprintf(os.Stderr, "\r%d pairs in %.1f s, %.1f/s; %d could not be compared\n", len(pairs), took.Seconds(), float64(len(pairs))/took.Seconds(), failed)
+	fmt.Fprintf(os.Stderr, "\r%d pairs in %.1f s, %.1f/s; %d could not be compared; %d pictures were analysed, %.0f ms of CPU time each\n", len(pairs), took.Seconds(), float64(len(pairs))/took.Seconds(), failed, looked, ms(spent())/float64(max(looked, 1)))
 	return nil
+}
+
+// spent is the CPU time of this process and of its workers that have ended.
+func spent() time.Duration {
+	var sum time.Duration
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if unix.Getrusage(who, &u) == nil {
+			sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	return sum
 }
 
 func (r pairReport) text() string {

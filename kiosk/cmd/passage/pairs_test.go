@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"passage/matcher"
 	"passage/matcher/pack"
+	"passage/matcher/pad"
 )
 
 func TestReadPairs(t *testing.T) {
@@ -122,6 +124,29 @@ func TestPairsOfPortraits(t *testing.T) {
 		q := judge(a, g.look(ctx, a))
 		if q.Error != "" || q.Unified < 20 || len(q.Components) == 0 || q.Advice == matcher.Look {
 			t.Errorf("quality: %+v", q)
+		}
+		if r := attack(a, g.look(ctx, a)); !r.Evaluated || r.Alarm || r.Cues == nil || len(r.Instruments) != len(pad.Instruments) || !slices.Contains(r.Missing, "light") {
+			t.Errorf("attack detection: %+v", r)
+		}
+		if r := attack(text, g.look(ctx, text)); r.Evaluated || r.Error == "" {
+			t.Errorf("attack detection of text: %+v", r)
+		}
+		frames := padCmd{Images: []string{a, text, a, b}, Every: 100 * time.Millisecond}
+		if r := frames.together(ctx, g); !r.Evaluated || r.Frames != 3 || r.Error != "" {
+			t.Errorf("frames of one person: %+v", r)
+		}
+		// Under another name it is the same picture.
+		copied := filepath.Join(t.TempDir(), "copy.jpg")
+		content, err := os.ReadFile(a)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(copied, content, 0o600); err != nil {
+			return err
+		}
+		n := g.looked
+		if s := g.look(ctx, copied); s.err != nil || g.looked != n || len(s.faces) != 1 {
+			t.Errorf("a copy: %v, looked at %d more", s.err, g.looked-n)
 		}
 		return nil
 	})
