@@ -85,7 +85,8 @@ func (p *Problem) Error() string {
 }
 
 // Light is how bright the face is, 0 to 255, and how bright it should be, for
-// cameras that let their exposure be set.
+// cameras that let their exposure be set. Without both the camera takes its
+// own control back.
 type Light struct {
 	Mean, Want float64
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -28,9 +29,38 @@ type Source interface {
 	Close() error
 }
 
+// Adjuster is a source whose exposure can be set.
+type Adjuster interface {
+	// Adjust says how bright what matters is, 0 to 255, and how bright it
+	// should be; 0 and 0 leave the exposure to the camera again. It does not
+	// block.
+	Adjust(mean, want float64) error
+}
+
 // Camera is a camera that is opened again whenever it breaks.
 type Camera struct {
 	Open func(ctx context.Context) (Source, error)
+
+	mu   sync.Mutex
+	open Source // nil while there is none
+}
+
+// Adjust passes on how bright what matters is to a source that can do
+// something about it, as Adjuster has it. Without one it does nothing.
+func (c *Camera) Adjust(mean, want float64) error {
+	c.mu.Lock()
+	a, ok := c.open.(Adjuster)
+	c.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return a.Adjust(mean, want)
+}
+
+func (c *Camera) set(s Source) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = s
 }
 
 // The camera's rules.
@@ -85,6 +115,8 @@ func (c *Camera) once(ctx context.Context, frame func(Frame), health func(string
 	if err != nil {
 		return err
 	}
+	c.set(s)
+	defer c.set(nil)
 	read, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	closed := make(chan struct{})

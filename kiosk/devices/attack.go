@@ -27,6 +27,7 @@ import (
 type watch struct {
 	analyse func(context.Context, matcher.Frame) (matcher.Analysis, error)
 	show    func(kiosk.Prompt)
+	expose  func(matcher.Frame, matcher.Face, time.Time)
 	lit     bool // the screen changes its light
 	began   time.Time
 	prompt  kiosk.Prompt
@@ -58,6 +59,9 @@ func (w *watch) look(ctx context.Context, f matcher.Frame) (matcher.Analysis, er
 	if errors.Is(err, matcher.ErrWorker) && w.deaths < spared {
 		w.deaths++ // the next frame has a new worker, its models loaded
 		return matcher.Analysis{}, nil
+	}
+	if err == nil && len(a.Faces) == 1 {
+		w.expose(f, a.Faces[0], time.Now())
 	}
 	if err != nil || a.Cues == nil || len(a.Faces) != 1 {
 		return a, err

@@ -70,6 +70,11 @@ func (s source) Next() (camera.Frame, error) {
 	return camera.Frame{Width: f.Width, Height: f.Height, Pixels: f.Pixels, Age: time.Duration(f.AgeMS) * time.Millisecond}, err
 }
 
+// Adjust tells the worker how bright the face is.
+func (s source) Adjust(mean, want float64) error {
+	return s.Capture.Adjust(matcher.Light{Mean: mean, Want: want})
+}
+
 // Camera is the camera at url, read by a worker of p.
 func Camera(p matcher.Program, url string) *camera.Camera {
 	return &camera.Camera{Open: func(ctx context.Context) (camera.Source, error) {
@@ -280,6 +285,9 @@ func (v *Vision) Compare(ctx context.Context, p kiosk.Portrait, show func(kiosk.
 	}()
 	w := &watch{analyse: v.Matcher.Analyse, show: show, lit: v.Light, began: time.Now()}
 	defer w.dark()
+	e := exposure{camera: v.Camera}
+	defer e.end()
+	w.expose = e.face
 	r, err := v.Policy.Compare(ctx, reference, frames, w.look, w.advise)
 	if err == nil && r.Outcome == matcher.Match {
 		w.rest(ctx, frames)

@@ -253,6 +253,10 @@ func (x *video) read() (matcher.Frame, time.Time, error) {
 // adjust moves the exposure towards a well lit face. V4L2 counts it in steps of
 // 100 µs, and takes over from the camera's own control by its mode 1, "manual".
 func (x *video) adjust(l matcher.Light) {
+	if x.can && l == (matcher.Light{}) {
+		x.v.Set(gocv.VideoCaptureAutoExposure, 3) // V4L2's "aperture priority": its own control again
+		return
+	}
 	now := x.v.Get(gocv.VideoCaptureExposure)
 	if !x.can || now <= 0 || l.Mean <= 0 || l.Want <= 0 {
 		return
