@@ -86,6 +86,56 @@ func TestCameras(t *testing.T) {
 	}
 }
 
+// Files and pipelines are opened by OpenCV, read by the confined process, and
+// reported as ended when they are.
+func TestCamerasOfOpenCV(t *testing.T) {
+	program, _, _ := visiond(t)
+	file := filepath.Join(t.TempDir(), "camera.mjpeg")
+	var b []byte
+	for range 12 {
+		b = append(b, asJPEG(t, page(320, 240), 80)...)
+	}
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plugin, _ := filepath.Glob("/usr/lib/*/gstreamer-1.0/libgstvideotestsrc.so")
+	for _, c := range []struct {
+		name, url string
+		here      bool
+	}{
+		{"a file", "file://" + file, true},
+		{"a pipeline", "gst:videotestsrc num-buffers=12 ! video/x-raw,width=320,height=240,framerate=25/1 ! videoconvert ! video/x-raw,format=BGR ! appsink", len(plugin) > 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if !c.here {
+				t.Skip("gstreamer1.0-plugins-base is not installed")
+			}
+			x, err := program.Capture(t.Context(), c.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer x.Close()
+			n := 0
+			for {
+				f, err := x.Next()
+				if err != nil {
+					if !strings.Contains(err.Error(), "the stream ended") {
+						t.Errorf("after %d frames: %v", n, err)
+					}
+					break
+				}
+				if f.Width != 320 || f.Height != 240 {
+					t.Fatalf("%d × %d", f.Width, f.Height)
+				}
+				n++
+			}
+			if n < 1 || n > 12 {
+				t.Errorf("%d frames of 12", n)
+			}
+		})
+	}
+}
+
 // What may be held before a camera or lie in a chip instead of one face: the
 // worker says what it sees, and goes on.
 func TestOtherThanAFace(t *testing.T) {
@@ -106,7 +156,17 @@ func TestOtherThanAFace(t *testing.T) {
 		{"a line", asPNG(t, page(900, 1)), 0, 0},
 		{"a face", face, 1, 1},
 		{"two faces", twice(t, face), 2, 2},
+		// Photographs, where they are there.
+		{"a room", photograph("no_face"), 0, 0},
+		{"a couple", photograph("two_faces"), 2, 2},
+		{"a group", photograph("many_faces"), 3, 4},
+		{"sunglasses", photograph("sunglasses"), 1, 1},
+		{"a profile", photograph("profile"), 0, 1},
 	} {
+		if c.b == nil {
+			t.Logf("%s: no photograph", c.name)
+			continue
+		}
 		f, err := program.Decode(t.Context(), c.b)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
@@ -117,4 +177,14 @@ func TestOtherThanAFace(t *testing.T) {
 			t.Errorf("%s: %d faces, %v", c.name, len(a.Faces), err)
 		}
 	}
+}
+
+// photograph is the first one of a kind; nil without the test data.
+func photograph(kind string) []byte {
+	files, _ := filepath.Glob("../../shared/data/faces/special/" + kind + "/*")
+	if len(files) == 0 {
+		return nil
+	}
+	b, _ := os.ReadFile(files[0]) // nil as well
+	return b
 }
