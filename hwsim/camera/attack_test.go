@@ -101,7 +101,8 @@ func worker(t *testing.T) (*matcher.Matcher, []image.Image) {
 
 // rates are what ISO/IEC 30107-3 asks for: APCER by instrument (attacks that
 // were missed), BPCER (genuine faces that were refused), and the area under the
-// curve of each instrument against the genuine faces.
+// curve of each instrument against the genuine faces. The log is a row of
+// docs/benchmarks.md.
 func rates(t *testing.T, what string, genuine []float64, attacks map[camera.Instrument][]float64) {
 	t.Helper()
 	share := func(list []float64, alarm bool) float64 {
@@ -126,9 +127,9 @@ func rates(t *testing.T, what string, genuine []float64, attacks map[camera.Inst
 				}
 			}
 		}
-		fmt.Fprintf(&b, ", %s APCER %.0f %% AUC %.2f", by, 100*share(attacks[by], false), auc/float64(max(1, len(attacks[by])*len(genuine))))
+		fmt.Fprintf(&b, " %.0f %%, %.2f |", 100*share(attacks[by], false), auc/float64(max(1, len(attacks[by])*len(genuine))))
 	}
-	t.Logf("PAD %s: %d people: BPCER %.0f %%%s", what, len(genuine), 100*share(genuine, true), b.String())
+	t.Logf("PAD | %s, %d people | %.0f %% |%s", what, len(genuine), 100*share(genuine, true), b.String())
 }
 
 // Every simulated instrument against the real models: what is found with the

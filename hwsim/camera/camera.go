@@ -42,8 +42,9 @@ type Scene struct {
 	Faces []image.Image // in passport framing
 	By    Instrument
 	Light Light
-	Away  float64 // steps too far: 0 on the marks, 1 with half the size
+	Away  float64 // steps too far: 0 on the marks, 1 with half the size, -0.5 with twice
 	Aside float64 // -1 to 1 of the picture's width beside the marks
+	Tilt  float64 // of the head to its side, in degrees
 }
 
 // attack is a simulated certified engine for presentation attack detection: it
@@ -77,24 +78,30 @@ func (c *Camera) Present(by Instrument, faces ...image.Image) {
 	}
 }
 
-// Place says where the person stands: away is 0 on the marks and 1 where a face
-// has half the size, aside is -1 to 1 of the picture's width.
-func (c *Camera) Place(away, aside float64) {
+// Place says where the person stands and how the head is held: away is 0 on the
+// marks, 1 where a face has half the size and -0.5 where it has twice the size;
+// aside is -1 to 1 of the picture's width, tilt in degrees.
+func (c *Camera) Place(away, aside, tilt float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.scene.Away, c.scene.Aside = away, aside
+	c.scene.Away, c.scene.Aside, c.scene.Tilt = away, aside, tilt
 }
 
-// place is Place over HTTP: ?away=1.5&aside=-0.2. It is for a hand at the
-// simulator.
+// place is Place over HTTP: ?away=1.5&aside=-0.2&tilt=10. It is for a hand at
+// the simulator.
 func (c *Camera) place(w http.ResponseWriter, r *http.Request) {
-	away, err := strconv.ParseFloat(cmp.Or(r.FormValue("away"), "0"), 64)
-	aside, err2 := strconv.ParseFloat(cmp.Or(r.FormValue("aside"), "0"), 64)
-	if errors.Join(err, err2) != nil || !(away >= 0 && away <= 10) || !(aside >= -1 && aside <= 1) {
-		http.Error(w, "away is 0 to 10, aside -1 to 1", http.StatusBadRequest)
-		return
+	var v [3]float64
+	for i, x := range []struct {
+		name        string
+		least, most float64
+	}{{"away", -.8, 10}, {"aside", -1, 1}, {"tilt", -180, 180}} {
+		var err error
+		if v[i], err = strconv.ParseFloat(cmp.Or(r.FormValue(x.name), "0"), 64); err != nil || !(v[i] >= x.least && v[i] <= x.most) {
+			http.Error(w, fmt.Sprintf("%s is %g to %g", x.name, x.least, x.most), http.StatusBadRequest)
+			return
+		}
 	}
-	c.Place(away, aside)
+	c.Place(v[0], v[1], v[2])
 	w.WriteHeader(http.StatusNoContent)
 }
 

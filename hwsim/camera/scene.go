@@ -153,7 +153,7 @@ func face(img, f *image.RGBA, s Scene, cx, cy, width, t float64) {
 	w, h := float64(f.Rect.Dx()), float64(f.Rect.Dy())
 	half := [2]float64{width / 2, width / 2 * h / w}
 	var p pose
-	tilt := .03 * math.Sin(.7*t)
+	tilt := .03*math.Sin(.7*t) + s.Tilt*math.Pi/180
 	squeeze := 1.0 // of a sheet that is turned
 	border := 0.0  // around the portrait, in parts of its width
 	switch s.By {

@@ -176,7 +176,7 @@ func (l *Lane) Cross(ctx context.Context, p persona.Persona, card *passport.Card
 		r.Critical = critical(v.Recent[0].Spans, l.Gate.Truth()[before:])
 	}
 	l.Eye.Inject("")
-	l.Eye.Place(0, 0)
+	l.Eye.Place(0, 0, 0)
 	l.Eye.Show()
 	l.recover(ctx)
 	return r, nil
