@@ -33,14 +33,15 @@ import (
 
 // Hard deadlines of the operations (domain §4).
 const (
-	consultWithin = 5 * time.Second
-	searchWithin  = 3 * time.Second
-	faceWithin    = 5 * time.Second
-	stayWithin    = 2 * time.Second
-	fileWithin    = 3 * time.Second
-	recordWithin  = 3 * time.Second
-	healthWithin  = 2 * time.Second
-	extractWithin = 10 * time.Minute
+	consultWithin       = 5 * time.Second
+	searchWithin        = 3 * time.Second
+	faceWithin          = 5 * time.Second
+	stayWithin          = 2 * time.Second
+	authorisationWithin = 5 * time.Second
+	fileWithin          = 3 * time.Second
+	recordWithin        = 3 * time.Second
+	healthWithin        = 2 * time.Second
+	extractWithin       = 10 * time.Minute
 )
 
 const (
@@ -281,6 +282,20 @@ func (c *Client) VerifyFace(ctx context.Context, file string, jpeg []byte) (stri
 		return "", fmt.Errorf("verify face: %w: of another file", ErrMalformed)
 	}
 	return string(r.Result), nil
+}
+
+// Authorisation says whether a document has a travel authorisation that is
+// valid on a civil date.
+func (c *Client) Authorisation(ctx context.Context, d api.Document, day time.Time) (bool, error) {
+	var p api.Permission
+	if err := c.askJSON(ctx, authorisationWithin, "/v1/authorisation", api.AuthorisationQuestion{Document: d}, &p); err != nil {
+		return false, fmt.Errorf("authorisation: %w", err)
+	}
+	valid := p.Status == api.PermissionStatusValid
+	if valid && (p.Until == nil || p.Until.Before(day)) || p.Status == api.PermissionStatusNone && p.Until != nil {
+		return false, fmt.Errorf("authorisation: %w: it contradicts itself", ErrMalformed)
+	}
+	return valid, nil
 }
 
 // Stay asks for the authorised stay at a civil date.

@@ -180,6 +180,9 @@ type Register interface {
 	// Search finds the traveller's file; Pending says that nobody could.
 	Search(ctx context.Context, id Identity, d policy.Document) (policy.Flags, string, DBAnswer)
 	VerifyFace(ctx context.Context, file string, live []byte) DBAnswer
+	// Authorisation asks whether the document has a travel authorisation that
+	// is valid on a civil day.
+	Authorisation(ctx context.Context, id Identity, d policy.Document, day time.Time) DBAnswer
 	Stay(ctx context.Context, file string, dir policy.Direction, day time.Time) (DBAnswer, Stay)
 	// Known says whether the registers were reachable at the last look.
 	Known(ctx context.Context) bool
@@ -197,6 +200,9 @@ type Stay struct {
 	Days     int
 	LastDay  string // yyyy-mm-dd, local date of the crossing point
 	Overstay int
+	// Bilateral says that an agreement of the host state may allow more than
+	// the rule: an officer knows.
+	Bilateral bool
 	// Calendar is a picture of the days that the result rests on, SVG, for the
 	// officer's page; empty where the earlier stays are not known.
 	Calendar string `json:"-"`

@@ -235,6 +235,11 @@ func (s *Shell) qualify(p *traveller) {
 				return a
 			})
 		})
+		if finding.Demands.Has(lane.CheckETIAS) {
+			asking.Go(func() {
+				s.answer(p, lane.CheckETIAS, func(ctx context.Context) DBAnswer { return s.dev.Register.Authorisation(ctx, id, d, day) })
+			})
+		}
 		// The file was found by the search; its flags are the answer.
 		s.events.put(lane.Answered{Transaction: p.number, Check: lane.CheckFile, Answer: found.Answer})
 		asking.Wait()

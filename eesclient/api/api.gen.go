@@ -350,6 +350,7 @@ const (
 	RefusalGroundsG RefusalGrounds = "G"
 	RefusalGroundsH RefusalGrounds = "H"
 	RefusalGroundsI RefusalGrounds = "I"
+	RefusalGroundsJ RefusalGrounds = "J"
 )
 
 // Valid indicates whether the value is a known member of the RefusalGrounds enum.
@@ -372,6 +373,8 @@ func (e RefusalGrounds) Valid() bool {
 	case RefusalGroundsH:
 		return true
 	case RefusalGroundsI:
+		return true
+	case RefusalGroundsJ:
 		return true
 	default:
 		return false
@@ -413,6 +416,7 @@ const (
 	StoredRecordGroundsG StoredRecordGrounds = "G"
 	StoredRecordGroundsH StoredRecordGrounds = "H"
 	StoredRecordGroundsI StoredRecordGrounds = "I"
+	StoredRecordGroundsJ StoredRecordGrounds = "J"
 )
 
 // Valid indicates whether the value is a known member of the StoredRecordGrounds enum.
@@ -435,6 +439,8 @@ func (e StoredRecordGrounds) Valid() bool {
 	case StoredRecordGroundsH:
 		return true
 	case StoredRecordGroundsI:
+		return true
+	case StoredRecordGroundsJ:
 		return true
 	default:
 		return false
@@ -744,13 +750,15 @@ type State = string
 
 // Stay defines model for Stay.
 type Stay struct {
-	Date      openapi_types.Date  `json:"date"`
-	Days      int                 `json:"days"`
-	Direction Direction           `json:"direction"`
-	File      FileId              `json:"file"`
-	LastDay   *openapi_types.Date `json:"last_day,omitempty"`
-	Overstay  int                 `json:"overstay"`
-	Status    StayStatus          `json:"status"`
+	// BilateralPossible An agreement of the host state with the traveller's may allow more than the rule (Art. 60): an officer knows.
+	BilateralPossible *bool               `json:"bilateral_possible,omitempty"`
+	Date              openapi_types.Date  `json:"date"`
+	Days              int                 `json:"days"`
+	Direction         Direction           `json:"direction"`
+	File              FileId              `json:"file"`
+	LastDay           *openapi_types.Date `json:"last_day,omitempty"`
+	Overstay          int                 `json:"overstay"`
+	Status            StayStatus          `json:"status"`
 }
 
 // StayStatus defines model for Stay.Status.

@@ -385,7 +385,8 @@ func (g *Register) Stay(w http.ResponseWriter, r *http.Request, file api.File, q
 			compute = stay.Exit
 		}
 		s := compute(h.Stays, day, v)
-		out.Status, out.Days, out.Overstay = api.StayStatus(s.Status), s.Days, s.Overstay
+		bilateral := s.Bilateral()
+		out.Status, out.Days, out.Overstay, out.BilateralPossible = api.StayStatus(s.Status), s.Days, s.Overstay, &bilateral
 		if s.LastDay != 0 {
 			out.LastDay = &openapi_types.Date{Time: s.LastDay.Date()}
 		}

@@ -239,6 +239,10 @@ func (quickRegister) VerifyFace(context.Context, string, []byte) kiosk.DBAnswer 
 	return kiosk.DBAnswer{}
 }
 
+func (quickRegister) Authorisation(context.Context, kiosk.Identity, policy.Document, time.Time) kiosk.DBAnswer {
+	return kiosk.DBAnswer{}
+}
+
 func (quickRegister) Stay(context.Context, string, policy.Direction, time.Time) (kiosk.DBAnswer, kiosk.Stay) {
 	return kiosk.DBAnswer{}, kiosk.Stay{}
 }

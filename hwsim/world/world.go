@@ -62,6 +62,9 @@ type World struct {
 	// OnStep is called with every journalled step, from the lane's own
 	// goroutine: it must not call the lane.
 	OnStep func(kiosk.Entry)
+	// Rule changes the policy, that of an exit, before the lane starts; nil for
+	// none.
+	Rule func(*policy.Policy)
 	// Slow delays every completion of the store.
 	Slow func(what string) time.Duration
 
@@ -147,9 +150,10 @@ const traveller = 7 // the face on the chip, as the first pixel of a frame
 
 // New builds a lane that has not been started, with the databases of lane and
 // register in dir, or in memory for "". All goroutines that it starts end with
-// Close.
+// Close. It waits for a day on which lanes may work: virtual time begins in the
+// year 2000.
 func New(ctx context.Context, dir string) (*World, error) {
-	time.Sleep(time.Until(inForce)) // virtual time begins in 2000
+	time.Sleep(time.Until(inForce))
 	path := func(name string) string {
 		if dir == "" {
 			return ":memory:"
@@ -248,6 +252,9 @@ func (w *World) Start() error {
 	l := &running{ended: make(chan error, 1), kill: kill, power: make(chan struct{})}
 	p := policy.Default(policy.Exit)
 	p.Production = false
+	if w.Rule != nil {
+		w.Rule(&p)
+	}
 	reg := devices.NewRegister(w.client, w.local)
 	shell := kiosk.New(kiosk.Config{Lane: "X1", Site: "Simulation", Rules: Rules(), Policy: p, SiteKey: w.key}, kiosk.Devices{
 		Gate: &devices.Gate{

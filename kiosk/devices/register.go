@@ -167,6 +167,21 @@ func (r *Register) VerifyFace(ctx context.Context, file string, live []byte) kio
 	}[result]}
 }
 
+// Authorisation asks for the document's travel authorisation. No copy knows
+// them.
+func (r *Register) Authorisation(ctx context.Context, id kiosk.Identity, d policy.Document, day time.Time) kiosk.DBAnswer {
+	valid, err := r.client.Authorisation(crossing(ctx), apiDocument(id, d), day)
+	switch {
+	case errors.Is(err, eesclient.ErrMalformed):
+		return kiosk.DBAnswer{Answer: lane.Malformed}
+	case err != nil:
+		return kiosk.DBAnswer{Answer: lane.NotConsulted}
+	case !valid:
+		return kiosk.DBAnswer{Answer: lane.Unauthorised}
+	}
+	return kiosk.DBAnswer{Answer: lane.Clear}
+}
+
 // Stay asks the calculator.
 func (r *Register) Stay(ctx context.Context, file string, dir policy.Direction, day time.Time) (kiosk.DBAnswer, kiosk.Stay) {
 	// The file is for the officer's picture alone: the answer does not wait for
@@ -181,7 +196,7 @@ func (r *Register) Stay(ctx context.Context, file string, dir policy.Direction, 
 		<-picture
 		return r.stayLocally(ctx, file, dir, day)
 	}
-	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay}
+	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay, Bilateral: s.BilateralPossible != nil && *s.BilateralPossible}
 	if s.LastDay != nil {
 		out.LastDay = s.LastDay.Format(time.DateOnly)
 	}
@@ -215,7 +230,7 @@ func (r *Register) stayLocally(ctx context.Context, file string, dir policy.Dire
 		return kiosk.DBAnswer{Answer: lane.NotConsulted}, kiosk.Stay{}
 	}
 	s, calendar := computed(f.All(), stay.On(day), stay.Visa{End: f.VisaEnd}, dir)
-	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay, Calendar: calendar}
+	out := kiosk.Stay{Status: string(s.Status), Days: s.Days, Overstay: s.Overstay, Bilateral: s.Bilateral(), Calendar: calendar}
 	if s.LastDay != 0 {
 		out.LastDay = s.LastDay.String()
 	}

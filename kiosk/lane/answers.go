@@ -49,6 +49,7 @@ const (
 	Exhausted            // no day of stay is left
 	Overstayed           // more days than allowed
 	Undetermined         // the calculator needs an officer
+	Unauthorised         // no valid travel authorisation
 	answers
 )
 
@@ -90,6 +91,7 @@ const (
 //	NotConsulted Malformed      divert   DB_OFF
 //	Exhausted                   divert   STAY
 //	Overstayed                  divert   OVERSTAY
+//	Unauthorised                divert   ETIAS
 //	HitInquiry Possible         review   ALERT
 //	Undetermined                review   STAY
 var effectOf = [answers]struct {
@@ -110,6 +112,7 @@ var effectOf = [answers]struct {
 	Exhausted:     {wayDivert, STAY},
 	Overstayed:    {wayDivert, OVERSTAY},
 	Undetermined:  {wayReview, STAY},
+	Unauthorised:  {wayDivert, ETIAS},
 }
 
 // judge evaluates the whole vector: the gravest way of all mandatory checks,
@@ -150,6 +153,7 @@ func (v Vector) fresh(now Instant, r Rules) bool {
 //	not consulted                         one officer with a reference
 //	document stolen, other register face  never at the gate
 //	no stay left, overstay                never at the gate
+//	no travel authorisation               never at the gate
 //	answer still missing, or too old      never
 func releasable(v Vector, d Decided, now Instant, r Rules) bool {
 	need := uint8(1)

@@ -21,7 +21,7 @@ var (
 	checkNames  = [Checks]string{"SIS", "SLTD", "FPR", "LOST", "FILE", "REF_FACE", "STAY", "ETIAS"}
 	answerNames = [answers]string{
 		"pending", "clear", "not_applicable", "local_copy", "hit_action", "hit_inquiry", "possible", "not_consulted",
-		"malformed", "face_differs", "face_no_use", "exhausted", "overstay", "undetermined",
+		"malformed", "face_differs", "face_no_use", "exhausted", "overstay", "undetermined", "unauthorised",
 	}
 	faceNames     = [...]string{"unknown", "match", "non_match", "quality", "attack", "several", "unavailable"}
 	decisionNames = [...]string{"none", "release", "divert", "hold", "retry_face", "refer_second_line"}

@@ -134,7 +134,7 @@ func (x *explorer) favourable(before, s State, now Instant, e Event) bool {
 		}
 		switch a := v.Answers[c]; {
 		case a == Clear, a == NotApplicable, a == LocalCopy:
-		case a == Pending, a == FaceDiffers, a == FaceNoUse, a == HitAction && (c == CheckSLTD || c == CheckLost):
+		case a == Pending, a == FaceDiffers, a == FaceNoUse, a == Unauthorised, a == HitAction && (c == CheckSLTD || c == CheckLost):
 			alone, one, two = false, false, false
 		case a == HitAction, a == Possible, a == HitInquiry:
 			alone, one = false, false

@@ -88,7 +88,10 @@ type Policy struct {
 	Modes []Mode
 	// TCNEntry is officer_confirm or auto_supervised (SBC 8b(3)).
 	TCNEntry string
-	// ETIAS is off, transition, grace or on.
+	// ETIAS is off, transition, grace or on. In the transition nobody needs an
+	// authorisation; in the grace period whoever comes for the first time may
+	// enter without one, which an officer decides at the desk (Reg. (EU)
+	// 2018/1240 Art. 83). So a gate demands it from the grace period on.
 	ETIAS string
 	// Optical says that a driver for spectral checks is present; without one
 	// a document whose chip proves nothing about copying is diverted.
@@ -266,7 +269,7 @@ func (p Policy) byNationality(class lane.TravellerClass, d Document, day time.Ti
 func (p Policy) demands(c lane.TravellerClass) lane.Demand {
 	var d lane.Demand
 	for _, r := range Mandatory {
-		if r.EES && !InEES(c) || r.Only != "" && r.Only != p.Direction || r.Check == lane.CheckETIAS && p.ETIAS != "on" {
+		if r.EES && !InEES(c) || r.Only != "" && r.Only != p.Direction || r.Check == lane.CheckETIAS && p.ETIAS != "grace" && p.ETIAS != "on" {
 			continue
 		}
 		d |= lane.Demands(r.Check)

@@ -100,7 +100,7 @@ var Mandatory = []CheckRule{
 	{1, lane.CheckLost, false, "", "SBC Art. 8(2)(a)", "document"},
 	{1, lane.CheckFile, true, "", "Reg. (EU) 2017/2226 Art. 23(2)", "names, birth date, nationality, sex, document"},
 	{2, lane.CheckStay, true, "", "Reg. (EU) 2017/2226 Art. 11, SBC Art. 6(1)", "the individual file"},
-	{2, lane.CheckETIAS, true, Entry, "Reg. (EU) 2018/1240 Art. 47", "document; only while etias_mode is on"},
+	{2, lane.CheckETIAS, true, Entry, "Reg. (EU) 2018/1240 Art. 47", "document; while etias_mode is grace or on"},
 	{3, lane.CheckRefFace, true, "", "Reg. (EU) 2017/2226 Art. 23(2)", "live face, the individual file"},
 }
 
@@ -123,21 +123,25 @@ var Answers = []struct {
 	{lane.Exhausted, "no day of stay is left", "diverted"},
 	{lane.Overstayed, "more days than were allowed: the person leaves, an officer handles it", "diverted"},
 	{lane.Undetermined, "the stay cannot be computed: a record is missing", "an officer decides"},
+	{lane.Unauthorised, "no travel authorisation, or one that has ended or was taken back", "diverted"},
 }
 
 // Grounds are the grounds of a refusal of entry, by the letters of the standard
 // form. Only an officer refuses, at the desk.
-var Grounds = []struct{ Letter, Ground string }{
-	{"A", "has no valid travel document"},
-	{"B", "has a false, counterfeit or forged travel document"},
-	{"C", "has no valid visa, travel authorisation or residence permit"},
-	{"D", "has a false, counterfeit or forged visa or residence permit"},
-	{"E", "has no appropriate documentation of the purpose and conditions of stay"},
-	{"F", "has already stayed for 90 days in the preceding 180"},
-	{"G", "has no sufficient means of subsistence for the stay or the way back"},
-	{"H", "is a person for whom an alert for refusal of entry has been issued"},
-	{"I", "is considered a threat to public policy, internal security, public health or international relations"},
+var Grounds = []struct{ Letter, Ground, Article string }{
+	{"A", "has no valid travel document", form},
+	{"B", "has a false, counterfeit or forged travel document", form},
+	{"C", "has no valid visa, travel authorisation or residence permit", form + ", Reg. (EU) 2018/1240"},
+	{"D", "has a false, counterfeit or forged visa or residence permit", form},
+	{"E", "has no appropriate documentation of the purpose and conditions of stay", form},
+	{"F", "has already stayed for 90 days in the preceding 180", form},
+	{"G", "has no sufficient means of subsistence for the stay or the way back", form},
+	{"H", "is a person for whom an alert for refusal of entry has been issued", form},
+	{"I", "is considered a threat to public policy, internal security, public health or international relations", form},
+	{"J", "refuses the biometric data that an individual file or a border check needs", form + ", Reg. (EU) 2017/2225; Reg. (EU) 2017/2226 Art. 18(2)"},
 }
+
+const form = "SBC Annex V, Part B"
 
 // Mode is how a crossing point uses the register while a period lasts.
 type Mode struct {

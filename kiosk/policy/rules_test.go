@@ -81,9 +81,9 @@ func render() string {
 	for _, m := range Modes {
 		line(m.Mode, m.Meaning, m.Effect, m.Article)
 	}
-	table("Grounds of refusal", "SBC Annex V, Part B. A lane diverts; only an officer refuses, at the desk.", "letter", "the person")
+	table("Grounds of refusal", "A lane diverts; only an officer refuses, at the desk.", "letter", "the person", "article")
 	for _, g := range Grounds {
-		line(g.Letter, g.Ground)
+		line(g.Letter, g.Ground, g.Article)
 	}
 	return b.String()
 }
@@ -126,11 +126,28 @@ func TestTablesAreWhole(t *testing.T) {
 	if d := Default(Entry).demands(lane.EU); d != lane.Demands(lane.CheckSIS, lane.CheckSLTD, lane.CheckFPR, lane.CheckLost) {
 		t.Errorf("a citizen's checks are %b", d)
 	}
+	for i, g := range Grounds {
+		if g.Letter != string(rune('A'+i)) || g.Ground == "" || g.Article == "" {
+			t.Errorf("ground %d is %+v", i, g)
+		}
+	}
+	for mode, want := range map[string]bool{"off": false, "transition": false, "grace": true, "on": true} {
+		for _, c := range []struct {
+			dir   Direction
+			class lane.TravellerClass
+		}{{Entry, lane.TCN_LISTED}, {Exit, lane.TCN_LISTED}, {Entry, lane.EU}, {Entry, lane.TCN_MICRO}} {
+			p := Default(c.dir)
+			p.ETIAS = mode
+			if got := p.demands(c.class).Has(lane.CheckETIAS); got != (want && c.dir == Entry && c.class == lane.TCN_LISTED) {
+				t.Errorf("etias_mode %s demands an authorisation of %v at %s: %v", mode, c.class, c.dir, got)
+			}
+		}
+	}
 	answered := map[lane.Answer]bool{}
 	for _, a := range Answers {
 		answered[a.Answer] = true
 	}
-	for a := lane.Clear; a <= lane.Undetermined; a++ {
+	for a := lane.Clear; a <= lane.Unauthorised; a++ {
 		if !answered[a] {
 			t.Errorf("nobody says what %s means", a)
 		}

@@ -73,6 +73,7 @@ function drawCase(k) {
   kids.push(el('div', { className: 'faces' }, ...[['chip', 'Chip', k.chip], ['live', 'Live', k.live]].map(([w, label, there]) => el('figure', {}, there ? el('img', { src: `/lane/face/${k.transaction}/${w}`, alt: label + ' face' }) : nobody(), el('figcaption', { textContent: there ? label : label + ': not yet' })))));
   if (k.face) kids.push(el('p', { textContent: `Face: ${k.face.result.replaceAll('_', ' ')}, ${k.face.shown} of 100 (limit 60), ${k.face.attempts} ${k.face.attempts === 1 ? 'attempt' : 'attempts'} · attack detection: ${k.face.pad}` }));
   if (k.stay) kids.push(el('p', { textContent: k.stay.Overstay ? `Stay: ${k.stay.Overstay} days over` : `Stay: ${k.stay.Status}, ${k.stay.Days} days${k.stay.LastDay ? ', last day ' + k.stay.LastDay : ''}` }));
+  if (k.stay?.Bilateral) kids.push(el('p', { textContent: 'A bilateral agreement may allow more: look before you decide.' }));
   if (k.calendar) kids.push(el('img', { className: 'days', src: `/lane/stay/${k.transaction}`, alt: 'Days of stay by month' }));
   kids.push(decide(k), el('h3', { textContent: `Document${k.access ? ' · ' + k.access : ''}${k.verdict ? ' · ' + k.verdict.replaceAll('_', ' ') : ''}` }), checks(k.checks), el('h3', { textContent: 'Registers' }), checks(k.answers));
   box.replaceChildren(...kids);

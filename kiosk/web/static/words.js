@@ -1,7 +1,7 @@
 // What states, orders and reasons mean to an officer: one vocabulary for the
 // lane page and the site's console.
 export const tones = { IDLE: 'good', REVIEW: 'mid', HOLD: 'mid', MULTI: 'mid', LUGGAGE: 'mid', FALLBACK: 'bad', FAULT: 'bad', EVACUATE: 'bad', OUT_OF_SERVICE: 'bad' };
-export const codes = { successful: ['✓', 'good'], failed: ['✗', 'bad'], undetermined: ['?', 'mid'], clear: ['✓', 'good'], not_applicable: ['–', 'dim'], local_copy: ['✓', 'mid'], hit_action: ['✗', 'bad'], hit_inquiry: ['!', 'bad'], possible: ['?', 'mid'], not_consulted: ['?', 'mid'], malformed: ['?', 'mid'], face_differs: ['✗', 'bad'], exhausted: ['✗', 'bad'], overstay: ['✗', 'bad'] };
+export const codes = { successful: ['✓', 'good'], failed: ['✗', 'bad'], undetermined: ['?', 'mid'], clear: ['✓', 'good'], not_applicable: ['–', 'dim'], local_copy: ['✓', 'mid'], hit_action: ['✗', 'bad'], hit_inquiry: ['!', 'bad'], possible: ['?', 'mid'], not_consulted: ['?', 'mid'], malformed: ['?', 'mid'], face_differs: ['✗', 'bad'], exhausted: ['✗', 'bad'], overstay: ['✗', 'bad'], unauthorised: ['✗', 'bad'] };
 export const reasons = { release: ['visual_comparison', 'guardian_seen', 'purpose_and_means_checked', 'quality', 'consulted_elsewhere'], divert: ['doubt', 'document', 'face', 'traveller_asked', 'other'], hold: ['check_needed', 'other'], retry_face: ['pose', 'light', 'covered'], refer_second_line: ['hit', 'face', 'document', 'other'] };
 // What a state means to the officer, and the orders that mean something in it.
 export const say = {
