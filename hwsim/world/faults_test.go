@@ -214,7 +214,7 @@ func play(t *testing.T, s story, f *fault) (ended string) {
 		if !injected {
 			t.Fatalf("%v was never reached: %v", s.phase, w.Gate.Truth())
 		}
-		time.Sleep(15 * time.Second) // virtual: the outbox drains
+		drained(t, w)
 		ended = verdict(t, w)
 	})
 	return ended
@@ -290,6 +290,22 @@ func verdict(t *testing.T, w *world.World) string {
 		}
 	}
 	return out
+}
+
+// drained waits until the outbox is empty. Between two attempts it waits for a
+// minute at most.
+func drained(t *testing.T, w *world.World) {
+	for range 90 {
+		time.Sleep(time.Second) // virtual
+		n := 0
+		if err := w.DB.Reader.QueryRowContext(t.Context(), "SELECT count(*) FROM outbox WHERE state='waiting'").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+	}
+	t.Error("the outbox does not drain")
 }
 
 // TestFaults breaks everything that can break in every state of a lane, and
