@@ -388,11 +388,16 @@ func (s *stream) Close() error {
 	return s.body.Close()
 }
 
-// Health lists the registers that answer.
-func (c *Client) Health(ctx context.Context) ([]string, error) {
+// Health lists the registers that answer. A clock that is not nil hears the
+// register's time.
+func (c *Client) Health(ctx context.Context, clock *Clock) ([]string, error) {
 	var h api.Health
+	began := time.Now()
 	if err := c.ask(ctx, healthWithin, http.MethodGet, "/v1/health", "", nil, &h); err != nil {
 		return nil, fmt.Errorf("health: %w", err)
+	}
+	if clock != nil && h.At != nil {
+		clock.Heard(*h.At, began, time.Now())
 	}
 	var up []string
 	for _, n := range h.Up {

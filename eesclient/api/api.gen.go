@@ -625,6 +625,8 @@ type FoundOutcome string
 
 // Health defines model for Health.
 type Health struct {
+	// At The register's time while it answers: a lane holds its own clock against it.
+	At *time.Time `json:"at,omitempty"`
 	Up []HealthUp `json:"up"`
 }
 

@@ -61,7 +61,8 @@ func (g *Register) done(w http.ResponseWriter, r *http.Request, err error, steps
 
 // Health lists what answers.
 func (g *Register) Health(w http.ResponseWriter, _ *http.Request, _ api.HealthParams) {
-	reply(w, http.StatusOK, api.Health{Up: g.up()})
+	now := time.Now().UTC()
+	reply(w, http.StatusOK, api.Health{Up: g.up(), At: &now})
 }
 
 // Search looks for a file by document and identity. A document that leads to

@@ -158,7 +158,7 @@ func TestALaneAsksItsCopy(t *testing.T) {
 	b.Inject("all", "down")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- reg.Watch(ctx) }()
+	go func() { done <- reg.Watch(ctx, func(string) {}) }()
 	for reg.Known(t.Context()) {
 		<-time.After(10 * time.Millisecond)
 	}

@@ -274,7 +274,7 @@ func (w *World) Start() error {
 	for _, f := range []func() error{
 		func() error { return store.Run(over) },
 		func() error { return box.Drain(over, w.client, store.Conflict) },
-		func() error { return reg.Watch(over) },
+		func() error { return reg.Watch(over, func(why string) { shell.SetHealth(lane.UnfitClock, why) }) },
 	} {
 		w.clerks.Go(f)
 	}

@@ -39,16 +39,28 @@ func NewRegister(c *eesclient.Client, local *extract.Extract) *Register {
 	return r
 }
 
-// Watch looks now and then whether the mandatory registers answer.
-func (r *Register) Watch(ctx context.Context) error {
+// Watch looks now and then whether the mandatory registers answer, and holds
+// this machine's clock against theirs. clock is told why it is not to be
+// trusted, or "" when it is; while nobody tells the time, nothing changes.
+func (r *Register) Watch(ctx context.Context, clock func(why string)) error {
+	var c eesclient.Clock
 	for ctx.Err() == nil {
-		up, err := r.client.Health(ctx)
+		up, err := r.client.Health(ctx, &c)
 		if ctx.Err() == nil {
 			r.known.Store(err == nil && slices.Contains(up, "SIS") && slices.Contains(up, "SLTD") && slices.Contains(up, "FPR") && slices.Contains(up, "LOST"))
 		}
+		wait := 5 * time.Second
+		switch apart, known := c.Apart(); {
+		case !known && err == nil:
+			wait = time.Second // a lane that starts with a wrong clock is not to take many travellers
+		case known && apart.Abs() > eesclient.MostApart:
+			clock(fmt.Sprintf("the register's clock and this one are %v apart", apart.Abs().Round(100*time.Millisecond)))
+		case known:
+			clock("")
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(5 * time.Second):
+		case <-time.After(wait):
 		}
 	}
 	return nil

@@ -66,7 +66,7 @@ func devices(v kiosk.View) []DeviceView {
 	for _, d := range []struct {
 		name string
 		h    lane.Health
-	}{{"camera", lane.UnfitCamera}, {"face matcher", lane.UnfitMatcher}, {"storage", lane.UnfitStorage}} {
+	}{{"camera", lane.UnfitCamera}, {"face matcher", lane.UnfitMatcher}, {"storage", lane.UnfitStorage}, {"clock", lane.UnfitClock}} {
 		why, bad := v.Unfit[d.h]
 		list = append(list, DeviceView{d.name, !bad, why})
 	}

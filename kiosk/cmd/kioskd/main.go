@@ -31,6 +31,7 @@ import (
 	"passage/kiosk/devices"
 	"passage/kiosk/fleet"
 	"passage/kiosk/journal"
+	"passage/kiosk/lane"
 	"passage/kiosk/web"
 	"passage/matcher"
 	"passage/sqlite"
@@ -165,7 +166,7 @@ func run(c cli) error {
 	})
 	group.Go(func() error { return ring.Keep(work) })
 	group.Go(func() error { return trusted.Watch(work) })
-	group.Go(func() error { return asks.Watch(work) })
+	group.Go(func() error { return asks.Watch(work, func(why string) { shell.SetHealth(lane.UnfitClock, why) }) })
 	group.Go(func() error { return asks.Refresh(work, log) })
 	if lists != nil {
 		group.Go(func() error { return offline.Refresh(work, log) })

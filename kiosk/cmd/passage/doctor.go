@@ -405,7 +405,13 @@ func lookRegister(ctx context.Context, c config.Config) finding {
 	if time.Now().After(until) {
 		return bad(fmt.Errorf("the lane's certificate ended on %s", until.Format(time.DateOnly)), "renew "+c.Register.Cert)
 	}
-	up, err := client.Health(ctx)
+	var clock eesclient.Clock
+	var up []string
+	for range 3 {
+		if up, err = client.Health(ctx, &clock); err != nil {
+			break
+		}
+	}
 	if err != nil {
 		return bad(fmt.Errorf("%s: %w", c.Register.URL, err), "check the network, the register's address and name, and that it knows this lane's certificate")
 	}
@@ -415,6 +421,13 @@ func lookRegister(ctx context.Context, c config.Config) finding {
 		}
 	}
 	what := fmt.Sprintf("%s answers, with %s", c.Register.URL, strings.Join(up, ", "))
+	apart, known := clock.Apart()
+	if known && apart.Abs() > eesclient.MostApart {
+		return bad(fmt.Errorf("%s; its clock and this one are %v apart", what, apart.Abs().Round(100*time.Millisecond)), "let this machine follow the site's time server; at more than two seconds nobody enters")
+	}
+	if known {
+		what += fmt.Sprintf("; clocks %d ms apart", apart.Abs().Milliseconds())
+	}
 	switch {
 	case !slices.Contains(up, "EES"):
 		return warn("ask the register's operator; until then third-country nationals are diverted", "%s, without EES", what)
