@@ -32,7 +32,7 @@ func TestCertificates(t *testing.T) {
 	own := testca.Files(b.dir, "lane")
 	with := func(f eesclient.Files) error {
 		f.CA = own.CA
-		_, err := must(eesclient.New(b.url, f)).Health(t.Context())
+		_, err := must(eesclient.New(b.url, f)).Health(t.Context(), nil)
 		return err
 	}
 	if err := with(own); err != nil {
@@ -55,7 +55,7 @@ func TestCertificates(t *testing.T) {
 		c := config.Clone()
 		change(c)
 		client := eesclient.Over(b.url, &http.Transport{TLSClientConfig: c, DisableKeepAlives: true})
-		if _, err := client.Health(t.Context()); err == nil {
+		if _, err := client.Health(t.Context(), nil); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
 	}
@@ -67,7 +67,7 @@ func TestCertificates(t *testing.T) {
 	go func() {
 		served <- r.Serve(ctx, "127.0.0.1:0", testca.Files(late, "register"), func(a string) { addr <- a })
 	}()
-	if _, err := must(eesclient.New("https://"+<-addr, testca.Files(late, "lane"))).Health(t.Context()); err == nil {
+	if _, err := must(eesclient.New("https://"+<-addr, testca.Files(late, "lane"))).Health(t.Context(), nil); err == nil {
 		t.Error("an expired certificate is accepted")
 	}
 	cancel()
