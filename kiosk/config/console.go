@@ -23,6 +23,7 @@ type Console struct {
 	Hosts     []string
 	Enrol     string // host:port where lane computers enrol
 	Ratio     int
+	Training  bool // the lanes are simulated: the pages say so
 	RosterKey ed25519.PublicKey
 	Plan      Plan
 	Bridges   []Bridge
@@ -54,6 +55,7 @@ type rawConsole struct {
 	Site struct {
 		Name, Dir string
 		Ratio     int
+		Training  bool
 		RosterKey string `toml:"roster_key"`
 	}
 	Pages struct{ Listen, URL, Cert, Key string }
@@ -97,7 +99,7 @@ func ParseConsole(b []byte) (Console, error) {
 	}
 	var p problems
 	c := Console{
-		Name: p.need("site.name", r.Site.Name), Dir: p.need("site.dir", r.Site.Dir), Ratio: r.Site.Ratio,
+		Name: p.need("site.name", r.Site.Name), Dir: p.need("site.dir", r.Site.Dir), Ratio: r.Site.Ratio, Training: r.Site.Training,
 		Listen: p.listen("pages.listen", r.Pages.Listen), Cert: r.Pages.Cert, Key: r.Pages.Key,
 		Fleet: p.listen("fleet.listen", r.Fleet.Listen), Enrol: p.listen("fleet.enrol", r.Fleet.Enrol), Hosts: r.Fleet.Hosts,
 	}

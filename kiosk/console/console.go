@@ -42,7 +42,8 @@ type Config struct {
 	Origins   []string // their addresses
 	RosterKey ed25519.PublicKey
 	Plan      config.Plan
-	Ratio     int // gates that one officer may watch; at most officer.MostLanes
+	Ratio     int  // gates that one officer may watch; at most officer.MostLanes
+	Training  bool // the lanes are simulated: every page says so
 	Log       *slog.Logger
 }
 
@@ -112,6 +113,8 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 	mux.HandleFunc("GET /api/lane/{lane}/case", c.with(officer.SeeCase, c.ask(fleet.AskCase, "application/json")))
 	mux.HandleFunc("GET /api/lane/{lane}/cases", c.with(officer.Settle, c.ask(fleet.AskCases, "application/json")))
 	mux.HandleFunc("GET /api/lane/{lane}/face/{transaction}/{which}", c.with(officer.SeeCase, c.ask(fleet.AskFace, "image/jpeg")))
+	mux.HandleFunc("GET /api/lane/{lane}/stay/{transaction}", c.with(officer.SeeCase, c.ask(fleet.AskStay, "image/svg+xml")))
+	mux.HandleFunc("GET /api/cases", c.with(officer.Settle, c.openCases))
 	mux.HandleFunc("GET /api/crossings", c.with("", c.crossings))
 	mux.HandleFunc("GET /api/statistics", c.with(officer.Figures, c.statistics))
 	mux.HandleFunc("GET /api/export", c.with(officer.Figures, c.export))
@@ -298,16 +301,18 @@ type Me struct {
 	Site    string          `json:"site"`
 	Plan    config.Plan     `json:"plan"`
 	Ratio   int             `json:"ratio"`
+	// Training says that the lanes are simulated.
+	Training bool `json:"training,omitempty"`
 }
 
 func (c *server) about(o officer.Officer) Me {
-	return Me{o.ID, o.Name, o.Role, officer.Rights[o.Role], c.conf.Name, c.conf.Plan, c.conf.Ratio}
+	return Me{o.ID, o.Name, o.Role, officer.Rights[o.Role], c.conf.Name, c.conf.Plan, c.conf.Ratio, c.conf.Training}
 }
 
 func (c *server) me(w http.ResponseWriter, r *http.Request) {
 	x := c.current(r)
 	if x == nil {
-		reply(w, http.StatusOK, map[string]string{"site": c.conf.Name})
+		reply(w, http.StatusOK, map[string]any{"site": c.conf.Name, "training": c.conf.Training})
 		return
 	}
 	reply(w, http.StatusOK, c.about(x.officer))

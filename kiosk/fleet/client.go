@@ -384,6 +384,10 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg) {
 			if list, err = web.OpenCases(ctx, c.Desk); err == nil {
 				out, err = json.Marshal(list)
 			}
+		case AskStay:
+			if k := c.Desk.View().Crossing; k != nil && k.UUID == q.Transaction {
+				out = []byte(k.Stay.Calendar)
+			}
 		case AskFace:
 			out, _ = c.Desk.Face(q.Transaction, q.Which)
 		}

@@ -120,6 +120,7 @@ const (
 	AskCase  = "case"  // the crossing under way, as JSON
 	AskCases = "cases" // open reconciliation cases
 	AskFace  = "face"  // one picture, as JPEG
+	AskStay  = "stay"  // the days that the stay of the crossing rests on, as SVG
 )
 
 // Ask is a question to a lane. The site asks for officers who may see.

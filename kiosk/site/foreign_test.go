@@ -61,7 +61,7 @@ func FuzzSeen(f *testing.F) {
 	f.Add("", []byte("{"))
 	f.Fuzz(func(t *testing.T, id string, view []byte) {
 		h := newHub()
-		h.seen(id, view, time.UnixMilli(1))
+		h.Seen(id, view, time.UnixMilli(1))
 		list, _, _ := h.Since(0)
 		for _, l := range list {
 			if len(l.View) > fleet.MaxView || !json.Valid(l.View) {

@@ -36,7 +36,8 @@ func newHub() *Hub { return &Hub{lanes: map[string]*Lane{}, wake: make(chan stru
 // maxLanes bounds what a flood of subjects can make the site remember.
 const maxLanes = 10_000
 
-func (h *Hub) seen(id string, view []byte, now time.Time) {
+// Seen takes the view that a lane published.
+func (h *Hub) Seen(id string, view []byte, now time.Time) {
 	if id == "" || len(view) > fleet.MaxView || !json.Valid(view) {
 		return
 	}

@@ -219,7 +219,7 @@ func (s *Site) Address() string {
 
 // Run serves the lanes until ctx ends.
 func (s *Site) Run(ctx context.Context) error {
-	views, err := s.nc.Subscribe(fleet.Views, func(m *nats.Msg) { s.hub.seen(between(m.Subject), m.Data, time.Now()) })
+	views, err := s.nc.Subscribe(fleet.Views, func(m *nats.Msg) { s.hub.Seen(between(m.Subject), m.Data, time.Now()) })
 	if err != nil {
 		return fmt.Errorf("site: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -17,10 +18,32 @@ var files embed.FS
 var Languages = []string{"en", "fr", "de", "es", "it", "pt", "nl", "pl", "ro", "uk", "ru", "ar", "zh", "ja", "ko"}
 
 // keys are what every message file must have: the screens, the hints, the
-// buttons.
+// buttons, the notice about data.
 var keys = []string{
 	"name", "S1", "S2", "S3", "S4", "S5", "S6a", "S6b", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "take", "help", "language",
 	"turn", "up", "down", "level", "still", "light", "glare", "shadow", "eyes", "mouth", "uncover", "centre",
+	"S14", "S15", "close", "ease", "large", "reach", "sound", "time", "last_day", "data1", "data2", "data3", "data4",
+}
+
+// plurals are the forms that a language has of a text with a count, as CLDR
+// names them; those not listed have one and other.
+var plurals = map[string][]string{
+	"fr": {"one", "many", "other"}, "es": {"one", "many", "other"}, "it": {"one", "many", "other"}, "pt": {"one", "many", "other"},
+	"pl": {"one", "few", "many", "other"}, "uk": {"one", "few", "many", "other"}, "ru": {"one", "few", "many", "other"},
+	"ro": {"one", "few", "other"}, "ar": {"zero", "one", "two", "few", "many", "other"}, "zh": {"other"}, "ja": {"other"}, "ko": {"other"},
+}
+
+// needed lists what the message file of a language must have.
+func needed(lang string) []string {
+	forms, ok := plurals[lang]
+	if !ok {
+		forms = []string{"one", "other"}
+	}
+	list := slices.Clone(keys)
+	for _, f := range forms {
+		list = append(list, "stay_"+f)
+	}
+	return list
 }
 
 // texts reads all message files. A missing or an unknown key is an error: a
@@ -36,13 +59,14 @@ func texts() (map[string]map[string]string, error) {
 		if err := toml.Unmarshal(b, &m); err != nil {
 			return nil, fmt.Errorf("web: texts: %s: %w", lang, err)
 		}
-		for _, k := range keys {
+		want := needed(lang)
+		for _, k := range want {
 			if strings.TrimSpace(m[k]) == "" {
 				return nil, fmt.Errorf("web: texts: %s has no text for %s", lang, k)
 			}
 		}
-		if len(m) != len(keys) {
-			return nil, fmt.Errorf("web: texts: %s has %d texts, want %d", lang, len(m), len(keys))
+		if len(m) != len(want) {
+			return nil, fmt.Errorf("web: texts: %s has %d texts, want %d", lang, len(m), len(want))
 		}
 		all[lang] = m
 	}

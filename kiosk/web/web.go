@@ -25,6 +25,7 @@ import (
 
 	"passage/kiosk"
 	"passage/kiosk/lane"
+	"passage/kiosk/policy"
 )
 
 // Lane is what the pages need of a lane.
@@ -54,7 +55,8 @@ const (
 	pause      = 30 * time.Second
 	maxBody    = 8 << 10
 	cookie     = "passage_officer"
-	screens    = 2 // that may show the traveller's picture at once
+	screens    = 2           // that may show the traveller's picture at once
+	chosenFor  = time.Minute // a language, before a document is placed
 )
 
 // HashPIN makes a PIN's hash for the configuration.
@@ -94,7 +96,9 @@ type server struct {
 	failed   map[string][]time.Time
 	viewers  atomic.Int32
 	lang     string // chosen by touch for the traveller of now
-	langFor  string // their transaction
+	langFor  string // their transaction; "" before the document is placed
+	langAt   time.Time
+	chosen   chan struct{} // closed at the next choice; nil while nobody waits
 }
 
 type session struct {
@@ -131,6 +135,7 @@ func New(l Lane, officers []Officer) (http.Handler, error) {
 	mux.HandleFunc("GET /traveller/preview", s.preview)
 	mux.HandleFunc("POST /traveller/help", func(w http.ResponseWriter, _ *http.Request) { l.Help(); w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /traveller/language", s.language)
+	mux.HandleFunc("GET /traveller/stay", s.stay)
 	mux.HandleFunc("GET /lane/events", s.laneEvents)
 	mux.HandleFunc("POST /lane/api/sign-in", s.signIn)
 	mux.HandleFunc("POST /lane/api/sign-out", s.officer(s.signOut))
@@ -191,6 +196,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, make func() any)
 	defer tick.Stop()
 	last := ""
 	for n := 0; ; n++ {
+		chosen := s.choice()
 		b, err := json.Marshal(make())
 		if err != nil {
 			return
@@ -208,9 +214,20 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, make func() any)
 		case <-r.Context().Done():
 			return
 		case <-changes:
+		case <-chosen:
 		case <-tick.C:
 		}
 	}
+}
+
+// choice is closed when the traveller next chooses a language.
+func (s *server) choice() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.chosen == nil {
+		s.chosen = make(chan struct{})
+	}
+	return s.chosen
 }
 
 // Traveller is all that the traveller's screen is told.
@@ -222,6 +239,7 @@ type Traveller struct {
 	Preview   bool   `json:"preview,omitempty"` // the traveller's own picture may be shown
 	Left      bool   `json:"document_left,omitempty"`
 	Seconds   int    `json:"seconds_left,omitempty"`
+	Stay      bool   `json:"stay,omitempty"` // they may ask how long they may stay
 	Direction string `json:"direction"`
 }
 
@@ -239,10 +257,18 @@ func (s *server) traveller() Traveller {
 		t.Left = v.Crossing.Reminded && v.State.Phase == lane.TakeDoc
 	}
 	s.mu.Lock()
+	// Whoever chose before placing a document keeps the choice; whoever chose
+	// and went away does not hand it on.
+	if s.langFor == "" && time.Since(s.langAt) > chosenFor {
+		s.lang = ""
+	} else if s.langFor == "" {
+		s.langFor = id
+	}
 	if s.lang != "" && s.langFor == id {
 		t.Lang = s.lang
 	}
 	s.mu.Unlock()
+	_, _, t.Stay = stayOf(v)
 	switch v.State.Phase {
 	case lane.TakeDoc, lane.Inside, lane.Release:
 		if left := time.Duration(v.State.Deadline - v.Now); v.State.Deadline > 0 && left > 0 {
@@ -285,6 +311,25 @@ func (s *server) preview(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// stayOf is what a traveller may ask about their stay: how long, and nothing of
+// why. It is known to them from the moment on which the exit opens, for those
+// whose days are counted, and to nobody else.
+func stayOf(v kiosk.View) (days int, last string, ok bool) {
+	if c := v.Crossing; c != nil && (v.State.Phase == lane.Release || v.State.Phase == lane.Clearing) && v.Config.Policy.Direction == policy.Entry {
+		return c.Stay.Days, c.Stay.LastDay, c.Stay.Status == "ok" && c.Stay.Overstay == 0 && c.Stay.LastDay != ""
+	}
+	return 0, "", false
+}
+
+func (s *server) stay(w http.ResponseWriter, _ *http.Request) {
+	days, last, ok := stayOf(s.lane.View())
+	if !ok {
+		problem(w, http.StatusNotFound, "nothing to tell now")
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"days": days, "last_day": last})
+}
+
 func (s *server) language(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Lang string `json:"lang"`
@@ -301,7 +346,11 @@ func (s *server) language(w http.ResponseWriter, r *http.Request) {
 		id = c.UUID
 	}
 	s.mu.Lock()
-	s.lang, s.langFor = q.Lang, id
+	s.lang, s.langFor, s.langAt = q.Lang, id, time.Now()
+	if s.chosen != nil {
+		close(s.chosen)
+		s.chosen = nil
+	}
 	s.mu.Unlock()
 	w.WriteHeader(http.StatusNoContent)
 }

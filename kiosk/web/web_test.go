@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 
 	"passage/kiosk"
 	"passage/kiosk/lane"
+	"passage/kiosk/policy"
 )
 
 // fake is a lane that notes what it is told.
@@ -156,7 +158,7 @@ func TestTravellerIsToldNothing(t *testing.T) {
 		}
 	}
 	typ := reflect.TypeFor[Traveller]()
-	if typ.NumField() != 8 {
+	if typ.NumField() != 9 {
 		t.Errorf("the traveller's screen is told %d things: does each belong there?", typ.NumField())
 	}
 }
@@ -179,12 +181,79 @@ func TestTexts(t *testing.T) {
 	}
 	for lang, m := range all {
 		for k, v := range m {
-			if n := len(strings.Fields(v)); n > 8 {
+			if n := len(strings.Fields(v)); n > 8 && !strings.HasPrefix(k, "data") {
 				t.Errorf("%s %s has %d words: %q", lang, k, n, v)
 			}
 			if lang != "en" && k != "help" && k != "name" && v == all["en"][k] {
 				t.Errorf("%s %s is the English text", lang, k)
 			}
+		}
+	}
+}
+
+// A language chosen before the document is placed holds for its owner, and for
+// nobody after them.
+func TestLanguageChosenEarly(t *testing.T) {
+	f, _ := newPages(t)
+	all, err := texts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{lane: f, texts: all}
+	choose := func(lang string) {
+		w := httptest.NewRecorder()
+		s.language(w, httptest.NewRequest("POST", "/", strings.NewReader(`{"lang":"`+lang+`"}`)))
+		if w.Code != http.StatusNoContent {
+			t.Fatalf("choosing %s: %d", lang, w.Code)
+		}
+	}
+	want := func(when, lang string) {
+		t.Helper()
+		if got := s.traveller().Lang; got != lang {
+			t.Errorf("%s: %s, want %s", when, got, lang)
+		}
+	}
+	choose("ko")
+	want("before the document", "ko")
+	f.view.Crossing = &kiosk.Crossing{UUID: "a", Issuer: "FRA"}
+	want("with a French document", "ko")
+	f.view.Crossing = &kiosk.Crossing{UUID: "b", Issuer: "FRA"}
+	want("the next traveller", "fr")
+	f.view.Crossing = nil
+	choose("ko")
+	s.langAt = s.langAt.Add(-2 * chosenFor)
+	want("somebody chose and went away", "en")
+}
+
+// How long a traveller may stay is theirs to know once the exit opens, and
+// nothing else is ever told.
+func TestStayOnRequest(t *testing.T) {
+	good := kiosk.Stay{Status: "ok", Days: 60, LastDay: "2026-08-18"}
+	for _, c := range []struct {
+		name  string
+		phase lane.Phase
+		stay  kiosk.Stay
+		dir   policy.Direction
+		want  int
+	}{
+		{"the exit is open", lane.Release, good, policy.Entry, 200},
+		{"before the decision", lane.Decide, good, policy.Entry, 404},
+		{"diverted", lane.DivertIn, good, policy.Entry, 404},
+		{"undetermined", lane.Release, kiosk.Stay{Status: "undetermined"}, policy.Entry, 404},
+		{"overstay", lane.Release, kiosk.Stay{Status: "ok", Overstay: 5, LastDay: "2026-08-18"}, policy.Entry, 404},
+		{"leaving", lane.Release, good, policy.Exit, 404},
+		{"a citizen", lane.Release, kiosk.Stay{}, policy.Entry, 404},
+	} {
+		f, p := newPages(t)
+		f.view.State.Phase, f.view.Config.Policy.Direction = c.phase, c.dir
+		f.view.Crossing = &kiosk.Crossing{UUID: "u", Stay: c.stay}
+		r := call(p, "GET", "/traveller/stay", "")
+		b, err := io.ReadAll(r.Body)
+		if err != nil || r.StatusCode != c.want {
+			t.Errorf("%s: %d %s, %v", c.name, r.StatusCode, b, err)
+		}
+		if c.want == 200 && strings.TrimSpace(string(b)) != `{"days":60,"last_day":"2026-08-18"}` {
+			t.Errorf("%s: it tells %s", c.name, b)
 		}
 	}
 }

@@ -79,6 +79,7 @@ func startConsole(ctx context.Context, group *errgroup.Group, dir string, port i
 	s.public = strings.TrimSpace(line)
 	conf := fmt.Sprintf(`[site]
 name = "Simulation"
+training = true
 dir = %q
 %s
 

@@ -1,28 +1,56 @@
 // The traveller's screen: one instruction at a time, in the document's
 // language or the one chosen by touch.
+import { cue, speak, volume } from './cues.js';
+
 const texts = await (await fetch('/traveller/texts')).json();
 const $ = id => document.getElementById(id);
 // Advice whose text has its own name, as the matcher's policy gives it.
 const hints = ['turn', 'up', 'down', 'level', 'still', 'light', 'glare', 'shadow', 'eyes', 'mouth', 'uncover', 'centre'];
-let total = 0, screen = '';
+const soon = 5; // s left, from which on help is offered
+let total = 0, screen = '', lang = '', m = texts.en;
 
 function show(t) {
-  const m = texts[t.lang] ?? texts.en;
-  document.documentElement.lang = t.lang;
-  document.documentElement.dir = t.lang === 'ar' ? 'rtl' : 'ltr';
+  if (t.lang !== lang) speakLanguage(t.lang);
+  if (t.screen === 'S1' && screen !== 'S1' && screen !== '') asBefore();
   document.body.dataset.screen = t.screen;
-  for (const p of document.querySelectorAll('.pic')) p.classList.toggle('on', p.dataset.for === t.screen);
+  const left = t.seconds_left ?? 0, hint = advice(t, left), picture = t.document_left ? 'take' : ['closer', 'back'].includes(t.hint) && t.screen === 'S5' ? t.hint : t.screen;
+  for (const p of document.querySelectorAll('.pic')) p.classList.toggle('on', p.dataset.for === picture);
   preview(t.preview);
   if (t.light) document.body.dataset.light = t.light; else delete document.body.dataset.light;
-  $('text').textContent = m[t.screen];
-  const hint = { closer: m.S6a, back: m.S6b, look: m.S5, one: m.S7, wait: m.S9 }[t.hint] ?? (hints.includes(t.hint) ? m[t.hint] : '');
-  $('hint').textContent = t.document_left ? m.take : (hint === m[t.screen] ? '' : hint);
-  $('langname').textContent = m.name;
-  $('helptext').textContent = m.help;
-  if (t.screen !== screen) total = t.seconds_left ?? 0;
+  put('text', m[t.screen]);
+  put('hint', hint);
+  $('stay').hidden = !t.stay;
+  if (!t.stay && $('told').open) $('told').close();
+  $('data').hidden = t.screen !== 'S1';
+  if (t.screen !== screen) { total = left; cue(t.screen); speak(m[t.screen], lang); }
   screen = t.screen;
-  $('bar').classList.toggle('on', !!t.seconds_left);
-  if (t.seconds_left) $('bar').firstElementChild.style.setProperty('width', 100 * t.seconds_left / Math.max(total, 1) + '%');
+  $('bar').classList.toggle('on', left > 0);
+  if (left) $('bar').firstElementChild.style.setProperty('width', 100 * left / Math.max(total, 1) + '%');
+}
+
+// advice is the line below the instruction. Time that runs out is no threat:
+// the way on is help.
+function advice(t, left) {
+  if (t.document_left) return m.take;
+  const hint = { closer: m.S6a, back: m.S6b, look: m.S5, one: m.S7, wait: m.S9 }[t.hint] ?? (hints.includes(t.hint) ? m[t.hint] : '');
+  if (hint && hint !== m[t.screen]) return hint;
+  return left > 0 && left <= soon && total > soon ? m.time.replace('{help}', m.help) : '';
+}
+
+// Unchanged text is left alone: a screen reader would say it again.
+function put(id, text) { if ($(id).textContent !== text) $(id).textContent = text; }
+
+function speakLanguage(to) {
+  lang = texts[to] ? to : 'en';
+  m = texts[lang];
+  document.documentElement.lang = lang;
+  document.documentElement.dir = lang === 'ar' ? 'rtl' : 'ltr';
+  put('langname', m.name); put('helptext', m.help); put('easetext', m.ease); put('datatext', m.S15); put('staytext', m.S14);
+  $('large').lastElementChild.textContent = m.large; $('reach').lastElementChild.textContent = m.reach;
+  put('soundtext', m.sound); $('quieter').ariaLabel = m.sound + ' −'; $('louder').ariaLabel = m.sound + ' +';
+  put('notice-title', m.S15); put('told-title', m.S14);
+  [...$('notice').querySelectorAll('p')].forEach((p, i) => { p.textContent = m['data' + (i + 1)]; });
+  for (const b of document.querySelectorAll('.close')) b.textContent = m.close;
 }
 
 // The traveller's own picture, mirrored as a looking-glass is. It is a stream
@@ -38,16 +66,43 @@ function preview(on) {
 picture.onload = () => { if (shown) document.body.dataset.preview = ''; };
 picture.onerror = () => { delete document.body.dataset.preview; };
 
-for (const [code, m] of Object.entries(texts)) {
+// — What a traveller may set; the next one finds the screen as it was —
+
+for (const [code, words] of Object.entries(texts)) {
   const b = document.createElement('button');
-  b.type = 'button'; b.lang = code; b.textContent = m.name;
+  b.type = 'button'; b.lang = code; b.textContent = words.name;
   b.onclick = () => { fetch('/traveller/language', { method: 'POST', body: JSON.stringify({ lang: code }) }); $('menu').close(); };
   $('langs').append(b);
 }
+function set(what, on) { document.body.classList.toggle(what, on); $(what).ariaPressed = on; }
+function loud(step) { put('volume', ['○○○', '●○○', '●●○', '●●●'][volume(step)]); if (step) cue('S3'); }
+function asBefore() {
+  for (const d of document.querySelectorAll('dialog[open]')) d.close();
+  set('large', false); set('reach', false); loud();
+}
+for (const what of ['large', 'reach']) $(what).onclick = () => set(what, !document.body.classList.contains(what));
+$('quieter').onclick = () => loud(-1);
+$('louder').onclick = () => loud(1);
 $('language').onclick = () => $('menu').showModal();
+$('ease').onclick = () => $('easier').showModal();
+$('data').onclick = () => $('notice').showModal();
 $('help').onclick = () => fetch('/traveller/help', { method: 'POST' });
+for (const b of document.querySelectorAll('.close')) b.onclick = () => b.closest('dialog').close();
+// A touch beside a dialog closes it.
+for (const d of document.querySelectorAll('dialog')) d.onclick = e => { if (e.target === d) d.close(); };
 
+$('stay').onclick = async () => {
+  const r = await fetch('/traveller/stay');
+  if (!r.ok) return;
+  const { days, last_day } = await r.json(), form = m['stay_' + new Intl.PluralRules(lang).select(days)] ?? m.stay_other;
+  put('told-days', form.replace('{n}', days));
+  put('told-last', m.last_day.replace('{date}', new Date(last_day + 'T12:00').toLocaleDateString(lang === 'ar' ? 'ar-u-nu-latn' : lang, { day: 'numeric', month: 'long', year: 'numeric' })));
+  $('told').showModal();
+};
+
+speakLanguage('en');
+loud();
 const events = new EventSource('/traveller/events');
 events.onmessage = e => show(JSON.parse(e.data));
 // Without the lane the screen must not go on telling people to step in.
-events.onerror = () => show({ screen: 'S12', lang: document.documentElement.lang || 'en' });
+events.onerror = () => show({ screen: 'S12', lang: lang || 'en' });
