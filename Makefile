@@ -4,7 +4,7 @@ GO    := go
 TAGS  := -tags customenv
 VISION = . scripts/vision.env &&
 
-.PHONY: setup build demo run sim chaos screenshots picture bench test check fuzz images package clean
+.PHONY: setup build demo run sim chaos screenshots pages picture bench test check fuzz images package clean
 
 setup:
 	@scripts/setup
@@ -43,6 +43,10 @@ bench: build
 
 screenshots: build
 	scripts/screenshots
+
+# Every page in Chromium, on played lanes: PARTS="traveller lane console crowd".
+pages:
+	@scripts/pages $(PARTS)
 
 test: setup bin/visiond
 	$(GO) vet ./...

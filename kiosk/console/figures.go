@@ -113,7 +113,11 @@ func (g *group) cell(key string) Cell {
 		return cell
 	}
 	released := len(g.took)
-	cell.Count, cell.Released, cell.Diverted = &g.count, &released, &g.diverted
+	cell.Count = &g.count
+	// One small part could be told from the others: then none is shown.
+	if !small(released) && !small(g.diverted) && !small(g.count-released-g.diverted) {
+		cell.Released, cell.Diverted = &released, &g.diverted
+	}
 	if released >= leastCell {
 		slices.Sort(g.took)
 		p50, p95 := g.took[released/2], g.took[released*95/100]
@@ -121,6 +125,8 @@ func (g *group) cell(key string) Cell {
 	}
 	return cell
 }
+
+func small(n int) bool { return 0 < n && n < leastCell }
 
 // exported is a crossing in an export: no identifier of the transaction, the
 // time to the hour.

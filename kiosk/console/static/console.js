@@ -1,6 +1,7 @@
 // The site's console: all lanes live, the cases that wait by age, one decision
 // at a time. Everything is built as text nodes: no answer can become markup.
 import { b64, call, forget, hex, say as sign, sha256, signIn, signedIn } from './passkey.js';
+import { paper } from './paper.js';
 import { alarms, alerts, codes, fitting, orders, reasons, say as means, tones, whys } from './words.js';
 
 const $ = id => document.getElementById(id);
@@ -21,9 +22,9 @@ async function begin() {
   const r = await call('GET', '/api/me');
   $('site').textContent = r.data.site ?? 'Passage';
   document.title = `${r.data.site ?? 'Passage'} console`;
-  show(me ? 'lanes' : 'signin');
-  $('signin-view').hidden = !!me;
-  if (!me) $('officer').focus();
+  $('training').hidden = !r.data.training;
+  show('signin');
+  $('officer').focus();
 }
 
 $('signin').onsubmit = async e => {
@@ -39,8 +40,8 @@ $('signin').onsubmit = async e => {
   for (const b of $('tabs').children) b.hidden = b.dataset.right && !me.rights.includes(b.dataset.right);
   restoreWatch();
   plan();
-  show('lanes');
   listen();
+  place();
 };
 
 $('signout').onclick = async () => {
@@ -59,6 +60,8 @@ function lock(why) {
   $('me').hidden = $('tabs').hidden = true;
   for (const m of document.querySelectorAll('main[id]')) m.hidden = m.id !== 'signin-view';
   $('card').replaceChildren(); $('card').hidden = true;
+  $('paper').replaceChildren();
+  for (const d of document.querySelectorAll('dialog[open]')) d.close();
   $('signin-said').textContent = why;
   $('link').textContent = '';
 }
@@ -68,8 +71,25 @@ function show(view) {
   for (const b of $('tabs').children) b.toggleAttribute('aria-current', b.dataset.view === view);
   if (view === 'figures') figures();
   if (view === 'audit') audit();
+  if (view === 'cases') allCases();
+  if (view === 'staff') staff();
 }
-$('tabs').onclick = e => { if (e.target.dataset.view) show(e.target.dataset.view); };
+
+// Where one is stands in the address, so that the browser's back goes to the
+// view or the lane before, and never sends anything.
+const may_ = right => !right || me.rights.includes(right);
+function place() {
+  if (!me) return;
+  const [view, lane] = decodeURIComponent(location.hash.slice(1)).split('/');
+  const tab = [...$('tabs').children].find(b => b.dataset.view === view && may_(b.dataset.right));
+  show(tab ? view : 'lanes');
+  if (view === 'lanes' && lane) { if (lane !== chosen) choose(lane); } else if (chosen && (!tab || view === 'lanes')) leave();
+}
+const go = (view, lane) => { location.hash = view + (lane ? '/' + encodeURIComponent(lane) : ''); };
+addEventListener('hashchange', place);
+$('tabs').onclick = e => { if (e.target.dataset.view) go(e.target.dataset.view); };
+$('skip').onclick = () => $('queue').focus();
+$('keys').onclick = () => $('keyhelp').showModal();
 
 // — What lanes look like —
 
@@ -115,7 +135,7 @@ function plan() {
 function newTile(id) {
   const b = el('button', { className: 'tile', type: 'button' }, el('b', { textContent: id }), el('span', { className: 'what' }), el('span', { className: 'sub' }), el('i', { className: 'bar' }));
   b.dataset.lane = id;
-  b.onclick = () => choose(id);
+  b.onclick = () => go('lanes', id);
   tiles.set(id, b);
   return b;
 }
@@ -167,7 +187,7 @@ function queue() {
     $('cases').replaceChildren(...list.map(l => {
       const b = el('button', { type: 'button', className: 'case' }, el('b', { textContent: l.id }), el('span', { textContent: l.view.under?.review ? whys[l.view.under.reason] ?? 'A decision' : means[l.view.state] }), el('time', {}));
       b.setAttribute('aria-pressed', chosen === l.id);
-      b.onclick = () => choose(l.id);
+      b.onclick = () => go('lanes', l.id);
       b.dataset.since = l.view.since;
       return el('li', {}, b);
     }));
@@ -177,23 +197,39 @@ function queue() {
 
 // — Alarms: they stay until somebody has said that they see to it —
 
+const answerBy = 30000; // ms, after which an alarm is everybody's
+const unanswered = () => [...lanes.values()].filter(l => !l.away).flatMap(l => (l.view?.alerts ?? []).filter(a => !a.by).map(a => ({ ...a, lane: l.id }))).sort((a, b) => a.at - b.at);
+
 function bells() {
-  const list = [...lanes.values()].filter(l => !l.away).flatMap(l => (l.view?.alerts ?? []).filter(a => !a.by).map(a => ({ ...a, lane: l.id }))).sort((a, b) => a.at - b.at);
-  const key = JSON.stringify(list);
+  const list = unanswered(), key = JSON.stringify(list);
   if (key === bells.key) return;
   if (list.length > (bells.count ?? 0)) ring();
   bells.key = key; bells.count = list.length;
   document.title = (list.length ? `(${list.length}) ` : '') + `${me.site} console`;
   $('alarms').replaceChildren(...list.slice(0, 5).map(a => {
-    const go = el('button', { type: 'button', textContent: 'Show' }), mine = el('button', { type: 'button', className: 'main', textContent: 'I see to it' });
-    go.onclick = () => choose(a.lane);
-    mine.onclick = async () => { choose(a.lane); await tell(a.lane, { kind: 'acknowledge', value: String(a.id) }); };
-    return el('div', { className: 'alarm' }, el('b', { textContent: a.lane }), el('span', { textContent: alerts[a.kind] ?? words(a.kind) }), el('time', { textContent: clock(a.at) }), go, me.rights.includes('attend') ? mine : null);
+    const show = el('button', { type: 'button', textContent: 'Show' }), mine = el('button', { type: 'button', className: 'main', textContent: a.kind === 'help' ? 'I answer' : 'I see to it' });
+    show.onclick = () => go('lanes', a.lane);
+    mine.onclick = async () => { mine.disabled = true; go('lanes', a.lane); said(await tell(a.lane, { kind: 'acknowledge', value: String(a.id) })); mine.disabled = false; };
+    const row = el('div', { className: 'alarm' }, el('b', { textContent: a.lane }), el('span', { textContent: a.kind === 'help' ? 'A traveller calls for help: answer by the lane’s voice link' : alerts[a.kind] ?? words(a.kind) }), el('time', { textContent: clock(a.at) }), el('em', {}), show, me.rights.includes('attend') ? mine : null);
+    row.dataset.at = a.at;
+    return row;
   }), list.length > 5 ? el('div', { className: 'alarm', textContent: `and ${list.length - 5} more` }) : '');
+}
+
+// An alarm rings again until somebody answers; after half a minute it says so.
+function remind() {
+  const list = unanswered();
+  if (list.length && Math.round(Date.now() / 1000) % 6 === 0) ring();
+  for (const row of $('alarms').querySelectorAll('[data-at]')) {
+    const late = Date.now() - row.dataset.at > answerBy;
+    row.classList.toggle('late', late);
+    row.querySelector('em').textContent = late ? `nobody has answered for ${ago(+row.dataset.at)}` : '';
+  }
 }
 
 let sound = null;
 function ring() {
+  if (!navigator.userActivation?.hasBeenActive) return;
   try {
     sound ??= new AudioContext();
     const o = sound.createOscillator(), g = sound.createGain(), t = sound.currentTime;
@@ -217,25 +253,36 @@ function choose(id) {
   if (matchMedia('(max-width: 999px)').matches) $('card').scrollIntoView({ block: 'start' });
 }
 
-let shown = null, seenCase = null;
+function leave() {
+  const id = chosen;
+  chosen = null; shown = null; loads++;
+  $('card').hidden = true;
+  queue.key = '';
+  queue();
+  if (lanes.has(id)) tile(lanes.get(id));
+}
+
+let shown = null, loads = 0;
 
 async function card() {
   const l = lanes.get(chosen) ?? { id: chosen, away: true };
   const v = l.view;
-  const key = JSON.stringify([l.id, l.away, v?.state, v?.gate?.alarms, v?.gate?.faults, v?.gate?.occupied, v?.gate?.state, v?.closed, v?.officers, v?.devices, watched.has(l.id), v?.under, v?.banners]);
+  const key = JSON.stringify([l.id, l.away, v?.state, v?.gate?.alarms, v?.gate?.faults, v?.gate?.occupied, v?.gate?.state, v?.closed, v?.officers, v?.devices, watched.has(l.id), v?.under, v?.banners, v?.alerts]);
   if (key === shown) return;
   const fresh = !shown || JSON.parse(shown)[0] !== l.id;
   shown = key;
-  const head = el('div', { className: 'row head' }, el('h2', { textContent: `Lane ${l.id}` }), state_(l), el('button', { type: 'button', className: 'close', ariaLabel: 'close', textContent: '×', onclick: () => { const id = chosen; chosen = null; shown = null; $('card').hidden = true; if (lanes.has(id)) tile(lanes.get(id)); } }));
+  const head = el('div', { className: 'row head' }, el('h2', { textContent: `Lane ${l.id}` }), state_(l), el('button', { type: 'button', className: 'close', ariaLabel: 'close', textContent: '×', onclick: () => go('lanes') }));
   if (l.away) {
     $('card').replaceChildren(head, el('p', { className: 'why', textContent: l.seen ? `This lane has not been seen since ${clock(l.seen)}. Nothing is known of it: go there, or call.` : 'This lane has never been seen. Is its computer enrolled and running?' }));
     return;
   }
   const kids = [head, el('p', { className: 'meaning', textContent: v.closed && v.state === 'OUT_OF_SERVICE' ? 'Closed by an officer.' : means[v.state] ?? '' })];
+  const answered = (v.alerts ?? []).filter(a => a.by);
+  if (answered.length) kids.push(el('p', { className: 'seen', textContent: answered.map(a => `${alerts[a.kind] ?? words(a.kind)}: ${a.by} sees to it`).join(' · ') }));
   for (const b of v.banners ?? []) kids.push(el('p', { className: 'banner', textContent: b }));
   kids.push(picture(v), el('div', { className: 'orders' }, ...orderButtons(l)), el('output', { className: 'said', id: 'card-said' }));
   const box = el('div', { id: 'case-box' });
-  if (!fresh && $('case-box')) box.replaceChildren(...$('case-box').childNodes);
+  if (!fresh && $('case-box')) { box.dataset.seen = $('case-box').dataset.seen ?? ''; box.replaceChildren(...$('case-box').childNodes); }
   kids.push(box);
   kids.push(el('p', { className: 'devices' }, ...(v.devices ?? []).map(d => el('span', { className: d.ok ? 'device' : 'device bad', textContent: `${d.ok ? '✓' : '✗'} ${d.name}${d.why ? ': ' + d.why.replace(/^(camera|matcher): /, '') : ''}` }))));
   kids.push(el('p', { className: 'note', textContent: (v.officers ?? []).length ? 'Watched by ' + v.officers.join(', ') : 'Nobody watches this lane: it stays closed.' }));
@@ -243,8 +290,11 @@ async function card() {
   past.ontoggle = () => past.open && recent(l.id, past.lastElementChild);
   if (me.rights.includes('settle_case')) kids.push(el('div', { id: 'open-cases' }));
   kids.push(past);
+  // What was said last stays until something else is said.
+  const before = fresh ? null : $('card-said');
   $('card').replaceChildren(...kids);
-  if (v.under && me.rights.includes('see_case')) await loadCase(l, box);
+  if (before) { $('card-said').className = before.className; $('card-said').textContent = before.textContent; }
+  if (v.under && me.rights.includes('see_case')) await loadCase(l);
   else box.replaceChildren(v.under ? el('p', { className: 'note', textContent: `Under way: ${words(v.under.class)}${v.under.reason ? ', ' + v.under.reason : ''}.` }) : '');
   if (me.rights.includes('settle_case')) openCases(l.id);
 }
@@ -312,22 +362,29 @@ function said(r) {
 
 // — The case —
 
-async function loadCase(l, box) {
-  const id = l.id;
+// loadCase shows what the lane says now. Only the newest question counts: an
+// older answer that comes late must not stand beside newer buttons.
+async function loadCase(l) {
+  const id = l.id, turn = ++loads;
   const r = await fetch(`/api/lane/${encodeURIComponent(id)}/case`).catch(() => null);
-  if (!r || !r.ok || chosen !== id) { if (chosen === id && r?.status === 404) box.replaceChildren(); return; }
-  const raw = new Uint8Array(await r.arrayBuffer());
-  const evidence = hex(await sha256(raw));
-  if (seenCase === id + evidence && box.childNodes.length) return;
-  seenCase = id + evidence;
+  const raw = r?.ok ? new Uint8Array(await r.arrayBuffer()) : null, evidence = raw ? hex(await sha256(raw)) : '';
+  const box = $('case-box');
+  if (turn !== loads || chosen !== id || !box) return;
+  if (!raw) { if (r?.status === 404) { box.replaceChildren(); delete box.dataset.seen; } return; }
+  if (box.dataset.seen === l.view.state + evidence) return;
+  box.dataset.seen = l.view.state + evidence;
   const k = JSON.parse(new TextDecoder().decode(raw));
   const kids = [el('h3', { className: 'name', textContent: [k.name || 'Reading…', k.issuer, words(k.class) === 'unknown' ? '' : k.class.replaceAll('_', ' ')].filter(Boolean).join(' · ') })];
   if (k.reason) kids.push(el('p', { className: 'why', textContent: whys[k.reason] ?? k.reason }));
   kids.push(faces(id, k));
   if (k.face) kids.push(score(k.face));
   if (k.stay) kids.push(el('p', { textContent: k.stay.Overstay ? `Stay: ${k.stay.Overstay} days over` : `Stay: ${words(k.stay.Status)}, ${k.stay.Days} days${k.stay.LastDay ? ', last day ' + k.stay.LastDay : ''}` }));
+  if (k.calendar) kids.push(el('img', { className: 'days', src: `/api/lane/${encodeURIComponent(id)}/stay/${k.transaction}`, alt: 'Days of stay by month' }));
   if (me.rights.includes('decide') && ['REVIEW', 'HOLD', 'MULTI'].includes(l.view.state)) kids.push(decide(id, k, evidence));
   kids.push(el('h4', { textContent: `Document${k.access ? ' · ' + k.access : ''}${k.verdict ? ' · ' + words(k.verdict) : ''}` }), checks(k.checks), el('h4', { textContent: 'Registers' }), checks(k.answers));
+  const sheet = el('button', { type: 'button', id: 'sheet', textContent: 'Paper for the desk' });
+  sheet.onclick = () => paper($('paper'), { site: me.site, officer: me.name, lane: id, case: k, why: whys[k.reason] ?? '', training: !$('training').hidden });
+  kids.push(el('div', { className: 'row small' }, sheet));
   box.replaceChildren(...kids);
 }
 
@@ -356,6 +413,10 @@ function checks(list) {
   }));
 }
 
+// While a word is on its way the page asks before it is left.
+let deciding = false;
+addEventListener('beforeunload', e => { if (deciding) e.preventDefault(); });
+
 const decisions = ['release', 'divert', 'hold', 'retry_face', 'refer_second_line'];
 
 function decide(id, k, evidence) {
@@ -368,10 +429,14 @@ function decide(id, k, evidence) {
     if (d === 'release') { b.disabled = !k.review || !k.release; if (k.release === 2) b.append(` (${k.signed?.length ?? 0} of 2 officers)`); }
     if (d === 'retry_face') b.disabled = !k.review;
     b.onclick = async () => {
-      if (b.dataset.busy) return;
-      b.dataset.busy = '1';
+      // One word at a time: a second click, or another key, is no second word.
+      if (deciding) return;
+      deciding = true;
+      const able = buttons.filter(x => !x.disabled);
+      for (const x of able) x.disabled = true;
       const r = await tell(id, { kind: 'decide', transaction: k.transaction, value: d, reason: reason.value || reasons[d][0], text: text.value, reference: reference.value, evidence }, d === 'release' && k.release === 2);
-      delete b.dataset.busy;
+      deciding = false;
+      for (const x of able) x.disabled = false;
       said(r);
     };
     return b;
@@ -380,20 +445,94 @@ function decide(id, k, evidence) {
 }
 
 addEventListener('keydown', e => {
-  if (e.target.matches('input,select,textarea') || e.ctrlKey || e.metaKey || e.altKey || !me) return;
-  const b = document.querySelectorAll('#card .decide > button')[+e.key - 1];
+  if (e.target.matches('input,select,textarea') || e.ctrlKey || e.metaKey || e.altKey || !me || document.querySelector('dialog[open]')) return;
+  if (e.key.startsWith('Arrow') && e.target.matches('.tile')) { step(e); return; }
+  const b = /^[1-5]$/.test(e.key) && document.querySelectorAll('#card .decide > button')[+e.key - 1];
   if (b && !b.disabled) { b.click(); return; }
+  const view = { l: 'lanes', o: 'cases', s: 'staff', f: 'figures', a: 'audit' }[e.key];
+  if (view) $('tabs').querySelector(`[data-view=${view}]:not([hidden])`)?.click();
   if (e.key === 'n') $('cases').querySelector('button')?.click();
-  if (e.key === 'Escape' && chosen) document.querySelector('#card .close')?.click();
-  if (e.key === '/') { e.preventDefault(); $('find').focus(); }
+  if (e.key === 'e') $('alarms').querySelector('button.main')?.click();
+  if (e.key === 'w' && chosen && me.rights.includes('attend')) watch(chosen, !watched.has(chosen));
+  if (e.key === 'p') $('sheet')?.click();
+  if (e.key === '?') $('keyhelp').showModal();
+  if (e.key === 'Escape' && chosen) go('lanes');
+  if (e.key === '/') { e.preventDefault(); go('lanes'); $('find').focus(); }
 });
+
+// step moves from tile to tile; up and down by what lies there.
+function step(e) {
+  const all = [...document.querySelectorAll('.tile:not([hidden])')], at = all.indexOf(e.target), here = e.target.getBoundingClientRect();
+  let to = all[at + (e.key === 'ArrowRight' ? 1 : e.key === 'ArrowLeft' ? -1 : 0)];
+  if (e.key === 'ArrowDown') to = all.slice(at + 1).find(t => { const r = t.getBoundingClientRect(); return r.top > here.top + 4 && r.right > here.left + 4; });
+  if (e.key === 'ArrowUp') to = all.slice(0, at).reverse().find(t => { const r = t.getBoundingClientRect(); return r.top < here.top - 4 && r.left < here.right - 4; });
+  if (to) { e.preventDefault(); to.focus(); }
+}
+
+const finding = () => el('select', { required: true, ariaLabel: 'finding' }, ...[['', 'finding…'], ['crossed', 'crossed'], ['not_crossed', 'did not cross']].map(([value, textContent]) => el('option', { value, textContent })));
+
+// allCases lists the open cases of every lane. A lane that does not answer is
+// named: its cases are unknown, which is not none.
+async function allCases() {
+  const r = await call('GET', '/api/cases').catch(() => null);
+  if (!r?.ok) { $('settle-said').textContent = 'The site does not answer.'; return; }
+  const { cases, silent } = r.data;
+  $('no-open').hidden = cases.length > 0;
+  $('cases-silent').hidden = !silent.length;
+  $('cases-silent').textContent = `Not asked, because not heard: ${silent.join(', ')}.`;
+  $('settle').replaceChildren(...cases.map(c => {
+    const found = finding(), form = el('form', { className: 'row' }, el('b', { textContent: c.lane }), el('span', { textContent: `${new Date(c.at).toLocaleString()} · ${words(c.why)}` }), found, el('button', { textContent: 'Settle' }));
+    form.onsubmit = async e => {
+      e.preventDefault();
+      const a = await tell(c.lane, { kind: 'settle_case', transaction: c.transaction, value: found.value });
+      $('settle-said').textContent = a.ok ? '' : refusals[a.data?.code] ?? a.said ?? '';
+      allCases();
+    };
+    return el('li', {}, form);
+  }));
+}
+$('cases-again').onclick = allCases;
+
+// staff says who watches what. Taking over adds their lanes to mine, as far as
+// the cap lets me; they stop by themselves, so that no lane is ever left.
+function staff() {
+  const by = new Map([[me.officer, []]]), none = [];
+  for (const l of lanes.values()) {
+    const on = l.away ? [] : l.view?.officers ?? [];
+    if (!on.length) none.push(l.id);
+    for (const o of on) by.set(o, [...by.get(o) ?? [], l.id]);
+  }
+  const key = JSON.stringify([...by, none, ...watched]);
+  if (key === staff.key && $('staff').querySelector('tbody').childNodes.length) return;
+  staff.key = key;
+  $('staff-mine').textContent = `You watch ${watched.size} of at most ${me.ratio}.`;
+  $('staff').querySelector('tbody').replaceChildren(...[...by].sort().map(([o, list]) => {
+    const act = el('td', {});
+    if (o !== me.officer) {
+      const more = list.filter(id => !watched.has(id)), take = el('button', { type: 'button', textContent: `Take over ${more.length || ''}`.trim(), disabled: !more.length });
+      take.onclick = async () => {
+        const room = me.ratio - watched.size;
+        for (const id of more.slice(0, room)) await watch(id, true);
+        $('staff-said').textContent = more.length > room ? `You watch ${me.ratio}, the most here: ${more.slice(room).join(', ')} still need somebody else.` : '';
+      };
+      act.append(take);
+    } else if (watched.size) {
+      const shared = [...watched].filter(id => (lanes.get(id)?.view?.officers ?? []).some(x => x !== o)), hand = el('button', { type: 'button', textContent: 'Stop watching those that somebody else watches', disabled: !shared.length });
+      hand.onclick = async () => { for (const id of shared) await watch(id, false); };
+      act.append(hand);
+    }
+    return el('tr', {}, el('td', { textContent: o === me.officer ? `${o} (you)` : o }), el('td', { textContent: list.sort((a, b) => a.localeCompare(b, undefined, { numeric: true })).join(', ') || 'none' }), act);
+  }));
+  $('unwatched').hidden = !none.length;
+  $('unwatched').textContent = `Nobody watches ${none.length > 20 ? none.length + ' lanes' : none.sort().join(', ')}.`;
+}
 
 async function openCases(id) {
   const r = await call('GET', `/api/lane/${encodeURIComponent(id)}/cases`).catch(() => null);
   const box = $('open-cases');
   if (!r?.ok || !box || chosen !== id || !r.data.length) { box?.replaceChildren(); return; }
   box.replaceChildren(el('h4', { textContent: 'Did these travellers cross?' }), ...r.data.map(c => {
-    const found = el('select', { required: true, ariaLabel: 'finding' }, ...[['', 'finding…'], ['crossed', 'crossed'], ['not_crossed', 'did not cross']].map(([value, textContent]) => el('option', { value, textContent })));
+    const found = finding();
     const form = el('form', { className: 'row' }, el('span', { textContent: `${new Date(c.at).toLocaleString()} · ${words(c.why)}` }), found, el('button', { textContent: 'Settle' }));
     form.onsubmit = async e => { e.preventDefault(); said(await tell(id, { kind: 'settle_case', transaction: c.transaction, value: found.value })); openCases(id); };
     return form;
@@ -444,7 +583,7 @@ async function alive() {
 setInterval(alive, 8000);
 
 // Working at the console keeps it unlocked; an empty chair does not.
-setInterval(() => { if (me) { queue(); for (const l of lanes.values()) if (l.away) tile(l); if (heard && Date.now() - heard > 15000) line(false); } }, 1000);
+setInterval(() => { if (me) { queue(); remind(); if (!$('staff-view').hidden) staff(); for (const l of lanes.values()) if (l.away) tile(l); if (heard && Date.now() - heard > 15000) line(false); } }, 1000);
 
 // — Figures —
 
@@ -457,6 +596,7 @@ async function figures() {
   const cells = r.data.cells, few = '< 20', n = v => v ?? few, s = v => v == null ? '' : (v / 1000).toFixed(1) + ' s';
   $('cells').querySelector('tbody').replaceChildren(...cells.map(c => el('tr', {}, ...[c.key || '–', n(c.crossings), n(c.released), n(c.diverted), s(c.p50_ms), s(c.p95_ms)].map(t => el('td', { textContent: t })))));
   $('chart').replaceChildren(chart(cells));
+  $('times').replaceChildren(times(cells));
 }
 $('span').onchange = $('by').onchange = figures;
 
@@ -468,7 +608,7 @@ function chart(cells) {
   cells.forEach((c, i) => {
     const x = 40 + i * w;
     let y = h + 10;
-    for (const [k, v] of [['released', c.released], ['diverted', c.diverted], ['other', (c.crossings ?? 0) - (c.released ?? 0) - (c.diverted ?? 0)]]) {
+    for (const [k, v] of c.released == null ? [['undivided', c.crossings]] : [['released', c.released], ['diverted', c.diverted], ['other', (c.crossings ?? 0) - (c.released ?? 0) - (c.diverted ?? 0)]]) {
       const tall = h * (v ?? 0) / most;
       y -= tall;
       if (tall > 0) svg.append(shape('rect', { x: x + w * .12, y, width: w * .76, height: tall, class: k }));
@@ -476,7 +616,23 @@ function chart(cells) {
     if (cells.length <= 40) svg.append(text(x + w / 2, h + 28, (c.key || '–').replace(/^\d+-\d+-\d+T/, ''), {}));
     if (c.crossings != null && cells.length <= 24) svg.append(text(x + w / 2, y - 4, c.crossings, {}));
   });
-  [['released', 'released'], ['diverted', 'diverted'], ['other', 'other']].forEach(([k, t], i) => svg.append(shape('rect', { x: 40 + i * 110, y: h + 42, width: 12, height: 12, rx: 2, class: k }), text(58 + i * 110, h + 53, t, { 'text-anchor': 'start' })));
+  [['released', 'released'], ['diverted', 'diverted'], ['other', 'other'], ['undivided', 'not divided']].forEach(([k, t], i) => svg.append(shape('rect', { x: 40 + i * 110, y: h + 42, width: 12, height: 12, rx: 2, class: k }), text(58 + i * 110, h + 53, t, { 'text-anchor': 'start' })));
+  return svg;
+}
+
+// times shows what half and what nearly all of the released needed.
+function times(cells) {
+  const list = cells.filter(c => c.p50_ms != null), h = 120, most = Math.max(10000, ...list.map(c => c.p95_ms)), w = Math.min(64, 900 / Math.max(1, cells.length));
+  const svg = shape('svg', { viewBox: `0 0 960 ${h + 46}`, class: 'columns', role: 'img', 'aria-label': 'median and 95th percentile of crossing times' });
+  const y = ms => 10 + h * (1 - ms / most), text = (x, y, t, anchor) => { const e = shape('text', { x, y, 'text-anchor': anchor }); e.textContent = t; return e; };
+  for (let s = 0; s * 1000 <= most; s += most > 40000 ? 20 : 5) svg.append(shape('path', { d: `M40 ${y(s * 1000)}h900`, class: 'axis' }), text(34, y(s * 1000) + 4, s + ' s', 'end'));
+  cells.forEach((c, i) => {
+    if (c.p50_ms == null) return;
+    const x = 40 + i * w + w / 2;
+    svg.append(shape('path', { d: `M${x} ${y(c.p50_ms)}V${y(c.p95_ms)}`, class: 'range' }), shape('circle', { cx: x, cy: y(c.p50_ms), r: 5, class: 'median' }));
+    if (cells.length <= 40) svg.append(text(x, h + 28, (c.key || '–').replace(/^\d+-\d+-\d+T/, ''), 'middle'));
+  });
+  svg.append(text(40, h + 44, list.length ? 'crossing time of the released: ring at the median, bar up to the 95th percentile' : '', 'start'));
   return svg;
 }
 

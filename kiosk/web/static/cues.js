@@ -18,10 +18,10 @@ const notes = {
 };
 
 export function cue(screen) {
-  if (!level || !notes[screen]) return;
+  // Browsers let a page sound once somebody has touched it.
+  if (!level || !notes[screen] || !navigator.userActivation?.hasBeenActive) return;
   try {
     sound ??= new AudioContext();
-    if (sound.state === 'suspended') { sound.resume(); return; } // until somebody has touched the screen
     notes[screen].forEach((pitch, i) => {
       const o = sound.createOscillator(), g = sound.createGain(), t = sound.currentTime + i * .16;
       o.type = 'sine'; o.frequency.value = pitch;

@@ -1,0 +1,28 @@
+// The sheet that goes to the desk with a traveller: what the lane knew of the
+// case, on paper, because the desk must not depend on the console. It is made
+// for the printer and taken apart again.
+const el = (tag, props = {}, ...children) => { const e = Object.assign(document.createElement(tag), props); e.append(...children.filter(c => c != null)); return e; };
+const words = s => (s ?? '').replaceAll('_', ' ').toLowerCase();
+const rows = list => el('table', {}, el('tbody', {}, ...(list ?? []).map(c => el('tr', {}, el('td', { textContent: c.name }), el('td', { textContent: words(c.code) }), el('td', { textContent: c.reason ?? '' })))));
+
+export async function paper(into, { site, officer, lane, case: k, why, training }) {
+  const faces = [['chip', k.chip], ['live', k.live]].filter(([, there]) => there).map(([which]) => el('img', { src: `/api/lane/${encodeURIComponent(lane)}/face/${k.transaction}/${which}`, alt: which + ' face' }));
+  const days = k.stay ? (k.stay.Overstay ? `${k.stay.Overstay} days over` : `${words(k.stay.Status)}, ${k.stay.Days} days${k.stay.LastDay ? ', last day ' + k.stay.LastDay : ''}`) : '';
+  into.replaceChildren(...[
+    el('h1', { textContent: `${training ? 'TRAINING · ' : ''}For the desk · ${site} · lane ${lane}` }),
+    el('p', { textContent: `${new Date().toLocaleString()} · crossing ${k.transaction}` }),
+    el('p', {}, el('b', { textContent: k.name || 'name not read' }), ` · ${k.issuer || 'issuer not read'} · ${words(k.class)}`),
+    why ? el('p', { textContent: why }) : null,
+    el('div', {}, ...faces),
+    k.face ? el('p', { textContent: `Faces: ${words(k.face.result)}, ${k.face.shown} of 100 (limit 60), attempts ${k.face.attempts}; attack detection: ${k.face.pad}` }) : null,
+    days ? el('p', { textContent: `Stay: ${days}` }) : null,
+    el('h2', { textContent: `Document · ${k.access} · ${words(k.verdict)}` }), rows(k.checks),
+    el('h2', { textContent: 'Registers' }), rows(k.answers),
+    el('p', { textContent: 'The lane proposes. Only an officer at the desk refuses entry. Destroy this sheet when the case is over.' }),
+    el('div', { className: 'sign' }, el('span', { textContent: `handed over by ${officer}` }), el('span', { textContent: 'taken by' })),
+  ].filter(Boolean));
+  into.hidden = false;
+  await Promise.all(faces.map(f => f.decode().catch(() => { /* printed without it */ })));
+  addEventListener('afterprint', () => { into.replaceChildren(); into.hidden = true; }, { once: true });
+  print();
+}
