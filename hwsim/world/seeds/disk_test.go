@@ -152,7 +152,10 @@ func (g storeOf) flush() {
 	})
 }
 
-func (g storeOf) Append(e kiosk.Entry) { g.sim.stepped(g.life, e) }
+func (g storeOf) Append(e kiosk.Entry) {
+	g.sim.stepped(g.life, e)
+	g.put(nil, func() {})
+}
 
 func (g storeOf) Begin(x lane.Transaction, uuid string, _ time.Time) {
 	g.sim.mu.Lock()

@@ -31,7 +31,9 @@ type trap struct {
 	caught        bool
 	motion        uint64 // number of the motion under way
 	polling       bool
-	lost          bool // the driver has said so
+	lost          bool      // the driver has said so
+	line          uint64    // counts the times that the line broke
+	carrying      time.Time // until when the line is busy with an order
 	nextLost      bool
 	nextDeaf      bool
 	nextLate      bool
@@ -112,6 +114,7 @@ func (s *sim) lose() {
 		return
 	}
 	s.gate.lost = true
+	s.gate.line++
 	s.say(func(l *life) { l.report(kiosk.GateReport{Lost: true}) })
 }
 
@@ -311,6 +314,7 @@ func (s *sim) power(on bool) {
 	g := &s.gate
 	if !on {
 		s.stop()
+		g.line++
 		g.boot, g.fire, g.second = true, false, false
 		g.State, g.Entry, g.Exit, g.Alarms = lane.GateBoot, lane.LeafUnlocked, lane.LeafLocked, 0
 		s.lose()
@@ -445,18 +449,25 @@ func (g gateOf) Order(_ context.Context, c lane.Command) <-chan error {
 		return done
 	}
 	s.trace("order %v", c)
-	lost, deaf, late := t.nextLost, t.nextDeaf, t.nextLate
+	lost, deaf, late := t.nextLost || t.cut || t.boot, t.nextDeaf, t.nextLate
 	t.nextLost, t.nextDeaf, t.nextLate = false, false, false
 	wait := s.dice.between(ofOrder, 3*ms, 25*ms)
 	if late {
 		wait = s.dice.between(ofOrder, 200*ms, 900*ms)
 	}
-	l := g.life
-	s.after(wait, func() {
+	// The line keeps its order, and what it has not carried when it breaks is
+	// void (ABC-LANE §10).
+	at := time.Now().Add(wait)
+	if !at.After(t.carrying) {
+		at = t.carrying.Add(s.dice.between(ofOrder, ms, 3*ms))
+	}
+	t.carrying = at
+	l, line := g.life, t.line
+	s.after(time.Until(at), func() {
 		switch {
-		case l.dead && !late: // it was still in this process
+		case l.dead: // it was still in this process
 			return
-		case t.cut || t.boot || lost:
+		case t.cut || t.boot || lost || t.line != line:
 			s.after(s.dice.between(ofOrder, 300*ms, 450*ms), func() { answer(lane.ClassService) })
 			return
 		}

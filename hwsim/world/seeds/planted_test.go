@@ -19,7 +19,6 @@ var plant = flag.Bool("planted", false, "plant bugs in the lane, one after the o
 var planted = []struct{ name, file, old, new string }{
 	{"open the exit before the intent is on disk", "lane/phases.go", "\tt.do(WriteIntent{t.s.Transaction})\n", "\tt.do(WriteIntent{t.s.Transaction})\n\tt.ask(OpenExit)\n"},
 	{"a write that failed is taken for done", "shell.go", "\tif err != nil {\n\t\ts.log.Error(\"storage failed\"", "\tif false {\n\t\ts.log.Error(\"storage failed\""},
-	{"record whoever is not inside any more", "lane/phases.go", "case g.Walked && (g.Crossed || g.State == GateFallback):", "case !g.Occupied:"},
 	{"forget the trapped limit on hold", "lane/lane.go", "if s.Trapped > 0 && t.now >= s.Trapped {", "if s.Trapped > 0 && t.now >= s.Trapped && s.Phase != Hold {"},
 	{"a late intent is not voided", "lane/lane.go", "\t\tt.do(Void(e))\n", "\t\t_ = Void(e)\n"},
 	{"the intent of before a power cut is forgotten", "shell.go", "OpenIntent: was.OpenIntent}", "OpenIntent: 0 * was.OpenIntent}"},

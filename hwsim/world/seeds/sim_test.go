@@ -220,6 +220,9 @@ func (s *sim) judge(before lane.State, e kiosk.Entry) {
 				if after.Document || g.Occupied || g.Bag || after.Unfit != 0 {
 					s.broken("the entry was ordered open for nobody who may come in")
 				}
+				if s.life.failing != nil && time.Since(s.life.failedAt) > 300*time.Millisecond {
+					s.broken("a traveller was let in with a disk that fails")
+				}
 			case lane.OpenExit:
 				if g.Entry != lane.LeafLocked || !after.Live {
 					s.broken("the exit was ordered open beside the entry, or for nobody")
@@ -242,8 +245,6 @@ func (s *sim) judge(before lane.State, e kiosk.Entry) {
 			switch {
 			case time.Since(s.presentAt) > 30*time.Second+late:
 				s.broken("a traveller was taken with nobody present")
-			case s.life.failing != nil && time.Since(s.life.failedAt) > late:
-				s.broken("a traveller was taken with a disk that fails")
 			case (s.camera || s.models) && time.Since(s.sickAt) > late:
 				s.broken("a traveller was taken by a lane that cannot see")
 			}
@@ -310,6 +311,7 @@ func (s *sim) upset(u upset) {
 		g.nextLate = true
 	case cableCut:
 		set(&g.cut)
+		g.line++
 		s.after(s.dice.between(ofOrder, 150*ms, 300*ms), func() {
 			if g.cut {
 				s.lose()
@@ -541,7 +543,11 @@ func (s *sim) visit(v visit) bool {
 		}
 		if s.document && !pending && mayTake {
 			pending = true
-			s.after(s.dice.between(ofReaction, 20*ms, 120*ms), func() { pending = false; s.lay(false); s.ring() })
+			longest := 120 * ms
+			if s.dice.oneIn(30) {
+				longest = 2 * time.Second
+			}
+			s.after(s.dice.between(ofReaction, 20*ms, longest), func() { pending = false; s.lay(false); s.ring() })
 		}
 		if s.gate.waiting && !s.document && p != lane.TakeDoc && p != lane.Enter && p != lane.Idle {
 			s.gate.waiting = false // sent away, or the lane has closed
