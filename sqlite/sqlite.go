@@ -76,6 +76,21 @@ func (d *DB) Close() error {
 	return errors.Join(d.Reader.Close(), d.Writer.Close())
 }
 
+// Damaged opens a database that may be damaged, to read what is left of it. It
+// sets nothing and checks nothing; the log beside it is taken in as far as its
+// checksums hold.
+func Damaged(ctx context.Context, path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_query_only=on")
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
 // Corrupt says whether err means that the file is damaged or no database.
 func Corrupt(err error) bool {
 	var e sqlite3.Error

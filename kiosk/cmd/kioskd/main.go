@@ -75,6 +75,9 @@ func run(c cli) error {
 	defer stop()
 
 	db, err := sqlite.Open(ctx, conf.Store.Path)
+	if sqlite.Corrupt(err) {
+		return fmt.Errorf("%w: keep the file; passage journal salvage saves what can be read into a new one", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,8 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" help:"Run the rules over a lane's journal again and stop at the first difference."`
 	Timeline timelineCmd `cmd:"" help:"Show how long each step of a crossing took, as text or SVG."`
 	Journal  struct {
-		Check checkCmd `cmd:"" help:"Verify the journal's chain."`
+		Check   checkCmd   `cmd:"" help:"Verify the journal's file and chain."`
+		Salvage salvageCmd `cmd:"" help:"Save what can be read of a damaged journal into a new one."`
 	} `cmd:"" help:"The lane's journal."`
 	Doctor doctorCmd `cmd:"" help:"Look at every device of a lane, and say which misbehaves and what to do."`
 	Emrtd  struct {
@@ -137,14 +138,50 @@ type checkCmd struct {
 }
 
 func (c checkCmd) Run(ctx context.Context) error {
-	db, err := sqlite.Open(ctx, c.DB)
+	db, err := sqlite.Damaged(ctx, c.DB)
+	if err != nil {
+		return c.wayOut(err)
+	}
+	defer db.Close()
+	if err := journal.Sound(ctx, db); err != nil {
+		return c.wayOut(err)
+	}
+	n, err := journal.Check(ctx, db)
+	fmt.Printf("%d entries follow from one another\n", n)
+	if err != nil {
+		return c.wayOut(err)
+	}
+	return nil
+}
+
+func (c checkCmd) wayOut(err error) error {
+	return fmt.Errorf("%w\nkeep the file; with the lane stopped, passage journal salvage --db %s --to NEW.db saves what can be read", err, c.DB)
+}
+
+type salvageCmd struct {
+	DB string `required:"" type:"existingfile" help:"The damaged database; it is not written to."`
+	To string `required:"" type:"path" help:"The new database; it must not exist."`
+}
+
+func (c salvageCmd) Run(ctx context.Context) error {
+	list, err := journal.Salvage(ctx, c.DB, c.To)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	n, err := journal.Check(ctx, db.Reader)
-	fmt.Printf("%d entries follow from one another\n", n)
-	return err
+	lost := 0
+	for _, t := range list {
+		fmt.Printf("%-16s %8d rows", t.Table, t.Rows)
+		if t.Lost > 0 {
+			fmt.Printf(", unreadable in %d places", t.Lost)
+		}
+		fmt.Println()
+		lost += t.Lost
+	}
+	fmt.Printf("%s: give it the old one's name and place, and start the lane; intents that have lost their end become cases for an officer\n", c.To)
+	if lost > 0 {
+		fmt.Println("something is lost: compare the register's records of this lane with the cases before the old file is put away")
+	}
+	return nil
 }
 
 type timelineCmd struct {
