@@ -21,6 +21,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -529,5 +530,48 @@ func TestEnrolmentRefusesAnotherSite(t *testing.T) {
 	}
 	if _, err := w.site.Code(t.Context(), "E 1.>", "lea"); !errors.Is(err, fleet.ErrLane) {
 		t.Errorf("a lane called %q: %v", "E 1.>", err)
+	}
+}
+
+// Two pages press at once, differently: the lane takes exactly one decision,
+// and the other page is told that it came too late.
+func TestTwoConsolesDecideDifferently(t *testing.T) {
+	w, anna, _ := ready(t)
+	other := w.browser()
+	other.passkey = anna.passkey // her second device
+	if s := other.signIn("anna"); s != http.StatusOK {
+		t.Fatalf("sign-in: %d", s)
+	}
+	var raw []byte
+	anna.call("GET", "/api/lane/E1/case", nil, &raw)
+	digest := sha256.Sum256(raw)
+	say := func(b *browser, value string, round int) officer.Envelope {
+		return b.envelope(officer.Word{Lane: "E1", Kind: officer.Decision, Transaction: txn, Value: value, Reason: "doubt", Text: strconv.Itoa(round), Evidence: hex.EncodeToString(digest[:])})
+	}
+	for round := range 20 {
+		w.desk.mu.Lock()
+		w.desk.over, w.desk.decided = false, nil
+		w.desk.mu.Unlock()
+		words := [][]byte{marshal(t, say(anna, "release", round)), marshal(t, say(other, "divert", round))}
+		answers := make([]fleet.Answer, 2)
+		var both sync.WaitGroup
+		for i, b := range words {
+			both.Go(func() {
+				a, err := w.site.Carry(context.Background(), "E1", b)
+				if err != nil {
+					a.Code = err.Error()
+				}
+				answers[i] = a
+			})
+		}
+		both.Wait()
+		if answers[0].OK == answers[1].OK || len(w.desk.log()) != 1 {
+			t.Fatalf("round %d: %+v, the lane did %q", round, answers, w.desk.log())
+		}
+		for i, a := range answers {
+			if want := []string{"anna release", "anna divert"}[i]; a.OK != (w.desk.log()[0] == want) || !a.OK && a.Code != "stale" {
+				t.Errorf("round %d: %+v, the lane did %q", round, answers, w.desk.log())
+			}
+		}
 	}
 }
