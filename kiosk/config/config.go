@@ -43,6 +43,7 @@ type Config struct {
 	Officers []Officer
 	Site     Site
 	Fleet    Fleet
+	Host     Host
 }
 
 // Reader says which card reader is used.
@@ -169,6 +170,7 @@ type raw struct {
 		TwoPersons bool `toml:"two_persons"`
 	}
 	Web   struct{ Listen string }
+	Host  rawHost
 	Store struct{ Path, Key string }
 	Site  struct {
 		Listen string
@@ -435,6 +437,8 @@ func (r raw) valid() (Config, error) {
 	} else if r.Fleet.RosterKey != "" {
 		p.add("fleet.roster_key", "means nothing without fleet.dir")
 	}
+
+	c.Host = p.host(r.Host)
 
 	pol := policy.Default(dir)
 	if r.Policy.Production != nil {

@@ -26,6 +26,7 @@ type Console struct {
 	Training  bool // the lanes are simulated: the pages say so
 	RosterKey ed25519.PublicKey
 	Plan      Plan
+	Metrics   string // loopback host:port for Prometheus; empty for none
 	Bridges   []Bridge
 }
 
@@ -63,6 +64,7 @@ type rawConsole struct {
 		Listen, Enrol string
 		Hosts         []string
 	}
+	Host struct{ Metrics string }
 	Area []struct {
 		Name  string
 		Lanes []string
@@ -124,6 +126,7 @@ func ParseConsole(b []byte) (Console, error) {
 	if c.RosterKey, err = officer.ParseKey(r.Site.RosterKey); err != nil {
 		p.add("site.roster_key", "%v; passage roster key makes one", err)
 	}
+	c.Metrics = p.host(rawHost{Metrics: r.Host.Metrics}).Metrics
 	seen := map[string]bool{}
 	for i, a := range r.Area {
 		for _, id := range a.Lanes {

@@ -190,6 +190,8 @@ const (
 	UnfitRegister
 	UnfitSensor
 	UnfitStopping // a clean stop has been asked for
+	UnfitPower    // no mains: a battery carries the lane's computer
+	UnfitTime     // nobody disciplines the computer's clock
 )
 
 // reason is why a traveller is diverted by what the lane lacks.

@@ -23,6 +23,8 @@ import (
 	"passage/kiosk/bridge"
 	"passage/kiosk/config"
 	"passage/kiosk/console"
+	"passage/kiosk/host"
+	"passage/kiosk/metrics"
 	"passage/kiosk/officer"
 	"passage/kiosk/site"
 )
@@ -116,6 +118,13 @@ func (c serveCmd) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return serve(ctx, conf.Listen, secure, pages) })
 	group.Go(func() error { return serve(ctx, conf.Enrol, s.TLS(), console.Enrolment(s, log)) })
+	// A hub that is stuck says nothing.
+	group.Go(func() error { return host.Notify(ctx, func() bool { count(s.Hub()); return true }) })
+	if conf.Metrics != "" {
+		r := metrics.New()
+		r.MustRegister(metrics.Site{Lanes: func() (heard, silent int) { return count(s.Hub()) }})
+		group.Go(func() error { return metrics.Serve(ctx, conf.Metrics, r) })
+	}
 	return group.Wait()
 }
 
@@ -138,6 +147,19 @@ func bridges(conf config.Console) ([]bridge.Target, error) {
 		list = append(list, t)
 	}
 	return list, nil
+}
+
+// count counts the lanes that are heard and those that are not.
+func count(h *site.Hub) (heard, silent int) {
+	all, _, _ := h.Since(0)
+	for _, l := range all {
+		if l.Away {
+			silent++
+		} else {
+			heard++
+		}
+	}
+	return heard, silent
 }
 
 // pagesTLS is the operator's certificate, read again at each handshake so that

@@ -30,8 +30,10 @@ import (
 	"passage/kiosk/config"
 	"passage/kiosk/devices"
 	"passage/kiosk/fleet"
+	"passage/kiosk/host"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
+	"passage/kiosk/metrics"
 	"passage/kiosk/web"
 	"passage/matcher"
 	"passage/sqlite"
@@ -180,6 +182,7 @@ func run(c cli) error {
 		group.Go(func() error { return joined.Run(work, console) })
 	}
 	group.Go(func() error { return serve(work, listener, pages) })
+	watchHost(work, group, conf.Host, shell, box, log)
 	group.Go(func() error {
 		defer end()
 		return shell.Run(ctx, was)
@@ -189,6 +192,27 @@ func run(c cli) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// watchHost tells systemd and Prometheus how the lane is, and the lane how its
+// computer is.
+func watchHost(ctx context.Context, group *errgroup.Group, conf config.Host, shell *kiosk.Shell, box *outbox.Outbox, log *slog.Logger) {
+	group.Go(func() error { return host.Notify(ctx, shell.Alive) })
+	if conf.Clock {
+		group.Go(func() error {
+			return host.WatchClock(ctx, func(why string) { shell.SetHealth(lane.UnfitTime, why) })
+		})
+	}
+	if conf.UPS != nil {
+		group.Go(func() error {
+			return conf.UPS.Watch(ctx, func(why string) { shell.SetHealth(lane.UnfitPower, why) }, func(err error) { log.Warn("power supply", "error", err) })
+		})
+	}
+	if conf.Metrics != "" {
+		r := metrics.New()
+		r.MustRegister(metrics.Lane{View: shell.View, Outbox: box})
+		group.Go(func() error { return metrics.Serve(ctx, conf.Metrics, r) })
+	}
 }
 
 // openRing opens the lane's ring with the master key that source names.

@@ -1,0 +1,167 @@
+// Package metrics tells Prometheus how a lane and a site are doing. It names
+// nobody: counts, times and states, with labels from fixed lists.
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"passage/kiosk"
+	"passage/kiosk/lane"
+)
+
+// New returns a registry with the Go runtime's and the process's own figures.
+func New() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Serve serves a registry's figures at /metrics and Go's profiles at
+// /debug/pprof/ until ctx ends. The address is a loopback one: whoever collects
+// from elsewhere puts a proxy of their own before it.
+func Serve(ctx context.Context, address string, r *prometheus.Registry) error {
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("metrics: %q is no loopback address with a port", address)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: 5 * time.Second}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+// Outbox is how much waits for the register.
+type Outbox interface {
+	Waiting(ctx context.Context) (n int, oldest time.Time, err error)
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("passage_"+name, help, labels, nil)
+}
+
+var (
+	phase     = desc("lane_phase", "1 for the phase that the lane is in.", "phase")
+	since     = desc("lane_phase_seconds", "Time since the lane entered its phase.")
+	unfit     = desc("lane_unfit", "1 for what keeps the lane from taking a new traveller.", "what")
+	linked    = desc("lane_gate_link", "1 while the gate answers.")
+	occupied  = desc("lane_occupied", "1 while the gate reports somebody inside.")
+	officers  = desc("lane_officers", "Officers whose lease holds.")
+	registers = desc("lane_registers", "1 if the registers answered at the last look.")
+	alerts    = desc("lane_alerts_open", "Alerts that nobody has acknowledged.", "priority")
+	crossings = desc("lane_crossings_total", "Crossings since the start, by outcome.", "outcome")
+	step      = desc("lane_step_seconds", "What the controller itself took for a step, lately.", "quantile")
+	waiting   = desc("lane_outbox", "Records that the register has not acknowledged.")
+	oldestAge = desc("lane_outbox_oldest_seconds", "Age of the oldest record that waits.")
+	lanes     = desc("site_lanes", "Lanes of the site, by whether they are heard.", "heard")
+)
+
+// healths are the labels of unfit.
+var healths = []struct {
+	bit  lane.Health
+	name string
+}{
+	{lane.UnfitCamera, "camera"},
+	{lane.UnfitMatcher, "matcher"},
+	{lane.UnfitReader, "reader"},
+	{lane.UnfitStorage, "storage"},
+	{lane.UnfitTrust, "trust"},
+	{lane.UnfitClock, "clock"},
+	{lane.UnfitRegister, "register"},
+	{lane.UnfitSensor, "sensor"},
+	{lane.UnfitStopping, "stopping"},
+	{lane.UnfitPower, "power"},
+	{lane.UnfitTime, "time"},
+}
+
+// Lane collects from a lane's shell when it is asked.
+type Lane struct {
+	View   func() kiosk.View
+	Outbox Outbox
+}
+
+// Describe sends nothing: which labels come depends on the lane.
+func (l Lane) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads one consistent view.
+func (l Lane) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	v := l.View()
+	gauge(phase, 1, v.State.Phase.String())
+	gauge(since, time.Since(v.Since).Seconds())
+	for _, h := range healths {
+		gauge(unfit, truth(v.Unfit[h.bit] != ""), h.name)
+	}
+	gauge(linked, truth(v.State.Gate.Link))
+	gauge(occupied, truth(v.State.Gate.Occupied))
+	gauge(officers, float64(len(v.Officers)))
+	gauge(registers, truth(v.Registers))
+	open := map[string]int{}
+	for _, a := range v.Alerts {
+		if a.By == "" {
+			open[a.Priority.String()]++
+		}
+	}
+	for _, p := range []lane.Priority{lane.Notice, lane.Urgent} {
+		gauge(alerts, float64(open[p.String()]), p.String())
+	}
+	for outcome, n := range v.Counts {
+		out <- prometheus.MustNewConstMetric(crossings, prometheus.CounterValue, float64(n), outcome)
+	}
+	gauge(step, v.Steps.P50.Seconds(), "0.5")
+	gauge(step, v.Steps.P99.Seconds(), "0.99")
+	if l.Outbox != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if n, oldest, err := l.Outbox.Waiting(ctx); err == nil {
+			gauge(waiting, float64(n))
+			age := 0.0
+			if n > 0 {
+				age = time.Since(oldest).Seconds()
+			}
+			gauge(oldestAge, age)
+		}
+	}
+}
+
+// Site collects from a site: how many lanes are heard, and how many are not.
+type Site struct{ Lanes func() (heard, silent int) }
+
+// Describe sends nothing, as Lane's does.
+func (s Site) Describe(chan<- *prometheus.Desc) {}
+
+// Collect counts the lanes.
+func (s Site) Collect(out chan<- prometheus.Metric) {
+	heard, silent := s.Lanes()
+	out <- prometheus.MustNewConstMetric(lanes, prometheus.GaugeValue, float64(heard), "yes")
+	out <- prometheus.MustNewConstMetric(lanes, prometheus.GaugeValue, float64(silent), "no")
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
