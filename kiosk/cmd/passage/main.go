@@ -28,6 +28,10 @@ type cli struct {
 		Check   checkCmd   `cmd:"" help:"Verify the journal's file and chain."`
 		Salvage salvageCmd `cmd:"" help:"Save what can be read of a damaged journal into a new one."`
 	} `cmd:"" help:"The lane's journal."`
+	Audit struct {
+		Head   auditHeadCmd   `cmd:"" help:"Sign for the journal's entries so far."`
+		Verify auditVerifyCmd `cmd:"" help:"Prove that a journal is whole: nothing removed, nothing altered."`
+	} `cmd:"" help:"Proof that a lane's journal is whole."`
 	Doctor doctorCmd `cmd:"" help:"Look at every device of a lane, and say which misbehaves and what to do."`
 	Emrtd  struct {
 		Decode emrtdDecodeCmd `cmd:"" help:"Say what is in files that were read from a chip before."`

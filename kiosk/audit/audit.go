@@ -1,0 +1,264 @@
+// Package audit anchors a lane's journal in a Merkle tree, so that nobody can
+// shorten or rewrite it unseen: not even who holds the lane's computer and makes
+// the whole chain anew.
+//
+// Each entry's chain hash is a leaf (RFC 9162 §2.1; golang.org/x/mod/sumdb/tlog).
+// Now and then the lane signs how many entries there are and their root, and
+// gives this head to its site. Whoever has a head can tell later, from the
+// journal alone, that its first entries are the ones that were signed.
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"passage/kiosk/journal"
+)
+
+// Head is a signed statement about a journal's first Size entries.
+type Head struct {
+	Lane    string
+	Journal string // its name: a replaced computer begins another one
+	Size    int64
+	Root    tlog.Hash
+}
+
+const origin = "passage/journal/"
+
+// Text is the head as it is signed: a checkpoint of three lines.
+func (h Head) Text() string {
+	return fmt.Sprintf("%s%s/%s\n%d\n%s\n", origin, h.Lane, h.Journal, h.Size, base64.StdEncoding.EncodeToString(h.Root[:]))
+}
+
+// ErrHead says that a head is malformed or not signed by the key that should
+// have.
+var ErrHead = errors.New("audit: head")
+
+// MaxHead bounds a signed head.
+const MaxHead = 1024
+
+// ParseHead reads a head's text. Every error wraps ErrHead.
+func ParseHead(text string) (Head, error) {
+	var h Head
+	lines := strings.Split(text, "\n")
+	if len(text) > MaxHead || len(lines) != 4 || lines[3] != "" {
+		return h, fmt.Errorf("%w: it has not three lines", ErrHead)
+	}
+	name, ok := strings.CutPrefix(lines[0], origin)
+	lane, journal, ok2 := strings.Cut(name, "/")
+	if !ok || !ok2 || lane == "" || journal == "" || strings.Contains(journal, "/") {
+		return h, fmt.Errorf("%w: of no journal", ErrHead)
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil || size < 1 || strconv.FormatInt(size, 10) != lines[1] {
+		return h, fmt.Errorf("%w: its size is none", ErrHead)
+	}
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
+	if err != nil || len(root) != tlog.HashSize {
+		return h, fmt.Errorf("%w: its root is none", ErrHead)
+	}
+	return Head{lane, journal, size, tlog.Hash(root)}, nil
+}
+
+// Sign makes a signed note of a head.
+func (h Head) Sign(by note.Signer) ([]byte, error) {
+	b, err := note.Sign(&note.Note{Text: h.Text()}, by)
+	if err != nil {
+		return nil, fmt.Errorf("audit: sign: %w", err)
+	}
+	return b, nil
+}
+
+// OpenHead verifies a signed head. Every error wraps ErrHead.
+func OpenHead(b []byte, key note.Verifier) (Head, error) {
+	if len(b) > MaxHead {
+		return Head{}, fmt.Errorf("%w: larger than %d bytes", ErrHead, MaxHead)
+	}
+	n, err := note.Open(b, note.VerifierList(key))
+	if err != nil {
+		return Head{}, fmt.Errorf("%w: %w", ErrHead, err)
+	}
+	return ParseHead(n.Text)
+}
+
+// Key loads a lane's audit key, or makes it: the private half at path, the
+// public one beside it as path.pub.
+func Key(path, lane string) (note.Signer, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		private, public, err := note.GenerateKey(rand.Reader, "passage-"+lane)
+		if err != nil {
+			return nil, fmt.Errorf("audit: key: %w", err)
+		}
+		if err := errors.Join(write(path, private, 0o600), write(path+".pub", public, 0o644)); err != nil {
+			return nil, fmt.Errorf("audit: key: %w", err)
+		}
+		b = []byte(private)
+	} else if err != nil {
+		return nil, fmt.Errorf("audit: key: %w", err)
+	}
+	s, err := note.NewSigner(strings.TrimSpace(string(b)))
+	if err != nil {
+		return nil, fmt.Errorf("audit: key %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// write writes a file whole or not at all, and never over another.
+func write(path, text string, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(text + "\n")
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Link(f.Name(), path)
+}
+
+// Tree is the right edge of a Merkle tree: the roots of the full subtrees that
+// make it up, largest first. It is all that growing needs.
+type Tree struct {
+	Size int64
+	edge []subtree
+}
+
+type subtree struct {
+	height int
+	hash   tlog.Hash
+}
+
+// Add appends a leaf.
+func (t *Tree) Add(leaf []byte) {
+	t.Size++
+	t.edge = append(t.edge, subtree{0, tlog.RecordHash(leaf)})
+	for n := len(t.edge); n > 1 && t.edge[n-1].height == t.edge[n-2].height; n = len(t.edge) {
+		t.edge = append(t.edge[:n-2], subtree{t.edge[n-1].height + 1, tlog.NodeHash(t.edge[n-2].hash, t.edge[n-1].hash)})
+	}
+}
+
+// Root is the tree's hash; meaningless for an empty one.
+func (t *Tree) Root() tlog.Hash {
+	var root tlog.Hash
+	for i := len(t.edge) - 1; i >= 0; i-- {
+		if i == len(t.edge)-1 {
+			root = t.edge[i].hash
+		} else {
+			root = tlog.NodeHash(t.edge[i].hash, root)
+		}
+	}
+	return root
+}
+
+const batch = 1000
+
+// Grow takes the journal's entries that came since into the tree.
+func (t *Tree) Grow(ctx context.Context, db *sql.DB) error {
+	for {
+		rows, err := journal.Entries(ctx, db, "WHERE seq > ? ORDER BY seq LIMIT ?", t.Size, batch)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			if r.Seq != t.Size+1 {
+				return fmt.Errorf("audit: entry %d of the journal is missing", t.Size+1)
+			}
+			t.Add(r.Chain)
+		}
+	}
+}
+
+// Now is the head of a lane's journal as it stands.
+func Now(ctx context.Context, db *sql.DB, lane string) (Head, error) {
+	name, err := journal.Name(ctx, db)
+	if err != nil {
+		return Head{}, err
+	}
+	var t Tree
+	if err := t.Grow(ctx, db); err != nil {
+		return Head{}, err
+	}
+	if t.Size == 0 {
+		return Head{}, errors.New("audit: the journal is empty")
+	}
+	return Head{lane, name, t.Size, t.Root()}, nil
+}
+
+// Verify proves that a journal is whole: that every entry follows from the one
+// before it, and that its first entries are the ones that each head was signed
+// for. Heads of another journal are an error: this is not the journal that the
+// site knows. It returns how many entries there are, and how many of them a head
+// covers.
+func Verify(ctx context.Context, db *sql.DB, heads []Head) (entries, covered int64, err error) {
+	if entries, err = journal.Check(ctx, db); err != nil {
+		return entries, 0, err
+	}
+	name, err := journal.Name(ctx, db)
+	if err != nil {
+		return entries, 0, err
+	}
+	want := map[int64]Head{}
+	for _, h := range heads {
+		if h.Journal != name {
+			return entries, 0, fmt.Errorf("audit: the site has a head of journal %s, this is %s: it was begun anew", h.Journal, name)
+		}
+		if h.Size > entries {
+			return entries, covered, fmt.Errorf("audit: %d entries were signed for, and %d are here: the end was removed", h.Size, entries)
+		}
+		if other, twice := want[h.Size]; twice && other.Root != h.Root {
+			return entries, covered, fmt.Errorf("audit: two different histories were signed for the first %d entries", h.Size)
+		}
+		want[h.Size] = h
+	}
+	var t Tree
+	for t.Size < entries {
+		rows, err := journal.Entries(ctx, db, "WHERE seq > ? ORDER BY seq LIMIT ?", t.Size, batch)
+		if err != nil {
+			return entries, covered, err
+		}
+		if len(rows) == 0 {
+			return entries, covered, fmt.Errorf("audit: the journal ends at %d", t.Size)
+		}
+		for _, r := range rows {
+			t.Add(r.Chain)
+			h, signed := want[t.Size]
+			if !signed {
+				continue
+			}
+			root := t.Root()
+			if !bytes.Equal(root[:], h.Root[:]) {
+				return entries, covered, fmt.Errorf("audit: the first %d entries are not the ones that were signed for; the last head that holds covers %d", t.Size, covered)
+			}
+			covered = t.Size
+		}
+	}
+	return entries, covered, nil
+}
+
+// ReadKey reads the public half of a lane's audit key.
+func ReadKey(path string) (note.Verifier, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("audit: key: %w", err)
+	}
+	v, err := note.NewVerifier(strings.TrimSpace(string(b)))
+	if err != nil {
+		return nil, fmt.Errorf("audit: key %s: %w", path, err)
+	}
+	return v, nil
+}
