@@ -267,6 +267,10 @@ func (g registerOf) VerifyFace(ctx context.Context, _ string, _ []byte) kiosk.DB
 	return g.ask(ctx, ofReference, lane.Clear)
 }
 
+func (g registerOf) Authorisation(ctx context.Context, _ kiosk.Identity, _ policy.Document, _ time.Time) kiosk.DBAnswer {
+	return g.ask(ctx, ofConsult+stream(lane.CheckETIAS), lane.Clear)
+}
+
 func (g registerOf) Stay(ctx context.Context, _ string, _ policy.Direction, _ time.Time) (kiosk.DBAnswer, kiosk.Stay) {
 	well := lane.Clear
 	if g.habit() == strayed {
