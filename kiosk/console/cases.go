@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"passage/kiosk/fleet"
+	"passage/kiosk/pages"
 	"passage/kiosk/site"
 	"passage/kiosk/web"
 )
@@ -51,7 +52,7 @@ func (c *server) openCases(w http.ResponseWriter, r *http.Request, _ *session) {
 	_ = asking.Wait() // nobody fails: a lane that does not answer is listed
 	slices.SortFunc(list, func(a, b openCase) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Lane, b.Lane)) })
 	slices.Sort(silent)
-	reply(w, http.StatusOK, map[string]any{"cases": list, "silent": silent})
+	pages.Reply(w, http.StatusOK, map[string]any{"cases": list, "silent": silent})
 }
 
 func (c *server) casesOf(r *http.Request, l site.Lane) ([]web.CaseView, bool) {

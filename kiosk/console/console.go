@@ -28,6 +28,7 @@ import (
 	"passage/kiosk/config"
 	"passage/kiosk/fleet"
 	"passage/kiosk/officer"
+	"passage/kiosk/pages"
 	"passage/kiosk/site"
 	"passage/kiosk/web"
 )
@@ -122,7 +123,7 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 	mux.HandleFunc("POST /api/enrol/code", c.with(officer.Enrol, c.code))
 	mux.HandleFunc("POST /api/enrol/revoke", c.with(officer.Enrol, c.revoke))
 	mux.HandleFunc("POST /api/invite", c.with(officer.Enrol, c.invite))
-	return guard(http.NewCrossOriginProtection().Handler(mux)), nil
+	return pages.Guard(http.NewCrossOriginProtection().Handler(mux), 2*maxBody, "'self' blob:", "manifest-src 'self'; worker-src 'self'; "), nil
 }
 
 // Enrolment returns the pages that lane computers call: no officer signs in
@@ -132,54 +133,19 @@ func Enrolment(s *site.Site, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /enrol/authority", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(s.Authority()) })
 	mux.HandleFunc("POST /enrol", func(w http.ResponseWriter, r *http.Request) {
 		var q fleet.Request
-		if !read(w, r, &q) {
+		if !pages.Read(w, r, &q) {
 			return
 		}
 		e, err := s.Enrol(r.Context(), q)
 		if err != nil {
 			log.Warn("enrolment refused", "from", r.RemoteAddr, "error", err)
-			problem(w, http.StatusForbidden, err.Error())
+			pages.Problem(w, http.StatusForbidden, err.Error())
 			return
 		}
 		log.Info("lane enrolled", "lane", e.Lane, "from", r.RemoteAddr)
-		reply(w, http.StatusOK, e)
+		pages.Reply(w, http.StatusOK, e)
 	})
-	return guard(mux)
-}
-
-// guard sets the headers that keep the pages to themselves.
-func guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, 2*maxBody)
-		next.ServeHTTP(w, r)
-	})
-}
-
-func reply(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone otherwise
-}
-
-func problem(w http.ResponseWriter, status int, title string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": title, "status": status}) // the client has gone otherwise
-}
-
-func read(w http.ResponseWriter, r *http.Request, v any) bool {
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		problem(w, http.StatusBadRequest, "the request cannot be read")
-		return false
-	}
-	return true
+	return pages.Guard(mux, 2*maxBody, "'self' blob:", "manifest-src 'self'; worker-src 'self'; ")
 }
 
 // device binds a session to the browser that opened it.
@@ -212,9 +178,9 @@ func (c *server) with(right officer.Right, next func(http.ResponseWriter, *http.
 		x := c.current(r)
 		switch {
 		case x == nil:
-			problem(w, http.StatusUnauthorized, "sign in first")
+			pages.Problem(w, http.StatusUnauthorized, "sign in first")
 		case right != "" && !x.officer.Role.May(right):
-			problem(w, http.StatusForbidden, "this is not a right of your role")
+			pages.Problem(w, http.StatusForbidden, "this is not a right of your role")
 		default:
 			next(w, r, x)
 		}
@@ -237,12 +203,12 @@ func (c *server) beginSignIn(w http.ResponseWriter, r *http.Request) {
 		Officer string `json:"officer"`
 		Key     []byte `json:"key"` // PKIX, P-256
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	roster, err := c.roster(r.Context())
 	if err != nil {
-		problem(w, http.StatusServiceUnavailable, "there is no roster of officers yet: the holder of the roster key must sign one")
+		pages.Problem(w, http.StatusServiceUnavailable, "there is no roster of officers yet: the holder of the roster key must sign one")
 		return
 	}
 	now := time.Now()
@@ -254,28 +220,28 @@ func (c *server) beginSignIn(w http.ResponseWriter, r *http.Request) {
 	for _, p := range o.Passkeys {
 		ids = append(ids, p.ID)
 	}
-	reply(w, http.StatusOK, map[string]any{"session": s, "challenge": s.Challenge(roster.RPID), "rp_id": roster.RPID, "passkeys": ids})
+	pages.Reply(w, http.StatusOK, map[string]any{"session": s, "challenge": s.Challenge(roster.RPID), "rp_id": roster.RPID, "passkeys": ids})
 }
 
 func (c *server) finishSignIn(w http.ResponseWriter, r *http.Request) {
 	var s officer.Session
-	if !read(w, r, &s) {
+	if !pages.Read(w, r, &s) {
 		return
 	}
 	roster, err := c.roster(r.Context())
 	if err != nil {
-		problem(w, http.StatusServiceUnavailable, "there is no roster of officers")
+		pages.Problem(w, http.StatusServiceUnavailable, "there is no roster of officers")
 		return
 	}
 	now := time.Now()
 	if age := now.Unix() - s.Issued; age > int64(signInFor/time.Second) {
-		problem(w, http.StatusForbidden, "that took too long: sign in again")
+		pages.Problem(w, http.StatusForbidden, "that took too long: sign in again")
 		return
 	}
 	o, err := roster.Certified(s, now)
 	if err != nil {
 		c.conf.Log.Warn("sign-in refused", "officer", s.Officer, "error", err)
-		problem(w, http.StatusForbidden, "officer and passkey do not fit")
+		pages.Problem(w, http.StatusForbidden, "officer and passkey do not fit")
 		return
 	}
 	token := rand.Text() + rand.Text()
@@ -289,7 +255,7 @@ func (c *server) finishSignIn(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 	http.SetCookie(w, &http.Cookie{Name: cookie, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 	c.conf.Log.Info("signed in", "officer", o.ID, "role", o.Role)
-	reply(w, http.StatusOK, c.about(o))
+	pages.Reply(w, http.StatusOK, c.about(o))
 }
 
 // Me is what a page is told about who is signed in.
@@ -312,10 +278,10 @@ func (c *server) about(o officer.Officer) Me {
 func (c *server) me(w http.ResponseWriter, r *http.Request) {
 	x := c.current(r)
 	if x == nil {
-		reply(w, http.StatusOK, map[string]any{"site": c.conf.Name, "training": c.conf.Training})
+		pages.Reply(w, http.StatusOK, map[string]any{"site": c.conf.Name, "training": c.conf.Training})
 		return
 	}
-	reply(w, http.StatusOK, c.about(x.officer))
+	pages.Reply(w, http.StatusOK, c.about(x.officer))
 }
 
 func (c *server) signOut(w http.ResponseWriter, r *http.Request, _ *session) {
@@ -380,10 +346,10 @@ func (c *server) open(w http.ResponseWriter, r *http.Request, x *session) (offic
 	}
 	switch {
 	case err != nil:
-		problem(w, http.StatusBadRequest, "the request cannot be read")
+		pages.Problem(w, http.StatusBadRequest, "the request cannot be read")
 		return word, nil, false
 	case env.Session.Officer != x.officer.ID || !bytes.Equal(env.Session.Key, x.key):
-		problem(w, http.StatusForbidden, "this word is of another session")
+		pages.Problem(w, http.StatusForbidden, "this word is of another session")
 		return word, nil, false
 	}
 	return word, b, true
@@ -411,15 +377,15 @@ func (c *server) word(w http.ResponseWriter, r *http.Request, x *session) {
 	}
 	switch {
 	case err != nil:
-		problem(w, http.StatusGatewayTimeout, "the lane does not answer: go there, or use its own page")
+		pages.Problem(w, http.StatusGatewayTimeout, "the lane does not answer: go there, or use its own page")
 	case a.OK && a.Code == "second":
-		reply(w, http.StatusAccepted, a)
+		pages.Reply(w, http.StatusAccepted, a)
 	case a.OK:
-		reply(w, http.StatusOK, a)
+		pages.Reply(w, http.StatusOK, a)
 	case a.Code == "stale" || a.Code == "not_now":
-		reply(w, http.StatusConflict, a)
+		pages.Reply(w, http.StatusConflict, a)
 	default:
-		reply(w, http.StatusForbidden, a)
+		pages.Reply(w, http.StatusForbidden, a)
 	}
 }
 
@@ -431,7 +397,7 @@ func (c *server) present(w http.ResponseWriter, r *http.Request, x *session) {
 		return
 	}
 	if word.Kind != officer.Present || len(word.Lanes) == 0 || len(word.Lanes) > c.conf.Ratio {
-		problem(w, http.StatusForbidden, fmt.Sprintf("an officer watches 1 to %d gates here", c.conf.Ratio))
+		pages.Problem(w, http.StatusForbidden, fmt.Sprintf("an officer watches 1 to %d gates here", c.conf.Ratio))
 		return
 	}
 	answers := make(map[string]string, len(word.Lanes))
@@ -451,7 +417,7 @@ func (c *server) present(w http.ResponseWriter, r *http.Request, x *session) {
 		})
 	}
 	carrying.Wait()
-	reply(w, http.StatusOK, answers)
+	pages.Reply(w, http.StatusOK, answers)
 }
 
 // ask brings what a lane says about the case under way. The bytes are the
@@ -461,9 +427,9 @@ func (c *server) ask(what, kind string) func(http.ResponseWriter, *http.Request,
 		b, err := c.site.Ask(r.Context(), r.PathValue("lane"), fleet.Ask{What: what, Transaction: r.PathValue("transaction"), Which: r.PathValue("which")})
 		switch {
 		case errors.Is(err, nats.ErrNoResponders), err != nil:
-			problem(w, http.StatusGatewayTimeout, "the lane does not answer")
+			pages.Problem(w, http.StatusGatewayTimeout, "the lane does not answer")
 		case len(b) == 0:
-			problem(w, http.StatusNotFound, "nothing there now")
+			pages.Problem(w, http.StatusNotFound, "nothing there now")
 		default:
 			w.Header().Set("Content-Type", kind)
 			_, _ = w.Write(b) // the client has gone otherwise
@@ -475,27 +441,27 @@ func (c *server) code(w http.ResponseWriter, r *http.Request, x *session) {
 	var q struct {
 		Lane string `json:"lane"`
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	code, err := c.site.Code(r.Context(), q.Lane, x.officer.ID)
 	if err != nil {
-		problem(w, http.StatusBadRequest, err.Error())
+		pages.Problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	c.conf.Log.Info("enrolment code made", "lane", q.Lane, "officer", x.officer.ID)
-	reply(w, http.StatusOK, map[string]string{"code": code})
+	pages.Reply(w, http.StatusOK, map[string]string{"code": code})
 }
 
 func (c *server) revoke(w http.ResponseWriter, r *http.Request, x *session) {
 	var q struct {
 		Lane string `json:"lane"`
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	if err := c.site.Revoke(r.Context(), q.Lane); err != nil {
-		problem(w, http.StatusConflict, err.Error())
+		pages.Problem(w, http.StatusConflict, err.Error())
 		return
 	}
 	c.conf.Log.Info("lane shut out", "lane", q.Lane, "officer", x.officer.ID)

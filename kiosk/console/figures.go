@@ -10,6 +10,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"passage/kiosk/pages"
 	"passage/kiosk/site"
 )
 
@@ -62,7 +63,7 @@ func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) 
 	from, to, err := period(r)
 	key, ok := by[r.URL.Query().Get("by")]
 	if err != nil || !ok {
-		problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and by hour, lane, class, outcome or reason")
+		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and by hour, lane, class, outcome or reason")
 		return
 	}
 	groups := map[string]*group{}
@@ -76,7 +77,7 @@ func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) 
 	})
 	if err != nil {
 		c.conf.Log.Error("statistics", "error", err)
-		problem(w, http.StatusInternalServerError, "the store does not answer")
+		pages.Problem(w, http.StatusInternalServerError, "the store does not answer")
 		return
 	}
 	out := []Cell{}
@@ -89,7 +90,7 @@ func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) 
 		}
 		return 1
 	})
-	reply(w, http.StatusOK, map[string]any{"from": from, "to": to, "suppressed_below": leastCell, "cells": out})
+	pages.Reply(w, http.StatusOK, map[string]any{"from": from, "to": to, "suppressed_below": leastCell, "cells": out})
 }
 
 type group struct {
@@ -145,7 +146,7 @@ func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
 	from, to, err := period(r)
 	format := r.URL.Query().Get("format")
 	if err != nil || format != "csv" && format != "parquet" {
-		problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and format csv or parquet")
+		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and format csv or parquet")
 		return
 	}
 	counts := map[exported]int64{}
@@ -155,7 +156,7 @@ func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
 	})
 	if err != nil {
 		c.conf.Log.Error("export", "error", err)
-		problem(w, http.StatusInternalServerError, "the store does not answer")
+		pages.Problem(w, http.StatusInternalServerError, "the store does not answer")
 		return
 	}
 	var rows []exported
@@ -204,11 +205,11 @@ func (c *server) crossings(w http.ResponseWriter, r *http.Request, _ *session) {
 		return nil
 	})
 	if err != nil {
-		problem(w, http.StatusInternalServerError, "the store does not answer")
+		pages.Problem(w, http.StatusInternalServerError, "the store does not answer")
 		return
 	}
 	slices.Reverse(list)
-	reply(w, http.StatusOK, list[:min(len(list), shownCrossings)])
+	pages.Reply(w, http.StatusOK, list[:min(len(list), shownCrossings)])
 }
 
 const shownCrossings = 50
@@ -216,15 +217,15 @@ const shownCrossings = 50
 func (c *server) audit(w http.ResponseWriter, r *http.Request, _ *session) {
 	from, to, err := period(r)
 	if err != nil {
-		problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z")
+		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z")
 		return
 	}
 	q := r.URL.Query()
 	list, err := c.site.Words(r.Context(), q.Get("officer"), q.Get("lane"), q.Get("transaction"), from, to)
 	if err != nil {
 		c.conf.Log.Error("audit", "error", err)
-		problem(w, http.StatusInternalServerError, "the store does not answer")
+		pages.Problem(w, http.StatusInternalServerError, "the store does not answer")
 		return
 	}
-	reply(w, http.StatusOK, list)
+	pages.Reply(w, http.StatusOK, list)
 }

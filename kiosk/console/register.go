@@ -15,6 +15,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"passage/kiosk/officer"
+	"passage/kiosk/pages"
 	"passage/kiosk/site"
 )
 
@@ -59,39 +60,39 @@ func (c *server) invite(w http.ResponseWriter, r *http.Request, x *session) {
 		Name    string       `json:"name"`
 		Role    officer.Role `json:"role"`
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	code, err := c.site.Invite(r.Context(), site.Invited{Officer: q.Officer, Name: q.Name, Role: q.Role}, x.officer.ID)
 	if err != nil {
-		problem(w, http.StatusBadRequest, err.Error())
+		pages.Problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	c.conf.Log.Info("officer invited", "officer", q.Officer, "role", q.Role, "by", x.officer.ID)
-	reply(w, http.StatusOK, map[string]string{"code": code})
+	pages.Reply(w, http.StatusOK, map[string]string{"code": code})
 }
 
 func (c *server) beginRegister(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Code string `json:"code"`
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	who, err := c.site.Invited(r.Context(), q.Code)
 	if err != nil {
-		problem(w, http.StatusForbidden, err.Error())
+		pages.Problem(w, http.StatusForbidden, err.Error())
 		return
 	}
 	party, err := c.party()
 	if err != nil {
 		c.conf.Log.Error("passkeys", "error", err)
-		problem(w, http.StatusInternalServerError, "the console's own address is not set up for passkeys")
+		pages.Problem(w, http.StatusInternalServerError, "the console's own address is not set up for passkeys")
 		return
 	}
 	options, s, err := party.BeginRegistration(applicant{who}, webauthn.WithCredentialParameters(kinds))
 	if err != nil {
-		problem(w, http.StatusInternalServerError, "the registration could not begin")
+		pages.Problem(w, http.StatusInternalServerError, "the registration could not begin")
 		return
 	}
 	c.mu.Lock()
@@ -100,7 +101,7 @@ func (c *server) beginRegister(w http.ResponseWriter, r *http.Request) {
 	}
 	c.invited[q.Code] = &invitation{who, *s}
 	c.mu.Unlock()
-	reply(w, http.StatusOK, map[string]any{"officer": who.Officer, "name": who.Name, "role": who.Role, "options": options})
+	pages.Reply(w, http.StatusOK, map[string]any{"officer": who.Officer, "name": who.Name, "role": who.Role, "options": options})
 }
 
 func (c *server) finishRegister(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +109,7 @@ func (c *server) finishRegister(w http.ResponseWriter, r *http.Request) {
 		Code     string          `json:"code"`
 		Response json.RawMessage `json:"response"`
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	c.mu.Lock()
@@ -116,20 +117,20 @@ func (c *server) finishRegister(w http.ResponseWriter, r *http.Request) {
 	delete(c.invited, q.Code)
 	c.mu.Unlock()
 	if i == nil {
-		problem(w, http.StatusForbidden, "begin again")
+		pages.Problem(w, http.StatusForbidden, "begin again")
 		return
 	}
 	p, err := c.registered(i, q.Response)
 	if err != nil {
 		c.conf.Log.Warn("passkey refused", "officer", i.invited.Officer, "error", err)
-		problem(w, http.StatusBadRequest, "this passkey cannot be used here")
+		pages.Problem(w, http.StatusBadRequest, "this passkey cannot be used here")
 		return
 	}
 	if err := c.site.Apply(r.Context(), q.Code, p); err != nil {
-		problem(w, http.StatusConflict, err.Error())
+		pages.Problem(w, http.StatusConflict, err.Error())
 		return
 	}
-	reply(w, http.StatusOK, map[string]string{"result": "registered"})
+	pages.Reply(w, http.StatusOK, map[string]string{"result": "registered"})
 }
 
 func (c *server) registered(i *invitation, response []byte) (officer.Passkey, error) {

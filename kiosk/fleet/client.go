@@ -29,20 +29,6 @@ import (
 	"passage/kiosk/web"
 )
 
-// Desk is what the site may ask of a lane.
-type Desk interface {
-	View() kiosk.View
-	Watch(ctx context.Context) <-chan struct{}
-	Decide(ctx context.Context, o kiosk.Officer, transaction string, d lane.Decision, reason, text, reference string) error
-	Order(ctx context.Context, o kiosk.Officer, order lane.OfficerOrder) error
-	Renew(ctx context.Context) error
-	Present(officer string, here bool)
-	Acknowledge(id int, officer string) error
-	Cases(ctx context.Context) ([]kiosk.Case, error)
-	SettleCase(ctx context.Context, officer, transaction, finding string) error
-	Face(transaction, which string) ([]byte, bool)
-}
-
 // Credentials are the files that enrolment left on the lane.
 type Credentials struct {
 	URL  string // tls://host:port of the site's server
@@ -55,7 +41,7 @@ type Credentials struct {
 // Client is one lane's end of the fleet. Run it once.
 type Client struct {
 	Lane      string
-	Desk      Desk
+	Desk      web.Desk
 	Journal   *sql.DB // for reading
 	RosterKey ed25519.PublicKey
 	Log       *slog.Logger

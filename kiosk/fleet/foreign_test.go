@@ -13,11 +13,12 @@ import (
 	"passage/kiosk"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
+	"passage/kiosk/web"
 )
 
 // strict is a lane to which nobody may get through without a proven word.
 type strict struct {
-	Desk
+	web.Desk
 	t *testing.T
 }
 

@@ -3,6 +3,8 @@ package web
 import (
 	"io"
 	"net/http"
+
+	"passage/kiosk/pages"
 )
 
 // calendar is the picture of the days that the stay of the crossing under way
@@ -10,7 +12,7 @@ import (
 func (s *server) calendar(w http.ResponseWriter, r *http.Request, _ *session) {
 	c := s.lane.View().Crossing
 	if c == nil || c.UUID != r.PathValue("transaction") || c.Stay.Calendar == "" {
-		problem(w, http.StatusNotFound, "no such picture now")
+		pages.Problem(w, http.StatusNotFound, "no such picture now")
 		return
 	}
 	w.Header().Set("Content-Type", "image/svg+xml")

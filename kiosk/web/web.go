@@ -25,11 +25,12 @@ import (
 
 	"passage/kiosk"
 	"passage/kiosk/lane"
+	"passage/kiosk/pages"
 	"passage/kiosk/policy"
 )
 
-// Lane is what the pages need of a lane.
-type Lane interface {
+// Desk is what officers ask of a lane, at its own page and from the site.
+type Desk interface {
 	View() kiosk.View
 	Watch(ctx context.Context) <-chan struct{}
 	Decide(ctx context.Context, o kiosk.Officer, transaction string, d lane.Decision, reason, text, reference string) error
@@ -40,6 +41,11 @@ type Lane interface {
 	Cases(ctx context.Context) ([]kiosk.Case, error)
 	SettleCase(ctx context.Context, officer, transaction, finding string) error
 	Face(transaction, which string) ([]byte, bool)
+}
+
+// Lane is what the pages need of a lane.
+type Lane interface {
+	Desk
 	Preview(ctx context.Context, show func(jpeg []byte) error) error
 	Help()
 }
@@ -130,7 +136,7 @@ func New(l Lane, officers []Officer) (http.Handler, error) {
 	mux.HandleFunc("GET /traveller", page("traveller.html"))
 	mux.HandleFunc("GET /lane", page("lane.html"))
 	mux.HandleFunc("GET /healthz", s.health)
-	mux.HandleFunc("GET /traveller/texts", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.texts) })
+	mux.HandleFunc("GET /traveller/texts", func(w http.ResponseWriter, _ *http.Request) { pages.Reply(w, http.StatusOK, s.texts) })
 	mux.HandleFunc("GET /traveller/events", func(w http.ResponseWriter, r *http.Request) { s.stream(w, r, func() any { return s.traveller() }) })
 	mux.HandleFunc("GET /traveller/preview", s.preview)
 	mux.HandleFunc("POST /traveller/help", func(w http.ResponseWriter, _ *http.Request) { l.Help(); w.WriteHeader(http.StatusNoContent) })
@@ -148,42 +154,7 @@ func New(l Lane, officers []Officer) (http.Handler, error) {
 	mux.HandleFunc("GET /lane/api/cases", s.officer(s.cases))
 	mux.HandleFunc("GET /lane/face/{transaction}/{which}", s.officer(s.face))
 	mux.HandleFunc("GET /lane/stay/{transaction}", s.officer(s.calendar))
-	return guard(http.NewCrossOriginProtection().Handler(mux)), nil
-}
-
-// guard sets the headers that keep the pages to themselves.
-func guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		next.ServeHTTP(w, r)
-	})
-}
-
-func reply(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone otherwise
-}
-
-func problem(w http.ResponseWriter, status int, title string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": title, "status": status}) // the client has gone otherwise
-}
-
-func read(w http.ResponseWriter, r *http.Request, v any) bool {
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		problem(w, http.StatusBadRequest, "the request cannot be read")
-		return false
-	}
-	return true
+	return pages.Guard(http.NewCrossOriginProtection().Handler(mux), maxBody, "'self'", ""), nil
 }
 
 // stream sends what make returns now and after every change, until the client
@@ -284,17 +255,17 @@ func (s *server) traveller() Traveller {
 func (s *server) preview(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil || !net.ParseIP(host).IsLoopback() {
-		problem(w, http.StatusForbidden, "the picture is for the lane's own screen")
+		pages.Problem(w, http.StatusForbidden, "the picture is for the lane's own screen")
 		return
 	}
 	if s.viewers.Add(1) > screens {
 		s.viewers.Add(-1)
-		problem(w, http.StatusTooManyRequests, "the picture is shown already")
+		pages.Problem(w, http.StatusTooManyRequests, "the picture is shown already")
 		return
 	}
 	defer s.viewers.Add(-1)
 	if !kiosk.Watched(s.lane.View().State.Phase) {
-		problem(w, http.StatusNotFound, "nobody is before the camera")
+		pages.Problem(w, http.StatusNotFound, "nobody is before the camera")
 		return
 	}
 	w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=picture")
@@ -324,21 +295,21 @@ func stayOf(v kiosk.View) (days int, last string, ok bool) {
 func (s *server) stay(w http.ResponseWriter, _ *http.Request) {
 	days, last, ok := stayOf(s.lane.View())
 	if !ok {
-		problem(w, http.StatusNotFound, "nothing to tell now")
+		pages.Problem(w, http.StatusNotFound, "nothing to tell now")
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"days": days, "last_day": last})
+	pages.Reply(w, http.StatusOK, map[string]any{"days": days, "last_day": last})
 }
 
 func (s *server) language(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Lang string `json:"lang"`
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	if _, ok := s.texts[q.Lang]; !ok {
-		problem(w, http.StatusBadRequest, "no such language")
+		pages.Problem(w, http.StatusBadRequest, "no such language")
 		return
 	}
 	id := ""
@@ -361,7 +332,7 @@ func (s *server) health(w http.ResponseWriter, _ *http.Request) {
 	if v.State.Phase == lane.Fault {
 		status = http.StatusServiceUnavailable
 	}
-	reply(w, status, map[string]any{"lane": v.Config.Lane, "state": v.State.Phase.String(), "unfit": reasons(v)})
+	pages.Reply(w, status, map[string]any{"lane": v.Config.Lane, "state": v.State.Phase.String(), "unfit": reasons(v)})
 }
 
 func reasons(v kiosk.View) []string {
@@ -393,7 +364,7 @@ func (s *server) officer(next func(http.ResponseWriter, *http.Request, *session)
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := s.current(r)
 		if x == nil {
-			problem(w, http.StatusUnauthorized, "sign in first")
+			pages.Problem(w, http.StatusUnauthorized, "sign in first")
 			return
 		}
 		next(w, r, x)
@@ -405,7 +376,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		Officer string `json:"officer"`
 		PIN     string `json:"pin"`
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	o, known := s.officers[q.Officer]
@@ -422,7 +393,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	blocked := len(recent) >= tries
 	s.mu.Unlock()
 	if blocked {
-		problem(w, http.StatusTooManyRequests, "too many attempts: wait half a minute")
+		pages.Problem(w, http.StatusTooManyRequests, "too many attempts: wait half a minute")
 		return
 	}
 	if !known || !checkPIN(o.PIN, q.PIN) {
@@ -431,7 +402,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 			s.failed[q.Officer] = append(s.failed[q.Officer], time.Now())
 			s.mu.Unlock()
 		}
-		problem(w, http.StatusForbidden, "officer and PIN do not fit")
+		pages.Problem(w, http.StatusForbidden, "officer and PIN do not fit")
 		return
 	}
 	key := rand.Text() + rand.Text()
@@ -440,7 +411,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	s.lane.Present(o.ID, true)
 	http.SetCookie(w, &http.Cookie{Name: cookie, Value: key, Path: "/lane", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
-	reply(w, http.StatusOK, map[string]string{"officer": o.ID, "name": o.Name, "role": o.Role})
+	pages.Reply(w, http.StatusOK, map[string]string{"officer": o.ID, "name": o.Name, "role": o.Role})
 }
 
 func (s *server) signOut(w http.ResponseWriter, r *http.Request, x *session) {
@@ -457,15 +428,15 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request, x *session) {
 func answer(w http.ResponseWriter, err error) {
 	switch {
 	case err == nil:
-		reply(w, http.StatusOK, map[string]string{"result": "accepted"})
+		pages.Reply(w, http.StatusOK, map[string]string{"result": "accepted"})
 	case errors.Is(err, kiosk.ErrSecond):
-		reply(w, http.StatusAccepted, map[string]string{"result": "waiting for a second officer"})
+		pages.Reply(w, http.StatusAccepted, map[string]string{"result": "waiting for a second officer"})
 	case errors.Is(err, kiosk.ErrReason):
-		problem(w, http.StatusBadRequest, err.Error())
+		pages.Problem(w, http.StatusBadRequest, err.Error())
 	case errors.Is(err, kiosk.ErrNotAllowed):
-		problem(w, http.StatusForbidden, err.Error())
+		pages.Problem(w, http.StatusForbidden, err.Error())
 	default:
-		problem(w, http.StatusConflict, err.Error())
+		pages.Problem(w, http.StatusConflict, err.Error())
 	}
 }
 
@@ -477,7 +448,7 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request, x *session) {
 		Text        string        `json:"text"`
 		Reference   string        `json:"reference"`
 	}
-	if read(w, r, &q) {
+	if pages.Read(w, r, &q) {
 		answer(w, s.lane.Decide(r.Context(), x.officer, q.Transaction, q.Decision, q.Reason, q.Text, q.Reference))
 	}
 }
@@ -488,7 +459,7 @@ func (s *server) order(w http.ResponseWriter, r *http.Request, x *session) {
 		ID    string `json:"id"`
 		Text  string `json:"text"`
 	}
-	if !read(w, r, &q) {
+	if !pages.Read(w, r, &q) {
 		return
 	}
 	switch q.Order {
@@ -497,7 +468,7 @@ func (s *server) order(w http.ResponseWriter, r *http.Request, x *session) {
 	case "acknowledge":
 		n, err := strconv.Atoi(q.ID)
 		if err != nil {
-			problem(w, http.StatusBadRequest, "no alert has this number")
+			pages.Problem(w, http.StatusBadRequest, "no alert has this number")
 			return
 		}
 		answer(w, s.lane.Acknowledge(n, x.officer.ID))
@@ -506,7 +477,7 @@ func (s *server) order(w http.ResponseWriter, r *http.Request, x *session) {
 	default:
 		var o lane.OfficerOrder
 		if o.UnmarshalText([]byte(q.Order)) != nil || o == lane.NoOrder {
-			problem(w, http.StatusBadRequest, "no such order")
+			pages.Problem(w, http.StatusBadRequest, "no such order")
 			return
 		}
 		answer(w, s.lane.Order(r.Context(), x.officer, o))
@@ -540,16 +511,16 @@ func OpenCases(ctx context.Context, of interface {
 func (s *server) cases(w http.ResponseWriter, r *http.Request, _ *session) {
 	list, err := OpenCases(r.Context(), s.lane)
 	if err != nil {
-		problem(w, http.StatusInternalServerError, "the store does not answer")
+		pages.Problem(w, http.StatusInternalServerError, "the store does not answer")
 		return
 	}
-	reply(w, http.StatusOK, list)
+	pages.Reply(w, http.StatusOK, list)
 }
 
 func (s *server) face(w http.ResponseWriter, r *http.Request, _ *session) {
 	b, ok := s.lane.Face(r.PathValue("transaction"), r.PathValue("which"))
 	if !ok {
-		problem(w, http.StatusNotFound, "no such picture now")
+		pages.Problem(w, http.StatusNotFound, "no such picture now")
 		return
 	}
 	w.Header().Set("Content-Type", "image/jpeg")
