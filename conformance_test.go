@@ -1,16 +1,15 @@
 package passage_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write docs/conformance.md anew")
+	"passage/docs/docstest"
+)
 
 // claims are what Passage says it keeps of rules and standards, each with the
 // test that shows it. planted names the error of kiosk/lane's
@@ -82,15 +81,7 @@ func TestConformance(t *testing.T) {
 	if deleted < 20 {
 		t.Errorf("only %d rules are taken away to see it noticed", deleted)
 	}
-	const name = "docs/conformance.md"
-	if *update {
-		if err := os.WriteFile(name, []byte(page.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if have, err := os.ReadFile(name); err != nil || string(have) != page.String() {
-		t.Errorf("%s is not the table: go test . -run TestConformance -update", name)
-	}
+	docstest.Page(t, "docs/conformance.md", page.String())
 }
 
 func declares(t *testing.T, pkg, test string) bool {

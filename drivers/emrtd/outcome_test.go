@@ -1,36 +1,15 @@
 package emrtd
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write the decision table into docs/chip-verdicts.md")
+	"passage/docs/docstest"
+)
 
 // The printed table is the one that decides.
 func TestDecisionTableIsPrinted(t *testing.T) {
-	const path = "../../docs/chip-verdicts.md"
-	const begin, end = "<!-- decision table -->\n", "<!-- end of decision table -->\n"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := strings.Cut(string(b), begin)
-	old, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatal("the page has no place for the table")
-	}
-	if old == RulesMarkdown() {
-		return
-	}
-	if !*update {
-		t.Fatal("the page has another table; go test ./drivers/emrtd -run TestDecisionTableIsPrinted -update")
-	}
-	if err := os.WriteFile(path, []byte(before+begin+RulesMarkdown()+end+after), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	docstest.Section(t, "../../docs/chip-verdicts.md", "decision table", RulesMarkdown())
 }
 
 // Whatever the evidence, genuine is never given with a check that failed, is

@@ -2,23 +2,18 @@ package world_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"passage/docs/docstest"
 	"passage/hwsim/world"
 	"passage/kiosk"
 	"passage/kiosk/lane"
 )
-
-var update = flag.Bool("update", false, "rewrite docs/faults.md")
-
-const page = "../../docs/faults.md"
 
 // fault is something that breaks at one instant and is mended later.
 type fault struct {
@@ -338,21 +333,7 @@ func TestFaults(t *testing.T) {
 	if testing.Short() || t.Failed() {
 		return
 	}
-	got := table(list, all, cells)
-	want, err := os.ReadFile(page)
-	if *update {
-		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if err != nil || got != string(want) {
-		t.Errorf("docs/faults.md tells another story: run with -update and read the difference (%v)", err)
-		was := strings.Split(string(want), "\n## ")
-		for n, section := range strings.Split(got, "\n## ") {
-			if n >= len(was) || was[n] != section {
-				t.Logf("now: %s", section)
-			}
-		}
-	}
+	docstest.Page(t, "../../docs/faults.md", table(list, all, cells))
 	t.Logf("%d faults in %d states: %d cells", len(list), len(all), len(list)*len(all))
 }
 

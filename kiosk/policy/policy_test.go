@@ -1,12 +1,10 @@
 package policy
 
 import (
-	"flag"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
+	"passage/docs/docstest"
 	"passage/kiosk/lane"
 )
 
@@ -116,28 +114,7 @@ func TestEveryVerdictButGenuineDiverts(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the table into docs/chip-verdicts.md")
-
 // The printed table is the one that decides.
 func TestTableIsPrinted(t *testing.T) {
-	const path = "../../docs/chip-verdicts.md"
-	const begin, end = "<!-- effect table -->\n", "<!-- end of effect table -->\n"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := strings.Cut(string(b), begin)
-	old, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatal("the page has no place for the table")
-	}
-	if old == TableMarkdown() {
-		return
-	}
-	if !*update {
-		t.Fatal("the page has another table; go test ./kiosk/policy -run TestTableIsPrinted -update")
-	}
-	if err := os.WriteFile(path, []byte(before+begin+TableMarkdown()+end+after), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	docstest.Section(t, "../../docs/chip-verdicts.md", "effect table", TableMarkdown())
 }

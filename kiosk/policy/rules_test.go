@@ -2,15 +2,13 @@ package policy
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"passage/docs/docstest"
 	"passage/kiosk/lane"
 )
-
-const page = "../../docs/rules.md"
 
 func cell(r lane.Reason) string {
 	if r == lane.NONE {
@@ -90,19 +88,7 @@ func render() string {
 
 // The page that a jurist reads is what the tables say.
 func TestPageIsTheTables(t *testing.T) {
-	want := render()
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Error("docs/rules.md is not what the tables say: go test ./kiosk/policy -update")
-	}
+	docstest.Page(t, "../../docs/rules.md", render())
 }
 
 // The tables cover what there is, once.
