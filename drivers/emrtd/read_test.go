@@ -37,15 +37,7 @@ func issue(t testing.TB, name string, change func(*passport.Profile)) (*passport
 	if change != nil {
 		change(&p)
 	}
-	office, err := testpki.NewOffice("DE", now, "", p.Random)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := office.Store()
-	if err != nil {
-		t.Fatal(err)
-	}
-	card, err := passport.New(p, office.Signer)
+	card, store, err := passport.Issue(p, "DE", now, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,14 +179,6 @@ func TestKnownFamily(t *testing.T) {
 func TestMemoryOfStates(t *testing.T) {
 	var memory emrtd.Memory
 	read := func(country string, most int) int {
-		office, err := testpki.NewOffice(country, now, "", testpki.Seed(4))
-		if err != nil {
-			t.Fatal(err)
-		}
-		store, err := office.Store()
-		if err != nil {
-			t.Fatal(err)
-		}
 		_, _, o := issue(t, "pace", nil)
 		p, err := passport.ByName("pace")
 		if err != nil {
@@ -202,7 +186,7 @@ func TestMemoryOfStates(t *testing.T) {
 		}
 		p.MRZ = mrz.MRZ{Size: mrz.TD3, Code: "P", Issuer: country, Nationality: "D", Surname: "M", GivenNames: "E", Number: "C01X00T47", Birth: "640812", Sex: "F", Expiry: "311031"}
 		p.Portrait, p.Width, p.Height, p.MaxLe, p.Random = append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 8000)...), 413, 531, most, testpki.Seed(4)
-		card, err := passport.New(p, office.Signer)
+		card, store, err := passport.Issue(p, country, now, "")
 		if err != nil {
 			t.Fatal(err)
 		}

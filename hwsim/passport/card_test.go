@@ -24,11 +24,7 @@ func fresh(t testing.TB, name string, change func(*Profile)) *Card {
 	if change != nil {
 		change(&p)
 	}
-	o, err := testpki.NewOffice("UT", today, "", p.Random)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := New(p, o.Signer)
+	c, _, err := Issue(p, "UT", today, "")
 	if err != nil {
 		t.Fatal(err)
 	}

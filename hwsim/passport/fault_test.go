@@ -51,15 +51,7 @@ func laid(t *testing.T, name string, faults map[string]int, change func(*passpor
 	if change != nil {
 		change(&p)
 	}
-	office, err := testpki.NewOffice("DE", now, signer, p.Random)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := office.Store()
-	if err != nil {
-		t.Fatal(err)
-	}
-	card, err := passport.New(p, office.Signer)
+	card, store, err := passport.Issue(p, "DE", now, signer)
 	if err != nil {
 		t.Fatal(err)
 	}

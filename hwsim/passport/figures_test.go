@@ -296,15 +296,7 @@ func pacing(t *testing.T, v passport.Variant, random interface{ Read([]byte) (in
 	if plain {
 		p.CA = passport.ChipAuth{}
 	}
-	o, err := testpki.NewOffice("DE", now, "", random)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := o.Store()
-	if err != nil {
-		t.Fatal(err)
-	}
-	card, err := passport.New(p, o.Signer)
+	card, store, err := passport.Issue(p, "DE", now, "")
 	if err != nil {
 		t.Fatal(err)
 	}

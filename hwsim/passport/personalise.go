@@ -6,10 +6,12 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"maps"
+	"time"
 
 	"passage/drivers/emrtd/face"
 	"passage/drivers/emrtd/lds"
 	"passage/drivers/emrtd/mrz"
+	"passage/drivers/emrtd/pki"
 	"passage/hwsim/passport/testpki"
 )
 
@@ -23,6 +25,24 @@ const (
 )
 
 var application = []byte{0xA0, 0, 0, 2, 0x47, 0x10, 1}
+
+// Issue makes a chip that an office of its own signed, and the trust store of a
+// reader that trusts this office. fault is one of testpki.Faults, or "".
+func Issue(p Profile, country string, now time.Time, fault string) (*Card, *pki.Store, error) {
+	if p.Random == nil {
+		p.Random = rand.Reader
+	}
+	office, err := testpki.NewOffice(country, now, fault, p.Random)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := office.Store()
+	if err != nil {
+		return nil, nil, err
+	}
+	card, err := New(p, office.Signer)
+	return card, store, err
+}
 
 // New personalises a chip: its files are made and signed by signer.
 func New(p Profile, signer *testpki.Signer) (*Card, error) {

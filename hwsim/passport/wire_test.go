@@ -40,15 +40,7 @@ func TestWireEqualsProcess(t *testing.T) {
 		}
 		usual := profile()
 		p.MRZ, p.Portrait, p.Width, p.Height, p.Random = usual.MRZ, usual.Portrait, usual.Width, usual.Height, testpki.Seed(11)
-		office, err := testpki.NewOffice("DE", now, "", p.Random)
-		if err != nil {
-			t.Fatal(err)
-		}
-		store, err := office.Store()
-		if err != nil {
-			t.Fatal(err)
-		}
-		chip, err := passport.New(p, office.Signer)
+		chip, store, err := passport.Issue(p, "DE", now, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,21 +33,13 @@ type bearer struct {
 func newBearer(t *testing.T, profile string) bearer {
 	t.Helper()
 	random := testpki.Seed(3)
-	office, err := testpki.NewOffice("DE", time.Now(), "", random)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := office.Store()
-	if err != nil {
-		t.Fatal(err)
-	}
 	p, err := passport.ByName(profile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.MRZ = zone.MRZ{Size: zone.TD3, Code: "P", Issuer: "D", Nationality: "D", Surname: "MUSTERMANN", GivenNames: "ERIKA", Number: "C01X00T47", Birth: "640812", Sex: "F", Expiry: "341031"}
 	p.Portrait, p.Width, p.Height, p.Random = append([]byte{0xFF, 0xD8, 0xFF, 0xE0}, make([]byte, 8000)...), 413, 531, random
-	card, err := passport.New(p, office.Signer)
+	card, store, err := passport.Issue(p, "DE", time.Now(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
