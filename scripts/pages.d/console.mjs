@@ -1,0 +1,159 @@
+// The site's console: who signs in, who decides, and what everybody sees.
+import { attend, axe, browser, context, enlist, fits, holds, open, review, same, signIn, test, theStage, until } from './kit.mjs';
+
+export default async function () {
+  const at = await theStage(), { cue, said, scene, site } = at;
+  let sam, pia, gus;
+  await test('console: three officers register passkeys; nobody signs in before the roster is signed; then they do', async () => {
+    sam = await enlist(at, 'sam', 'Sam Sicher', 'supervisor');
+    pia = await enlist(at, 'pia', 'Pia Phone', 'guard', 390, 844);
+    gus = await enlist(at, 'gus', 'Gus Guard', 'guard');
+    await sam.goto(site + '/');
+    await sam.fill('#officer', 'sam'); await sam.click('#signin button.main');
+    await sam.waitForFunction(() => document.getElementById('signin-said').textContent.length > 0);
+    same(await sam.getAttribute('body', 'data-signed'), 'no', 'signed in without a roster');
+    await cue('/roster');
+    for (const [p, id] of [[sam, 'sam'], [pia, 'pia'], [gus, 'gus']]) await signIn(p, id, at);
+    holds(await sam.isVisible('#training'), 'nothing says that the lanes are simulated');
+  });
+  await test('console: a review decided from a phone', async () => {
+    await scene('E2', review);
+    await attend(pia, 'E2');
+    await pia.waitForSelector('.case');
+    await pia.click('.case');
+    await pia.waitForSelector('.decide');
+    await fits(pia, 'phone, review');
+    await pia.fill('[aria-label=remark]', 'same person');
+    await pia.click('.decide button.main');
+    await until('the lane released', async () => (await said('E2')).some(x => x.startsWith('pia release') && x.includes('same person')));
+  });
+  await test('console: two officers press at once, again and again: exactly one wins each time', async () => {
+    for (let n = 0; n < 6; n++) {
+      const before = (await said('E3')).filter(x => /release|divert/.test(x)).length;
+      await scene('E3', { ...review, given: 'RACE ' + n });
+      for (const p of [sam, gus]) {
+        if (!(await p.evaluate(() => location.hash)).endsWith('E3')) await p.click('[data-lane=E3]');
+        await p.waitForFunction(name => document.querySelector('#case-box .name')?.textContent.includes(name) && document.querySelector('.decide'), 'RACE ' + n);
+      }
+      await Promise.all([sam.evaluate(() => document.querySelectorAll('.decide > button')[0].click()), gus.evaluate(() => document.querySelectorAll('.decide > button')[1].click())]);
+      await until('a decision', async () => (await said('E3')).filter(x => /release|divert/.test(x)).length > before);
+      await new Promise(f => setTimeout(f, 150));
+      same((await said('E3')).filter(x => /release|divert/.test(x)).length, before + 1, `round ${n}: decisions`);
+    }
+  });
+  await test('console: a double click, and keys in a hurry, are one word', async () => {
+    await scene('E4', review);
+    await sam.click('[data-lane=E4]');
+    await sam.waitForSelector('.decide');
+    await sam.locator('.decide > button').nth(1).dblclick();
+    await until('a decision', async () => (await said('E4')).length > 0);
+    await new Promise(f => setTimeout(f, 200));
+    same((await said('E4')).filter(x => x.startsWith('sam')).length, 1, 'decisions');
+  });
+  await test('console: the network fails in the middle of a decision: said so, nothing repeated, and the truth shows when it is back', async () => {
+    await scene('E2', review);
+    await sam.click('[data-lane=E2]');
+    await sam.waitForSelector('.decide');
+    await sam.context().setOffline(true);
+    try {
+      await sam.locator('.decide > button').nth(1).click();
+      await sam.waitForFunction(() => document.getElementById('card-said')?.textContent.includes('No connection'), null, { timeout: 10000, polling: 50 });
+      same((await said('E2')).filter(x => x.startsWith('sam')).length, 0, 'decisions');
+    } finally { await sam.context().setOffline(false); }
+    await sam.waitForFunction(() => document.getElementById('link').textContent === '', null, { timeout: 20000 });
+    same((await said('E2')).filter(x => x.startsWith('sam')).length, 0, 'decisions that were repeated');
+    await sam.locator('.decide > button').nth(1).click();
+    await until('a decision', async () => (await said('E2')).filter(x => x.startsWith('sam')).length === 1);
+  });
+  await test('console: back goes to the lane before, and sends nothing', async () => {
+    const before = (await said('E1')).length;
+    await sam.click('[data-lane=E1]');
+    await sam.click('[data-view=staff]');
+    await sam.waitForSelector('#staff-view:not([hidden])');
+    await sam.goBack();
+    await sam.waitForSelector('#lanes-view:not([hidden])');
+    holds((await sam.textContent('#card h2')).includes('E1'), 'the lane is not shown');
+    same((await said('E1')).length, before, 'words');
+  });
+  await test('console: an alarm rings until somebody answers by name', async () => {
+    await scene('X1', { phase: 'HOLD', alerts: ['help'], reason: 'HELP', issuer: 'D', class: 'EU' });
+    for (const p of [sam, gus]) await p.waitForSelector('.alarm >> text=help');
+    await axe(sam, 'alarm');
+    await sam.click('.alarm button.main');
+    for (const p of [sam, gus]) await p.waitForFunction(() => !document.querySelector('.alarm'));
+    await gus.click('[data-lane=X1]');
+    await gus.waitForSelector('#card >> text=sam sees to it');
+    await scene('X1');
+  });
+  await test('console: open cases of all lanes are listed and settled', async () => {
+    await scene('E1', { cases: ['power_cut'] }); await scene('X2', { cases: ['no_evidence'] });
+    await sam.click('[data-view=cases]');
+    await sam.waitForFunction(() => document.querySelectorAll('#settle li').length === 2);
+    await axe(sam, 'open cases');
+    const row = sam.locator('#settle li', { hasText: 'X2' });
+    await row.locator('select').selectOption('crossed');
+    await row.locator('button').click();
+    await sam.waitForFunction(() => document.querySelectorAll('#settle li').length === 1);
+    same((await said('X2')).includes('sam crossed'), true, 'the lane heard');
+  });
+  await test('console: a shift is handed over without a gap', async () => {
+    await gus.click('[data-view=staff]');
+    const row = gus.locator('#staff tr', { hasText: 'pia' });
+    await row.locator('button').click();
+    await until('both watch E2', async () => (await gus.textContent('#staff')).match(/E2/g)?.length === 2);
+    await pia.click('[data-view=staff]');
+    await pia.click('text=Stop watching those');
+    await until('gus alone watches E2', async () => (await gus.textContent('#staff')).match(/E2/g)?.length === 1);
+    await axe(gus, 'staff');
+  });
+  await test('console: paper for the desk has the case, and is taken apart again', async () => {
+    await scene('E2', { ...review, reason: 'ALERT' });
+    await sam.click('[data-view=lanes]');
+    await sam.click('[data-lane=E2]');
+    await sam.waitForSelector('#sheet');
+    await sam.evaluate(() => { window.print = () => { window.paper = document.getElementById('paper').innerText; dispatchEvent(new Event('afterprint')); }; });
+    await sam.click('#sheet');
+    await sam.waitForFunction(() => window.paper);
+    const text = await sam.evaluate(() => window.paper);
+    for (const want of ['OLIVIA SAMPLE', 'lane E2', 'hit action', 'TRAINING', 'Sam Sicher']) holds(text.includes(want), `the paper lacks ${want}`);
+    same(await sam.evaluate(() => document.getElementById('paper').childNodes.length), 0, 'left behind');
+  });
+  await test('console: a stolen cookie in another browser, and no cookie, see and say nothing', async () => {
+    const cookies = await sam.context().cookies();
+    const thief = await browser.newContext({ userAgent: 'another browser' });
+    await thief.addCookies(cookies);
+    for (const c of [thief, await context(800, 600)]) {
+      for (const path of ['/api/events', '/api/lane/E2/case', '/api/cases', '/api/audit']) same((await c.request.get(site + path)).status(), 401, path);
+      same((await c.request.post(site + '/api/word/E2', { data: {} })).status(), 401, 'a word');
+    }
+    // The theft ended the session for its owner too: sign in again.
+    await signIn(sam, 'sam', at);
+    const same_ = await sam.evaluate(async () => (await fetch('/api/word/E2', { method: 'POST', body: JSON.stringify({ session: { officer: 'sam', key: '', issued: 1, expires: 2, assertion: null }, word: btoa('{"lane":"E2","kind":"decide","value":"release"}'), signature: '' }) })).status);
+    same(same_, 403, 'a word without the session key');
+  });
+  await test('console: every view, light and dark, at three sizes: axe finds nothing, nothing is cut off', async () => {
+    await scene('E2', { ...review, signatures: 2, reason: 'PAD', pad: '0.91' });
+    await until('the figures', async () => (await sam.evaluate(async () => (await (await fetch('/api/statistics?by=lane')).json()).cells.length)) >= 7, 30000);
+    for (const [w, h] of [[1440, 1000], [820, 1180], [390, 844]]) {
+      await sam.setViewportSize({ width: w, height: h });
+      for (const colorScheme of ['light', 'dark']) {
+        await sam.emulateMedia({ colorScheme });
+        for (const view of ['lanes', 'cases', 'staff', 'figures', 'audit']) {
+          await sam.click(`[data-view=${view}]`);
+          if (view === 'lanes') { await sam.click('[data-lane=E2]'); await sam.waitForSelector('.days'); }
+          await sam.waitForTimeout(100);
+          await fits(sam, `${view} ${w} ${colorScheme}`);
+          if (w !== 820) await axe(sam, `${view} ${w} ${colorScheme}`);
+        }
+      }
+    }
+    await sam.keyboard.press('?');
+    await axe(sam, 'keys');
+    await sam.keyboard.press('Escape');
+    const out = await open(await context(390, 844, { colorScheme: 'dark' }), site + '/');
+    await out.waitForSelector('#signin-view:not([hidden])');
+    await axe(out, 'sign in');
+    await out.goto(site + '/register');
+    await axe(out, 'register');
+  });
+}

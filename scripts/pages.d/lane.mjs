@@ -1,0 +1,25 @@
+// The lane page.
+import { axe, context, fits, open, test, theStage } from './kit.mjs';
+
+export default async function () {
+  const { lane: lanePages, scene } = await theStage();
+  await test('lane page: signed out and in, at three sizes, light and dark: axe finds nothing, nothing is cut off', async () => {
+    await scene('E1', { phase: 'REVIEW', class: 'TCN_LISTED', reason: 'FACE', issuer: 'GBR', given: 'OLIVIA', surname: 'SAMPLE', shown: 48, days: 60, last_day: '2026-08-18', alerts: ['review'], cases: ['power_cut'] });
+    const c = await context(1440, 1000), page = await open(c, lanePages + '/lane');
+    await page.waitForFunction(() => document.getElementById('state').textContent === 'REVIEW');
+    await axe(page, 'signed out');
+    await page.fill('[name=officer]', 'anna'); await page.fill('[name=pin]', '4711'); await page.click('#signin button');
+    await page.waitForSelector('.decide');
+    await page.waitForSelector('#open form');
+    for (const [w, h] of [[1440, 1000], [820, 1180], [390, 844]]) {
+      await page.setViewportSize({ width: w, height: h });
+      for (const colorScheme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme });
+        await fits(page, `${w} ${colorScheme}`);
+        await axe(page, `${w} ${colorScheme}`);
+      }
+    }
+    await c.close();
+    await scene('E1');
+  });
+}
