@@ -35,6 +35,9 @@ type Camera struct {
 	fault string
 	n     int
 	empty [8][]byte // pictures of nobody, made once
+
+	last   []byte // the newest picture
+	lastAt time.Time
 }
 
 // Scene is who stands before the camera, how, and what lights them.
@@ -119,8 +122,31 @@ func (c *Camera) Inject(fault string) {
 	c.fault = fault
 }
 
+// Snapshot is what the camera sees now, without drawing it once more where
+// somebody is watching.
+func (c *Camera) Snapshot() ([]byte, bool) {
+	c.mu.Lock()
+	b, at, gone := c.last, c.lastAt, c.fault == "unplugged"
+	c.mu.Unlock()
+	if gone {
+		return nil, false
+	}
+	if time.Since(at) < time.Second {
+		return b, true
+	}
+	return c.Frame()
+}
+
 // Frame draws the next picture.
 func (c *Camera) Frame() ([]byte, bool) {
+	b, ok := c.draw()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.lastAt = b, time.Now()
+	return b, ok
+}
+
+func (c *Camera) draw() ([]byte, bool) {
 	c.mu.Lock()
 	scene, fault := c.scene, c.fault
 	if fault != "frozen" {

@@ -203,7 +203,9 @@ type Gate struct {
 	off       bool // without power
 	truth     []Record
 	listeners []func(Record)
-	faultsIn  map[string]int // injected link faults and how often still
+	taps      []func(Frame)
+	faultsIn  map[string]int      // injected link faults and how often still
+	injected  map[string]struct{} // physical faults that are on
 }
 
 type event struct {
@@ -232,7 +234,7 @@ func New(cfg Config) *Gate {
 	if cfg.Serial == "" {
 		cfg.Serial = "SIM-0001"
 	}
-	g := &Gate{cfg: cfg, temp: 231, supply: 24050, faultsIn: map[string]int{}}
+	g := &Gate{cfg: cfg, temp: 231, supply: 24050, faultsIn: map[string]int{}, injected: map[string]struct{}{}}
 	for i, r := range paramRange {
 		g.param[i] = r[2]
 	}
@@ -827,6 +829,11 @@ func (g *Gate) inject(name string, on bool, count int) bool {
 		if on {
 			g.faultsIn[name] = count
 		}
+		return true
+	}
+	delete(g.injected, name)
+	if on {
+		g.injected[name] = struct{}{}
 	}
 	return true
 }

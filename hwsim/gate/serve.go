@@ -128,30 +128,42 @@ func (g *Gate) exchange(request []byte, clock func() time.Duration) (reply []byt
 	defer g.mu.Unlock()
 	g.advance(clock())
 	char := g.charTime()
+	f := Frame{At: g.now, Request: request}
+	spoil := func(name string) bool {
+		if !g.spoiled(name) {
+			return false
+		}
+		f.Injected = name
+		return true
+	}
 	switch {
-	case g.spoiled("drop_request"):
-	case g.spoiled("corrupt_request"):
+	case spoil("drop_request"):
+	case spoil("corrupt_request"):
 		g.linkErr++
 	default:
 		reply = g.handle(request)
 	}
 	delay = g.turnAround() + time.Duration(len(request))*char
-	if g.spoiled("late_reply") {
+	if spoil("late_reply") {
 		delay += 150 * time.Millisecond
 	}
 	if len(reply) > 0 {
 		switch {
-		case g.spoiled("drop_reply"):
+		case spoil("drop_reply"):
 			reply = nil
-		case g.spoiled("corrupt_reply"):
+		case spoil("corrupt_reply"):
 			reply[len(reply)-1] ^= 0x55
-		case g.spoiled("partial"):
+		case spoil("partial"):
 			reply = reply[:len(reply)/2]
-		case g.spoiled("wrong_slave"):
+		case spoil("wrong_slave"):
 			reply[0]++
-		case g.spoiled("noise"):
+		case spoil("noise"):
 			reply = append([]byte{0x00, 0xFF, 0x13}, reply...)
 		}
+	}
+	f.Reply = reply
+	for _, tap := range g.taps {
+		tap(f)
 	}
 	return reply, delay + time.Duration(len(reply))*char
 }

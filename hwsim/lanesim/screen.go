@@ -30,6 +30,7 @@ type LaneView struct {
 		Occupied bool     `json:"occupied"`
 		Bag      bool     `json:"bag"`
 		Alarms   []string `json:"alarms"`
+		Faults   []string `json:"faults"`
 	} `json:"gate"`
 	Case *struct {
 		Transaction string `json:"transaction"`
@@ -130,13 +131,17 @@ func (f *feed[T]) once(ctx context.Context, client *http.Client, url string) err
 		if err := json.Unmarshal([]byte(data), &v); err != nil {
 			return err
 		}
-		f.mu.Lock()
-		f.value = v
-		close(f.change)
-		f.change = make(chan struct{})
-		f.mu.Unlock()
+		f.set(v)
 	}
 	return lines.Err()
+}
+
+func (f *feed[T]) set(v T) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.value = v
+	close(f.change)
+	f.change = make(chan struct{})
 }
 
 // Officer is somebody signed in on the lane page.

@@ -25,6 +25,9 @@ type Card struct {
 	// of, 106 to 848; 0 answers at once. FSC is the longest frame in bytes, 16
 	// to 256; 0 is 256.
 	Rate, FSC int
+	// Tap is told every command with its answer; it may be nil. It must not
+	// keep the card waiting.
+	Tap func(Exchange)
 
 	// What a loss of power does not end: counters, the chip's date and trust
 	// points.
@@ -35,7 +38,8 @@ type Card struct {
 	gone    bool
 	last    []byte // the answer before
 
-	v volatile
+	v    volatile
+	told Exchange // of the command under way
 }
 
 // canTries is how many wrong card access numbers a chip counts down.
@@ -117,7 +121,11 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 		c.v = volatile{}
 	}
 	c.v.operations = 0
+	c.told = Exchange{Command: command}
 	reply := c.spoil(c.handle(command))
+	if c.told.Reply = reply; c.Tap != nil {
+		c.Tap(c.told)
+	}
 	c.stats.Bytes += len(command) + len(reply)
 	wait := c.linkTime(len(command)+len(reply)) + c.compute(c.v.operations)
 	if c.on("slow") {
@@ -201,7 +209,9 @@ func (c *Card) handle(b []byte) []byte {
 		return sw(0x6988)
 	}
 	c.v.fit = c.v.sm.fit(cmd.INS, room)
+	c.told.Protected, c.told.Plain = true, &plain
 	data, status := c.collect(plain)
+	c.told.Data, c.told.Status = data, status
 	if c.at("wrong_sw_at") {
 		data, status = nil, 0x6F00
 	}
@@ -221,7 +231,9 @@ func (c *Card) plain(cmd apdu.Command, room int) []byte {
 		c.v = volatile{app: c.v.app}
 	}
 	c.v.fit = room
+	c.told.Plain = &cmd
 	data, status := c.collect(cmd)
+	c.told.Data, c.told.Status = data, status
 	c.change()
 	return c.part(answer(data, status), room)
 }

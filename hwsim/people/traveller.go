@@ -38,6 +38,9 @@ type Traveller struct {
 	Help func(context.Context) error
 	// Looked is called with every look around; it may be nil.
 	Looked func()
+	// Steered says that somebody else leads the person just now: they neither
+	// follow the prompts nor lose patience. nil for nobody.
+	Steered func() bool
 
 	began  time.Time
 	inside bool
@@ -89,6 +92,13 @@ func (w *Traveller) Walk(ctx context.Context) (through bool, err error) {
 		if w.Looked != nil {
 			w.Looked()
 		}
+		if w.Steered != nil && w.Steered() {
+			w.began = time.Now()
+			if w.led() {
+				return true, nil
+			}
+			continue
+		}
 		if done, err := w.look(ctx); done || err != nil {
 			return done, err
 		}
@@ -114,6 +124,16 @@ func (w *Traveller) turn() {
 	if w.Script == "tailgate" {
 		w.Gate.Walk(w.ID+"b", gate.Approach-1.2, w.speed())
 	}
+}
+
+// led is what happens to a person whom somebody leads: they show their face
+// between the leaves, and are gone once they are out on either side.
+func (w *Traveller) led() (gone bool) {
+	x, _ := w.Gate.Position(w.ID)
+	if w.inside = x > gate.EntryPlane && x < gate.ExitPlane; w.inside && x > 0.3 {
+		w.Pose()
+	}
+	return x >= gate.ExitPlane+1.3 || x <= gate.Approach-1.4
 }
 
 // look is what a person does about what they see: one thing at a time.

@@ -8,7 +8,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -53,12 +52,16 @@ type Persona struct {
 	Second       string            `toml:"second"`
 	Outcome      string            `toml:"outcome"`
 	Reason       string            `toml:"reason"`
+
+	// Copy is not 0 for somebody like the catalogue's person, with another
+	// document and another file in the register: the n-th copy, up to 9999.
+	Copy int `toml:"-"`
 }
 
-var (
-	scripts  = []string{"", "mask", "tailgate", "bag", "turn_back", "wheelchair", "forget", "help", "cover", "blur", "fire"}
-	outcomes = []string{"released", "diverted_out", "diverted_in", "evacuated", "out_of_service"}
-)
+// Scripts are what persons do; see package people.
+var Scripts = []string{"", "mask", "tailgate", "bag", "turn_back", "wheelchair", "forget", "help", "cover", "blur", "fire"}
+
+var outcomes = []string{"released", "diverted_out", "diverted_in", "evacuated", "out_of_service"}
 
 // All returns the catalogue with its defaults filled in.
 func All() ([]Persona, error) {
@@ -72,20 +75,12 @@ func All() ([]Persona, error) {
 	seen := map[string]bool{}
 	for i := range file.Persona {
 		p := &file.Persona[i]
-		bad := func(format string, args ...any) {
-			errs = append(errs, fmt.Errorf("persona: %s: %s", p.ID, fmt.Sprintf(format, args...)))
-		}
 		if seen[p.ID] {
-			bad("is there twice")
+			errs = append(errs, fmt.Errorf("persona: %s is there twice", p.ID))
 		}
 		seen[p.ID] = true
-		if len(p.Name) != 2 || p.State == "" || p.Lane != "entry" && p.Lane != "exit" {
-			bad("lacks a name, a state or a lane")
-		}
-		if !slices.Contains(scripts, p.Script) || !slices.Contains(outcomes, p.Outcome) {
-			bad("no such script %q or outcome %q", p.Script, p.Outcome)
-		}
-		p.defaults(i)
+		p.defaults()
+		errs = append(errs, p.problems()...)
 	}
 	for i := range file.Persona {
 		if of := file.Persona[i].DocumentOf; of != "" && !seen[of] {
@@ -95,7 +90,7 @@ func All() ([]Persona, error) {
 	return file.Persona, errors.Join(errs...)
 }
 
-func (p *Persona) defaults(i int) {
+func (p *Persona) defaults() {
 	if p.Age == 0 {
 		p.Age = 35
 	}
@@ -125,6 +120,9 @@ func (p Persona) Number() string {
 	if p.DocumentOf != "" {
 		id = p.DocumentOf
 	}
+	if p.Copy > 0 {
+		return fmt.Sprintf("X%sE%04d", strings.TrimPrefix(id, "P"), p.Copy)
+	}
 	return "X" + strings.TrimPrefix(id, "P") + "T4711"
 }
 
@@ -152,6 +150,9 @@ func (p Persona) Person(today time.Time) register.Person {
 	}
 	if p.Registered {
 		r.File = "F-" + p.ID
+		if p.Copy > 0 {
+			r.File += fmt.Sprintf("-%d", p.Copy)
+		}
 	}
 	if p.NewDocument {
 		r.Number = "OLD" + p.Number()[:6]

@@ -296,7 +296,7 @@ key = "a demonstration's site key, 32 bytes or more"
 		}
 		return fmt.Errorf("demo: kioskd of the %s lane ended: %w; see %s", name, err, log.Name())
 	})
-	l := &lanesim.Lane{Devices: d, Base: fmt.Sprintf("http://127.0.0.1:%d", x.Port+i)}
+	l := &lanesim.Lane{Devices: d, Desk: lanesim.NewDesk(fmt.Sprintf("http://127.0.0.1:%d", x.Port+i))}
 	x.lanes[name] = l
 	group.Go(func() error { return l.Follow(ctx, pin, open) })
 	return nil

@@ -27,6 +27,7 @@ import (
 
 type cli struct {
 	Demo       demoCmd       `cmd:"" help:"Run three whole lanes and send travellers through them."`
+	Panel      panelCmd      `cmd:"" help:"One whole lane to play with: drop people in, lead them, break things, read the wires."`
 	Lane       laneCmd       `cmd:"" help:"The devices of one lane, and a configuration for its kioskd."`
 	Register   registerCmd   `cmd:"" help:"A register over mutual TLS that knows the catalogue's travellers."`
 	Population populationCmd `cmd:"" help:"Fill a register with people whom nobody is."`
@@ -46,6 +47,7 @@ pseudo-terminal, a PC/SC reader, HTTP, mutual TLS. What runs against them is the
   hwsim gate --tty /tmp/gate      then: mbpoll -m rtu -a 1 -b 19200 -P even -0 -r 0 -c 26 -t 3 -1 /tmp/gate
   hwsim demo                      three lanes with travellers until Ctrl-C
   hwsim demo --once               every traveller once, and a table
+  hwsim panel                     one whole lane under your hands, at http://127.0.0.1:8240
   hwsim lane --help               one lane for a kioskd of your own`))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

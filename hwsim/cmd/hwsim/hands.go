@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"image"
+	"path/filepath"
+	"slices"
+
+	"passage/hwsim/camera"
+	"passage/hwsim/lanesim"
+	"passage/hwsim/panel"
+	"passage/hwsim/passport"
+	"passage/hwsim/persona"
+	"passage/hwsim/register"
+)
+
+// stageSet is what simulated lanes have in common: the catalogue, who issues
+// its documents, and its faces.
+type stageSet struct {
+	list     []persona.Persona
+	from     *issuers
+	pictures []image.Image
+	files    [][]byte
+}
+
+// newStageSet makes the issuers and writes the lanes' trust store to trust.
+func newStageSet(portraits, trust string) (*stageSet, error) {
+	x := &stageSet{}
+	var err error
+	if x.list, err = persona.All(); err != nil {
+		return nil, err
+	}
+	if x.pictures, x.files, err = lanesim.Portraits(portraits); err != nil {
+		return nil, err
+	}
+	if x.from, err = newIssuers(x.list); err != nil {
+		return nil, err
+	}
+	if trust, err = filepath.Abs(trust); err != nil {
+		return nil, err
+	}
+	return x, x.from.write(trust)
+}
+
+// hands puts the panel's hands on a lane. reg is nil where the register is
+// another process's.
+func (x *stageSet) hands(d *lanesim.Devices, desk *lanesim.Desk, direction string, reg *register.Register) *panel.Lane {
+	s := panel.Site{
+		Name: d.Name, Direction: direction, Gate: d.Gate, People: x.list,
+		Card: func(p persona.Persona, i int) (*passport.Card, error) { return x.from.card(p, i, x.files, today()) },
+		Put: func(ctx context.Context, card *passport.Card) (func() error, error) {
+			doc, err := d.Lay(ctx, card)
+			if err != nil {
+				return nil, err
+			}
+			return doc.Take, nil
+		},
+		Pose: func(by camera.Instrument, who ...int) {
+			var faces []image.Image
+			for _, i := range who {
+				faces = append(faces, x.pictures[i%len(x.pictures)])
+			}
+			d.Eye.Present(by, faces...)
+		},
+		Camera: d.Eye.Inject, Picture: d.Eye.Snapshot, Seen: func() panel.Seen { return seen(desk) }, Help: desk.Help,
+		Garbage: func() error { return d.MRZ.Place([]string{"P<UTO?<<<", "0?"}) },
+		Decide:  desk.Decide, Order: desk.Order,
+	}
+	if reg != nil {
+		s.Register = reg.Inject
+		s.Know = func(ctx context.Context, p persona.Persona) error { return reg.Load(ctx, p.Person(today())) }
+		s.Records = func(ctx context.Context) (int, error) {
+			list, err := reg.Records(ctx)
+			return len(list), err
+		}
+	}
+	return panel.New(s)
+}
+
+// seen is what a lane's pages show, for the panel.
+func seen(desk *lanesim.Desk) panel.Seen {
+	screen, v := desk.Seen()
+	s := panel.Seen{Screen: screen.Screen, State: v.State, Unfit: slices.Clone(v.Unfit)}
+	if v.Case != nil {
+		s.Reason = v.Case.Reason
+	}
+	for _, a := range v.Alerts {
+		if a.By == "" {
+			s.Alerts = append(s.Alerts, a.Kind)
+		}
+	}
+	if len(v.Recent) > 0 {
+		r := v.Recent[0]
+		s.Last, s.LastReason, s.LastTook = r.UUID, r.Reason, r.Seconds
+	}
+	return s
+}
