@@ -26,6 +26,10 @@ const (
 // most bounds one zone: TD1 has 90 characters, and there is some framing.
 const most = 256
 
+// brokenOff is how long a silence ends a zone that is not whole: a whole one
+// takes 0.1 s at 9600 Bd.
+const brokenOff = 2 * time.Second
+
 // ErrUnreadable says that the reader sent something that is no zone.
 var ErrUnreadable = errors.New("mrz: unreadable")
 
@@ -56,6 +60,7 @@ func Open(path string, baud int, f Framing) (*Reader, io.Closer, error) {
 // unreadable one is ErrUnreadable: the reader may try again by itself.
 func (r *Reader) Read(ctx context.Context) (zone.MRZ, error) {
 	chunk := make([]byte, 128)
+	heard := time.Now()
 	for {
 		if text, ok := r.frame(); ok {
 			m, err := zone.Parse(text)
@@ -71,17 +76,30 @@ func (r *Reader) Read(ctx context.Context) (zone.MRZ, error) {
 		if err != nil {
 			return zone.MRZ{}, fmt.Errorf("mrz: read: %w", err)
 		}
+		if n > 0 {
+			heard = time.Now()
+		} else if time.Since(heard) > brokenOff {
+			r.drop(len(r.buf))
+		}
 		if r.buf = append(r.buf, chunk[:n]...); len(r.buf) > 4*most {
-			r.buf = r.buf[len(r.buf)-most:] // garbage: only its end can be a beginning
+			r.drop(len(r.buf) - most) // garbage: only its end can be a beginning
 		}
 	}
+}
+
+// drop takes n bytes off the buffer, and leaves nothing of them: the buffer
+// lives as long as the reader, and a traveller's zone must not.
+func (r *Reader) drop(n int) {
+	left := copy(r.buf, r.buf[n:])
+	clear(r.buf[left:])
+	r.buf = r.buf[:left]
 }
 
 // frame takes one whole zone's text from the buffer.
 func (r *Reader) frame() (string, bool) {
 	s := string(r.buf)
 	take := func(from, to, end int) (string, bool) {
-		r.buf = append(r.buf[:0], r.buf[end:]...)
+		r.drop(end)
 		return s[from:to], true
 	}
 	switch r.framing {

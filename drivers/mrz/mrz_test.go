@@ -1,10 +1,13 @@
 package mrz
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 const (
@@ -28,6 +31,50 @@ func TestFramings(t *testing.T) {
 			t.Errorf("%s %q: %v", c.f, c.text, err)
 		}
 	}
+}
+
+// The reader's buffer outlives the traveller; their zone does not.
+func TestNothingStays(t *testing.T) {
+	for f, text := range map[Framing]string{STX: "\x02" + one + "\r" + two + "\x03", Lines: one + "\r\n" + two + "\r\n", CR: one + "\r" + two + "\r\r"} {
+		r := New(strings.NewReader(text), f)
+		if _, err := r.Read(t.Context()); err != nil {
+			t.Fatal(f, err)
+		}
+		if rest := string(r.buf[:cap(r.buf)]); strings.Contains(rest, "ERIKSSON") || strings.Contains(rest, "L898902C3") {
+			t.Errorf("%s: %q", f, rest)
+		}
+	}
+}
+
+// falteringLine sends what it has and is silent then, a tenth of a second at a
+// time.
+type falteringLine struct{ text string }
+
+func (l *falteringLine) Read(b []byte) (int, error) {
+	n := copy(b, l.text)
+	if l.text = l.text[n:]; n == 0 {
+		time.Sleep(100 * time.Millisecond)
+	}
+	return n, nil
+}
+
+func TestBrokenOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		line := &falteringLine{"\x02" + one}
+		r := New(line, STX)
+		if _, err := r.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if rest := string(r.buf[:cap(r.buf)]); strings.Contains(rest, "ERIKSSON") {
+			t.Errorf("%q", rest)
+		}
+		line.text = "\x02" + one + "\r" + two + "\x03"
+		if _, err := r.Read(t.Context()); err != nil {
+			t.Errorf("the next zone: %v", err)
+		}
+	})
 }
 
 // iotest gives one byte at a time, as a slow line does.
