@@ -105,6 +105,10 @@ func Over(base string, t http.RoundTripper) *Client {
 	return &Client{strings.TrimRight(base, "/"), &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("redirects are not followed") }}}
 }
 
+// CloseIdle ends the connections that are not in use: their buffers hold the
+// last questions and answers.
+func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+
 // TLS loads a mutual TLS 1.3 configuration for either side.
 func TLS(f Files) (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(f.Cert, f.Key)

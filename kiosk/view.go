@@ -74,6 +74,13 @@ func (s *Shell) State() lane.State {
 	return s.state
 }
 
+// Serving says whether there is a traveller of whom the lane holds something.
+func (s *Shell) Serving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pax != nil
+}
+
 // View returns what the pages show.
 func (s *Shell) View() View {
 	s.mu.Lock()

@@ -68,6 +68,9 @@ func run(c cli) error {
 		fmt.Printf("%s: good: lane %s, %s\n", c.Config, conf.Kiosk.Lane, conf.Kiosk.Policy.Direction)
 		return nil
 	}
+	if err := host.NoCore(); err != nil {
+		return err
+	}
 	level := slog.LevelInfo
 	if c.Verbose {
 		level = slog.LevelDebug
@@ -182,6 +185,7 @@ func run(c cli) error {
 		group.Go(func() error { return joined.Run(work, console) })
 	}
 	group.Go(func() error { return serve(work, listener, pages) })
+	group.Go(func() error { return host.Forget(work, shell.Watch(work), shell.Serving, client.CloseIdle) })
 	watchHost(work, group, conf.Host, shell, box, log)
 	group.Go(func() error {
 		defer end()
