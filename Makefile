@@ -4,7 +4,7 @@ GO    := go
 TAGS  := -tags customenv
 VISION = . scripts/vision.env &&
 
-.PHONY: setup build demo run sim chaos screenshots pages picture bench test check fuzz images package clean
+.PHONY: setup build demo run sim chaos screenshots pages privacy picture bench test check fuzz images package clean
 
 setup:
 	@scripts/setup
@@ -37,6 +37,11 @@ sim: setup
 chaos: setup
 	@set -o pipefail; $(GO) test ./hwsim/world -count=1 -run 'TestFaults$$' -v | grep -vE '^ *(=== |--- PASS)'
 	@set -o pipefail; $(GO) test ./hwsim/chaos -count=1 -every 1 -v | grep -vE '^ *(=== |--- PASS)'
+
+# Travellers walk through lanes of the shipped programs; then every file, message,
+# log, figure and byte of memory is searched for them. WALK=all for everybody.
+privacy: build
+	$(GO) test ./hwsim/cmd/hwsim -count=1 -timeout 40m -run 'TestWalk$$' -v -walk $(or $(WALK),P01,P02,P03,P07,P10,P15,P16,P19,P48) | grep -vE '^=== '
 
 bench: build
 	scripts/bench $(or $(AREA),all)

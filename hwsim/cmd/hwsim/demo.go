@@ -71,6 +71,9 @@ type demo struct {
 	laid  map[string]chan struct{} // by persona: the crossing is over
 	pids  sync.Map                 // of kioskd, by lane
 	site  *siteConsole
+
+	// Called once the lanes are open, and before they end: for who watches.
+	opened, closing func(context.Context) error
 }
 
 func (demoCmd) Help() string {
@@ -99,11 +102,16 @@ func (c demoCmd) Run(ctx context.Context) error {
 		}
 		list = some
 	}
-	x := &demo{demoCmd: c, today: today(), lanes: map[string]*lanesim.Lane{}, laid: map[string]chan struct{}{}}
+	return newDemo(c, list).run(ctx, list)
+}
+
+func newDemo(c demoCmd, list []persona.Persona) *demo {
+	nothing := func(context.Context) error { return nil }
+	x := &demo{demoCmd: c, today: today(), lanes: map[string]*lanesim.Lane{}, laid: map[string]chan struct{}{}, opened: nothing, closing: nothing}
 	for _, p := range list {
 		x.laid[p.ID] = make(chan struct{})
 	}
-	return x.run(ctx, list)
+	return x
 }
 
 func (x *demo) run(ctx context.Context, list []persona.Persona) error {
@@ -180,9 +188,15 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 		}
 		fmt.Printf("demo: to sign in there as %s, register a passkey at %s\n", o[2], page)
 	}
+	if err := x.opened(work); err != nil {
+		return errors.Join(err, cancelled(cancel, group))
+	}
 	if x.Once {
 		rows, err := x.once(work, list)
 		if err != nil {
+			return err
+		}
+		if err := x.closing(work); err != nil {
 			return err
 		}
 		if err := x.table(rows); err != nil {
@@ -266,7 +280,9 @@ func (x *demo) lane(ctx context.Context, group *errgroup.Group, i int, r reader,
 listen = "127.0.0.1:%d"
 peers = [%s]
 key = "a demonstration's site key, 32 bytes or more"
-`, x.Port+20+i, strings.Join(peers, ", "))
+[host]
+metrics = "127.0.0.1:%d"
+`, x.Port+20+i, strings.Join(peers, ", "), x.Port+60+i)
 	fleet, err := x.site.enrol(ctx, name)
 	if err != nil {
 		return err
