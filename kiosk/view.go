@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"passage/kiosk/lane"
+	"passage/kiosk/policy"
 )
 
 // Alert is a call for an officer.
@@ -54,10 +55,8 @@ type Crossing struct {
 	Began    time.Time
 	Class    lane.TravellerClass
 	Identity Identity
-	Issuer   string
-	Size     int
+	Document policy.Document
 	Checks   []CheckResult
-	Verdict  string
 	Access   string
 	Answers  [lane.Checks]DBAnswer
 	Stay     Stay
@@ -108,8 +107,8 @@ func (s *Shell) View() View {
 	slices.Sort(v.Signed)
 	if p := s.pax; p != nil {
 		v.Crossing = &Crossing{
-			UUID: p.uuid, Began: p.began, Class: p.class, Identity: p.found.Identity, Issuer: p.found.Document.Issuer,
-			Size: int(p.found.Document.Size), Checks: p.found.Checks, Verdict: string(p.found.Document.Verdict), Access: p.found.Access,
+			UUID: p.uuid, Began: p.began, Class: p.class, Identity: p.found.Identity, Document: p.found.Document,
+			Checks: p.found.Checks, Access: p.found.Access,
 			Answers: p.answers, Stay: p.stay, Face: p.face, Prompt: p.prompt, Reminded: p.reminded, Spans: slices.Clone(p.spans),
 		}
 		v.Signatures = lane.Signatures(s.state.Vector, v.Now, s.cfg.Rules)

@@ -22,6 +22,7 @@ import (
 	"passage/kiosk/fleet"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
+	"passage/kiosk/policy"
 	"passage/sqlite"
 )
 
@@ -153,7 +154,7 @@ func (l *Lane) enter(j *journal.Journal, x lane.Transaction, id string, p lane.P
 	l.view.State.Phase, l.view.State.Transaction, l.view.Since, l.view.Signatures = p, x, time.Now(), 0
 	l.view.Crossing, l.decided = nil, nil
 	if id != "" {
-		l.view.Crossing = &kiosk.Crossing{UUID: id, Began: l.view.Since, Class: lane.EU, Identity: kiosk.Identity{Surname: "SPECIMEN", GivenNames: "ANNA"}, Verdict: "chip_genuine"}
+		l.view.Crossing = &kiosk.Crossing{UUID: id, Began: l.view.Since, Class: lane.EU, Identity: kiosk.Identity{Surname: "SPECIMEN", GivenNames: "ANNA"}, Document: policy.Document{Verdict: policy.ChipGenuine}}
 	}
 	if p == lane.Review {
 		l.decided = make(chan struct{})

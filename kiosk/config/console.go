@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"passage/kiosk/fleet"
 	"passage/kiosk/officer"
@@ -23,7 +24,8 @@ type Console struct {
 	Hosts     []string
 	Enrol     string // host:port where lane computers enrol
 	Ratio     int
-	Training  bool // the lanes are simulated: the pages say so
+	Training  bool          // the lanes are simulated: the pages say so
+	Idle      time.Duration // after which a page without an officer's hand locks
 	RosterKey ed25519.PublicKey
 	Plan      Plan
 	Metrics   string // loopback host:port for Prometheus; empty for none
@@ -57,6 +59,7 @@ type rawConsole struct {
 		Name, Dir string
 		Ratio     int
 		Training  bool
+		Idle      duration
 		RosterKey string `toml:"roster_key"`
 	}
 	Pages struct{ Listen, URL, Cert, Key string }
@@ -105,6 +108,7 @@ func ParseConsole(b []byte) (Console, error) {
 		Listen: p.listen("pages.listen", r.Pages.Listen), Cert: r.Pages.Cert, Key: r.Pages.Key,
 		Fleet: p.listen("fleet.listen", r.Fleet.Listen), Enrol: p.listen("fleet.enrol", r.Fleet.Enrol), Hosts: r.Fleet.Hosts,
 	}
+	c.Idle = p.within("site.idle", r.Site.Idle, 10*time.Minute, time.Minute, time.Hour)
 	if c.Ratio == 0 {
 		c.Ratio = defaultRatio
 	}

@@ -43,13 +43,13 @@ type Config struct {
 	Origins   []string // their addresses
 	RosterKey ed25519.PublicKey
 	Plan      config.Plan
-	Ratio     int  // gates that one officer may watch; at most officer.MostLanes
-	Training  bool // the lanes are simulated: every page says so
+	Ratio     int           // gates that one officer may watch; at most officer.MostLanes
+	Training  bool          // the lanes are simulated: every page says so
+	Idle      time.Duration // after which a page without an officer's hand locks
 	Log       *slog.Logger
 }
 
 const (
-	idle      = 10 * time.Minute // after which a page is locked
 	deltas    = 100 * time.Millisecond
 	maxBody   = officer.MaxEnvelope
 	cookie    = "passage_console"
@@ -79,20 +79,19 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 	if conf.Ratio <= 0 || conf.Ratio > officer.MostLanes {
 		return nil, fmt.Errorf("console: an officer watches 1 to %d gates, not %d", officer.MostLanes, conf.Ratio)
 	}
+	if conf.Idle <= 0 {
+		return nil, errors.New("console: a page locks after some time without an officer's hand")
+	}
 	static, err := fs.Sub(files, "static")
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	c := &server{conf: conf, site: s, sessions: map[string]*session{}, invited: map[string]*invitation{}}
 	mux := http.NewServeMux()
-	words, err := web.Words()
-	if err != nil {
-		return nil, fmt.Errorf("console: %w", err)
+	shared, names := web.Shared()
+	for _, name := range names {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, shared, name) })
 	}
-	mux.HandleFunc("GET /static/words.js", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-		_, _ = w.Write(words) // the client has gone otherwise
-	})
 	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
 	page := func(name string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, static, name) }
@@ -108,6 +107,7 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 	mux.HandleFunc("POST /api/sign-in/finish", c.finishSignIn)
 	mux.HandleFunc("GET /api/me", c.me)
 	mux.HandleFunc("POST /api/sign-out", c.with("", c.signOut))
+	mux.HandleFunc("POST /api/here", c.with("", func(w http.ResponseWriter, _ *http.Request, _ *session) { w.WriteHeader(http.StatusNoContent) }))
 	mux.HandleFunc("GET /api/events", c.with("", c.events))
 	mux.HandleFunc("POST /api/word/{lane}", c.with("", c.word))
 	mux.HandleFunc("POST /api/present", c.with(officer.Attend, c.present))
@@ -161,11 +161,12 @@ func (c *server) current(r *http.Request) *session {
 	defer c.mu.Unlock()
 	x := c.sessions[k.Value]
 	now := time.Now()
-	if x == nil || now.Sub(x.seen) > idle || now.After(x.until) || x.device != device(r) {
+	if x == nil || now.Sub(x.seen) > c.conf.Idle || now.After(x.until) || x.device != device(r) {
 		delete(c.sessions, k.Value)
 		return nil
 	}
-	// What the page fetches by itself keeps nobody signed in.
+	// What the page sends by itself keeps nobody signed in; an officer's hand
+	// (/api/here) does.
 	if r.Method != http.MethodGet && r.URL.Path != "/api/present" {
 		x.seen = now
 	}
@@ -247,7 +248,7 @@ func (c *server) finishSignIn(w http.ResponseWriter, r *http.Request) {
 	token := rand.Text() + rand.Text()
 	c.mu.Lock()
 	for k, x := range c.sessions {
-		if now.Sub(x.seen) > idle || now.After(x.until) {
+		if now.Sub(x.seen) > c.conf.Idle || now.After(x.until) {
 			delete(c.sessions, k)
 		}
 	}
@@ -267,12 +268,13 @@ type Me struct {
 	Site    string          `json:"site"`
 	Plan    config.Plan     `json:"plan"`
 	Ratio   int             `json:"ratio"`
+	IdleMS  int64           `json:"idle_ms"` // after which the page locks
 	// Training says that the lanes are simulated.
 	Training bool `json:"training,omitempty"`
 }
 
 func (c *server) about(o officer.Officer) Me {
-	return Me{o.ID, o.Name, o.Role, officer.Rights[o.Role], c.conf.Name, c.conf.Plan, c.conf.Ratio, c.conf.Training}
+	return Me{o.ID, o.Name, o.Role, officer.Rights[o.Role], c.conf.Name, c.conf.Plan, c.conf.Ratio, c.conf.Idle.Milliseconds(), c.conf.Training}
 }
 
 func (c *server) me(w http.ResponseWriter, r *http.Request) {

@@ -36,6 +36,7 @@ import (
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
+	"passage/kiosk/policy"
 	"passage/kiosk/site"
 	"passage/sqlite"
 )
@@ -58,7 +59,7 @@ func (d *desk) View() kiosk.View {
 	defer d.mu.Unlock()
 	v := kiosk.View{Config: kiosk.Config{Lane: "E1"}, State: lane.State{Phase: lane.Review}, Signatures: d.need}
 	if !d.over {
-		v.Crossing = &kiosk.Crossing{UUID: txn, Identity: kiosk.Identity{Surname: "MUSTERMANN"}, Verdict: "chip_genuine"}
+		v.Crossing = &kiosk.Crossing{UUID: txn, Identity: kiosk.Identity{Surname: "MUSTERMANN"}, Document: policy.Document{Verdict: policy.ChipGenuine}}
 	}
 	return v
 }
@@ -129,7 +130,7 @@ func newWorld(t *testing.T) *world {
 	w.pages.Start()
 	t.Cleanup(w.pages.Close)
 	origin := strings.Replace(w.pages.URL, "127.0.0.1", "localhost", 1)
-	h, err := New(w.site, Config{Name: "Testport", RPID: "localhost", Origins: []string{origin}, RosterKey: w.key.Public().(ed25519.PublicKey), Ratio: 6, Log: quiet})
+	h, err := New(w.site, Config{Name: "Testport", RPID: "localhost", Origins: []string{origin}, RosterKey: w.key.Public().(ed25519.PublicKey), Ratio: 6, Idle: 10 * time.Minute, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

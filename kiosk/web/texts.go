@@ -82,11 +82,8 @@ var byState = map[string]string{
 	"IRQ": "ar", "KWT": "ar", "QAT": "ar",
 }
 
-// Words is the module of officers' words, which the site's console shares.
-func Words() ([]byte, error) {
-	b, err := files.ReadFile("static/words.js")
-	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
-	}
-	return b, nil
+// Shared are the files of the lane page that the site's console shows cases
+// with, too.
+func Shared() (fs.FS, []string) {
+	return files, []string{"static/officers.css", "static/words.js", "static/dom.js", "static/case.js"}
 }

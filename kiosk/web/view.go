@@ -97,6 +97,7 @@ type Case struct {
 	Issuer      string      `json:"issuer"`
 	Name        string      `json:"name"`
 	Verdict     string      `json:"verdict"`
+	Document    *Papers     `json:"document,omitempty"`
 	Access      string      `json:"access"`
 	Reason      string      `json:"reason"`
 	Checks      []CheckView `json:"checks"`
@@ -109,6 +110,31 @@ type Case struct {
 	Signed      []string    `json:"signed,omitempty"`
 	Chip        bool        `json:"chip"`
 	Live        bool        `json:"live"`
+}
+
+// Papers is what the document says of its holder. Dates are YYYY-MM-DD.
+type Papers struct {
+	Type        string `json:"type"` // of the machine readable zone: P, ID
+	Number      string `json:"number"`
+	Nationality string `json:"nationality"`
+	Birth       string `json:"birth,omitempty"`
+	Sex         string `json:"sex,omitempty"`
+	Expiry      string `json:"expiry,omitempty"`
+}
+
+func papers(c *kiosk.Crossing) *Papers {
+	d := c.Document
+	if d.Code == "" {
+		return nil
+	}
+	p := &Papers{Type: d.Code, Number: c.Identity.Number, Nationality: d.Nationality, Sex: c.Identity.Sex}
+	if !d.Birth.IsZero() {
+		p.Birth = d.Birth.Format(time.DateOnly)
+	}
+	if !d.Expiry.IsZero() {
+		p.Expiry = d.Expiry.Format(time.DateOnly)
+	}
+	return p
 }
 
 // CheckView is one check or answer.
@@ -237,9 +263,9 @@ func alerts(v kiosk.View) []AlertView {
 
 func officersCase(v kiosk.View, c *kiosk.Crossing) *Case {
 	k := &Case{
-		Transaction: c.UUID, Class: c.Class.String(), Issuer: c.Issuer, Name: name(c.Identity), Verdict: c.Verdict, Access: c.Access,
+		Transaction: c.UUID, Class: c.Class.String(), Issuer: c.Document.Issuer, Name: name(c.Identity), Verdict: string(c.Document.Verdict), Document: papers(c), Access: c.Access,
 		Reason: v.State.Reason.String(), Review: v.State.Phase == lane.Review, Release: int(v.Signatures), Signed: v.Signed,
-		Live: c.Face.JPEG != nil, Chip: c.Verdict != "",
+		Live: c.Face.JPEG != nil, Chip: c.Document.Verdict != "",
 	}
 	for _, x := range c.Checks {
 		k.Checks = append(k.Checks, CheckView{x.Name, string(x.Code), x.Reason})

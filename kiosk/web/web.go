@@ -220,7 +220,7 @@ func (s *server) traveller() Traveller {
 	id := ""
 	if v.Crossing != nil {
 		id = v.Crossing.UUID
-		if l, ok := byState[v.Crossing.Issuer]; ok {
+		if l, ok := byState[v.Crossing.Document.Issuer]; ok {
 			t.Lang = l
 		}
 		t.Hint, t.Light = string(v.Crossing.Prompt.Hint), string(v.Crossing.Prompt.Light)

@@ -215,9 +215,9 @@ func TestLanguageChosenEarly(t *testing.T) {
 	}
 	choose("ko")
 	want("before the document", "ko")
-	f.view.Crossing = &kiosk.Crossing{UUID: "a", Issuer: "FRA"}
+	f.view.Crossing = &kiosk.Crossing{UUID: "a", Document: policy.Document{Issuer: "FRA"}}
 	want("with a French document", "ko")
-	f.view.Crossing = &kiosk.Crossing{UUID: "b", Issuer: "FRA"}
+	f.view.Crossing = &kiosk.Crossing{UUID: "b", Document: policy.Document{Issuer: "FRA"}}
 	want("the next traveller", "fr")
 	f.view.Crossing = nil
 	choose("ko")

@@ -35,7 +35,7 @@ export default async function () {
         if (!(await p.evaluate(() => location.hash)).endsWith('E3')) await p.click('[data-lane=E3]');
         await p.waitForFunction(name => document.querySelector('#case-box .name')?.textContent.includes(name) && document.querySelector('.decide'), 'RACE ' + n);
       }
-      await Promise.all([sam.evaluate(() => document.querySelectorAll('.decide > button')[0].click()), gus.evaluate(() => document.querySelectorAll('.decide > button')[1].click())]);
+      await Promise.all([sam.evaluate(() => document.querySelectorAll('.choices > button')[0].click()), gus.evaluate(() => document.querySelectorAll('.choices > button')[1].click())]);
       await until('a decision', async () => (await said('E3')).filter(x => /release|divert/.test(x)).length > before);
       await new Promise(f => setTimeout(f, 150));
       same((await said('E3')).filter(x => /release|divert/.test(x)).length, before + 1, `round ${n}: decisions`);
@@ -45,7 +45,7 @@ export default async function () {
     await scene('E4', review);
     await sam.click('[data-lane=E4]');
     await sam.waitForSelector('.decide');
-    await sam.locator('.decide > button').nth(1).dblclick();
+    await sam.locator('.choices > button').nth(1).dblclick();
     await until('a decision', async () => (await said('E4')).length > 0);
     await new Promise(f => setTimeout(f, 200));
     same((await said('E4')).filter(x => x.startsWith('sam')).length, 1, 'decisions');
@@ -56,13 +56,13 @@ export default async function () {
     await sam.waitForSelector('.decide');
     await sam.context().setOffline(true);
     try {
-      await sam.locator('.decide > button').nth(1).click();
+      await sam.locator('.choices > button').nth(1).click();
       await sam.waitForFunction(() => document.getElementById('card-said')?.textContent.includes('No connection'), null, { timeout: 10000, polling: 50 });
       same((await said('E2')).filter(x => x.startsWith('sam')).length, 0, 'decisions');
     } finally { await sam.context().setOffline(false); }
     await sam.waitForFunction(() => document.getElementById('link').textContent === '', null, { timeout: 20000 });
     same((await said('E2')).filter(x => x.startsWith('sam')).length, 0, 'decisions that were repeated');
-    await sam.locator('.decide > button').nth(1).click();
+    await sam.locator('.choices > button').nth(1).click();
     await until('a decision', async () => (await said('E2')).filter(x => x.startsWith('sam')).length === 1);
   });
   await test('console: back goes to the lane before, and sends nothing', async () => {

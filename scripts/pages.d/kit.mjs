@@ -141,4 +141,4 @@ export async function attend(page, lane) {
 }
 
 // review is a traveller whom an officer looks at.
-export const review = { phase: 'REVIEW', class: 'TCN_LISTED', reason: 'FACE', issuer: 'GBR', given: 'OLIVIA', surname: 'SAMPLE', shown: 48, pad: '0.08', days: 60, last_day: '2026-08-18' };
+export const review = { phase: 'REVIEW', class: 'TCN_LISTED', reason: 'FACE', issuer: 'GBR', given: 'OLIVIA', surname: 'SAMPLE', shown: 48, pad: '0.08', days: 60, last_day: new Date(Date.now() + 59 * 86400e3).toISOString().slice(0, 10) };

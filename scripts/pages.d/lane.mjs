@@ -6,7 +6,7 @@ export default async function () {
   await test('lane page: signed out and in, at three sizes, light and dark: axe finds nothing, nothing is cut off', async () => {
     await scene('E1', { phase: 'REVIEW', class: 'TCN_LISTED', reason: 'FACE', issuer: 'GBR', given: 'OLIVIA', surname: 'SAMPLE', shown: 48, days: 60, last_day: '2026-08-18', alerts: ['review'], cases: ['power_cut'] });
     const c = await context(1440, 1000), page = await open(c, lanePages + '/lane');
-    await page.waitForFunction(() => document.getElementById('state').textContent === 'REVIEW');
+    await page.waitForFunction(() => document.getElementById('state').dataset.state === 'REVIEW');
     await axe(page, 'signed out');
     await page.fill('[name=officer]', 'anna'); await page.fill('[name=pin]', '4711'); await page.click('#signin button');
     await page.waitForSelector('.decide');

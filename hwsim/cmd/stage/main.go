@@ -43,7 +43,7 @@ import (
 )
 
 type stage struct {
-	Port   int  `default:"9480" help:"The traveller's screen and the lane page of E1. The cues are taken at PORT+1, the console is at PORT+50."`
+	Port   int  `default:"9480" help:"The traveller's screen and the lane page of E1. The cues are taken at PORT+1, the console is at PORT+50, and one that locks after 4 s at PORT+51."`
 	Crowd  int  `help:"That many further lanes on the plan, as busy as lanes are."`
 	Silent bool `help:"No training banner: for pictures."`
 
@@ -87,10 +87,16 @@ func (s *stage) run(ctx context.Context) error {
 		return err
 	}
 	defer s.site.Close()
-	pages, err := console.New(s.site, console.Config{
-		Name: "Port of Nowhere", RPID: "localhost", Origins: []string{s.origin()}, RosterKey: s.key.Public().(ed25519.PublicKey),
-		Plan: config.Plan{Areas: areas}, Ratio: 6, Training: !s.Silent, Log: s.log,
-	})
+	conf := console.Config{
+		Name: "Port of Nowhere", RPID: "localhost", Origins: s.origins(), RosterKey: s.key.Public().(ed25519.PublicKey),
+		Plan: config.Plan{Areas: areas}, Ratio: 6, Training: !s.Silent, Idle: 10 * time.Minute, Log: s.log,
+	}
+	pages, err := console.New(s.site, conf)
+	if err != nil {
+		return err
+	}
+	conf.Idle = 4 * time.Second
+	hasty, err := console.New(s.site, conf)
 	if err != nil {
 		return err
 	}
@@ -117,7 +123,7 @@ func (s *stage) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for port, h := range map[int]http.Handler{s.Port: own, s.Port + 1: s.cues(), s.Port + 50: pages} {
+	for port, h := range map[int]http.Handler{s.Port: own, s.Port + 1: s.cues(), s.Port + 50: pages, s.Port + 51: hasty} {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			return err
@@ -132,6 +138,11 @@ func (s *stage) run(ctx context.Context) error {
 }
 
 func (s *stage) origin() string { return fmt.Sprintf("http://localhost:%d", s.Port+50) }
+
+// origins are those of the console and of its double that locks early.
+func (s *stage) origins() []string {
+	return []string{s.origin(), fmt.Sprintf("http://localhost:%d", s.Port+51)}
+}
 
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ErrorLog: stdlog.New(io.Discard, "", 0)}
@@ -277,7 +288,7 @@ func (s *stage) cues() http.Handler {
 	})
 	mux.HandleFunc("POST /roster", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, s.site.SignDraft(r.Context(), officer.Roster{
-			Site: "Port of Nowhere", Until: time.Now().AddDate(0, 1, 0), RPID: "localhost", Origins: []string{s.origin()},
+			Site: "Port of Nowhere", Until: time.Now().AddDate(0, 1, 0), RPID: "localhost", Origins: s.origins(),
 		}, s.key))
 	})
 	return mux
@@ -309,7 +320,7 @@ func (s *stage) crowd(ctx context.Context) error {
 			if v.State != "IDLE" {
 				v.Under = &web.Summary{Transaction: fmt.Sprintf("%032x", n), Began: now.UnixMilli(), Class: "EU", Review: v.State == "REVIEW", Reason: map[bool]string{true: "FACE"}[v.State == "REVIEW"]}
 			}
-			v.Gate.Entry = (n*7 + turn*20) % 100
+			v.Gate.Entry, v.Gate.Exit = map[string]int{"ENTER": 100, "SEALING": (turn * 20) % 100}[v.State], map[string]int{"RELEASE": 100, "CLEARING": (turn * 20) % 100}[v.State]
 			b, err := json.Marshal(v)
 			if err != nil {
 				return err

@@ -21,6 +21,8 @@ type scene struct {
 	Issuer     string              `json:"issuer"`
 	Given      string              `json:"given"`
 	Surname    string              `json:"surname"`
+	Sex        string              `json:"sex"`
+	Number     string              `json:"number"` // of the document
 	Hint       kiosk.Hint          `json:"hint"`
 	Light      kiosk.Light         `json:"light"`
 	Left       float64             `json:"left"` // s until the phase gives up
@@ -125,9 +127,10 @@ func (p *player) setting() {
 func (p *player) crossing(now time.Time) *kiosk.Crossing {
 	c := p.scene
 	k := &kiosk.Crossing{
-		UUID: fmt.Sprintf("0191d3c4-0000-7000-8000-%c%c%010d", p.id[0]%10+'0', p.id[1], p.number), Began: now.Add(-9 * time.Second), Class: c.Class, Issuer: c.Issuer,
-		Identity: kiosk.Identity{Surname: c.Surname, GivenNames: c.Given},
-		Verdict:  "chip_genuine", Access: "PACE",
+		UUID: fmt.Sprintf("0191d3c4-0000-7000-8000-%c%c%010d", p.id[0]%10+'0', p.id[1], p.number), Began: now.Add(-9 * time.Second), Class: c.Class,
+		Document: policy.Document{Code: "P", Issuer: c.Issuer, Nationality: c.Issuer, Birth: now.AddDate(-34, -2, -9), Expiry: now.AddDate(4, 7, 3), Verdict: policy.ChipGenuine},
+		Identity: kiosk.Identity{Surname: c.Surname, GivenNames: c.Given, Sex: c.Sex, Number: c.Number},
+		Access:   "PACE",
 		Checks: []kiosk.CheckResult{
 			{Name: "MRZ check digits", Code: policy.Successful},
 			{Name: "passive authentication", Code: policy.Successful},

@@ -98,7 +98,7 @@ func (c serveCmd) Run(ctx context.Context) error {
 	defer s.Close()
 	origin := conf.URL.Scheme + "://" + conf.URL.Host
 	pages, err := console.New(s, console.Config{
-		Name: conf.Name, RPID: conf.URL.Hostname(), Origins: []string{origin}, RosterKey: conf.RosterKey, Plan: conf.Plan, Ratio: conf.Ratio, Training: conf.Training, Log: log,
+		Name: conf.Name, RPID: conf.URL.Hostname(), Origins: []string{origin}, RosterKey: conf.RosterKey, Plan: conf.Plan, Ratio: conf.Ratio, Training: conf.Training, Idle: conf.Idle, Log: log,
 	})
 	if err != nil {
 		return err

@@ -1,9 +1,9 @@
 // The sheet that goes to the desk with a traveller: what the lane knew of the
 // case, on paper, because the desk must not depend on the console. It is made
 // for the printer and taken apart again.
-const el = (tag, props = {}, ...children) => { const e = Object.assign(document.createElement(tag), props); e.append(...children.filter(c => c != null)); return e; };
-const words = s => (s ?? '').replaceAll('_', ' ').toLowerCase();
-const rows = list => el('table', {}, el('tbody', {}, ...(list ?? []).map(c => el('tr', {}, el('td', { textContent: c.name }), el('td', { textContent: words(c.code) }), el('td', { textContent: c.reason ?? '' })))));
+import { day, el, words } from './dom.js';
+
+const rows = list => el('table', {}, el('tbody', {}, (list ?? []).map(c => el('tr', {}, el('td', { textContent: c.name }), el('td', { textContent: words(c.code) }), el('td', { textContent: c.reason ?? '' })))));
 
 export async function paper(into, { site, officer, lane, case: k, why, training }) {
   const faces = [['chip', k.chip], ['live', k.live]].filter(([, there]) => there).map(([which]) => el('img', { src: `/api/lane/${encodeURIComponent(lane)}/face/${k.transaction}/${which}`, alt: which + ' face' }));

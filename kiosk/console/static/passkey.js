@@ -11,6 +11,7 @@ export const hex = b => [...b].map(x => x.toString(16).padStart(2, '0')).join(''
 
 export async function call(method, path, body) {
   const r = await fetch(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
+  if (r.status === 401) document.dispatchEvent(new Event('signed-out'));
   const text = await r.text();
   let data = {};
   try { data = text ? JSON.parse(text) : {}; } catch { /* no JSON: the status tells */ }

@@ -1,0 +1,29 @@
+// What the page knows: the officer, the lanes as they were last heard, and what
+// the officer looks at. All of it goes when the page is locked.
+import { call, say as sign } from './passkey.js';
+
+export const lanes = new Map(); // id → { id, seen, away, view }
+export const watched = new Set(); // lanes that this officer is answerable for
+export const here = { me: null, chosen: null };
+
+export const may = right => !right || here.me.rights.includes(right);
+export const go = (view, lane) => { location.hash = view + (lane ? '/' + encodeURIComponent(lane) : ''); };
+
+// state is what a lane shows: a lane that is not heard is never fine.
+export const state = l => l.away || !l.view ? 'NOT_SEEN' : l.view.state;
+
+// tell signs a word and sends it. It returns what the lane said.
+export async function tell(lane, word, fresh) {
+  let e;
+  try { e = await sign({ lane, ...word }, fresh); } catch (x) { return { ok: false, said: x.name === 'NotAllowedError' ? 'The passkey was not used.' : x.message }; }
+  return call('POST', '/api/word/' + encodeURIComponent(lane), e).catch(() => ({ ok: false, said: 'No connection: the lane may or may not have heard you. Look at its state.' }));
+}
+
+const refusals = { stale: 'This case is over: somebody else decided, or the traveller has gone on.', not_now: 'Not possible in the lane’s present state.', not_allowed: 'The override table does not allow this.', reason: 'A reason is needed.', second: 'Heard. A second officer must say the same.', unproven: 'The lane could not prove that you said this. Sign in again.' };
+// meaning is an answer in words; empty when all went well.
+export function meaning(r) {
+  if (r.data?.error?.includes('passkey once more')) return 'This override needs your passkey once more.';
+  return r.ok && !r.data?.code ? '' : refusals[r.data?.code] ?? r.said ?? '';
+}
+// heard says whether an answer settles the matter.
+export const heard = r => r.ok && r.data?.code !== 'second';
