@@ -169,6 +169,9 @@ func GraphModel(name string, topology, data []byte, size int, rename map[string]
 			return nil, err
 		}
 		c.g.node("Identity", rename[k], []string{from})
+		if len(info.Shape.Dim) == 0 {
+			return nil, fmt.Errorf("%w: output %q has no shape", ErrModel, k)
+		}
 		dims := []int{1}
 		for _, d := range info.Shape.Dim[1:] {
 			n, err := strconv.Atoi(d.Size)
