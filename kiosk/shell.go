@@ -222,7 +222,7 @@ func (s *Shell) step(e lane.Event) bool {
 		}
 	}
 	if after.Phase != before.Phase {
-		s.entered(before.Phase, after.Phase)
+		s.entered(before, after)
 	}
 	for _, f := range effects {
 		s.carry(f)

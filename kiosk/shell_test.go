@@ -99,8 +99,11 @@ func TestAnOfficerDecidesOnce(t *testing.T) {
 		if err := b.shell.Decide(ctx, bert, v.Crossing.UUID, lane.DecideRelease, "face", "", ""); err == nil {
 			t.Error("the second decision was taken as well")
 		}
-		b.until(lane.Idle)
+		v = b.until(lane.Idle)
 		b.has("diverted_in")
+		if !slices.ContainsFunc(v.Recent[0].Timeline, func(s kiosk.Span) bool { return s.Name == "officer.FACE" }) {
+			t.Errorf("the timeline does not say why an officer was asked: %+v", v.Recent[0].Timeline)
+		}
 	})
 }
 

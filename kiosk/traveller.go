@@ -286,8 +286,10 @@ func (s *Shell) capture(p *traveller) {
 	}
 }
 
-// entered notes a change of phase on the traveller's timeline.
-func (s *Shell) entered(from, to lane.Phase) {
+// entered notes a change of phase on the traveller's timeline. A case that an
+// officer had is noted with its reason, too: statistics ask how often which
+// check called somebody for a traveller who was then released.
+func (s *Shell) entered(before, after lane.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.phaseAt = time.Now()
@@ -296,8 +298,12 @@ func (s *Shell) entered(from, to lane.Phase) {
 		return
 	}
 	now := s.phaseAt
-	p.spans = append(p.spans, Span{"lane." + from.String(), p.since.Sub(p.began), now.Sub(p.began)})
-	p.phase, p.since = to, now
+	start, end := p.since.Sub(p.began), now.Sub(p.began)
+	p.spans = append(p.spans, Span{"lane." + before.Phase.String(), start, end})
+	if before.Phase == lane.Review && before.Reason != lane.NONE {
+		p.spans = append(p.spans, Span{"officer." + before.Reason.String(), start, end})
+	}
+	p.phase, p.since = after.Phase, now
 }
 
 // span notes a step of the current traveller; times are since it began.

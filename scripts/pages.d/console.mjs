@@ -85,6 +85,53 @@ export default async function () {
     await gus.waitForSelector('#card >> text=sam sees to it');
     await scene('X1');
   });
+  await test('console: an alarm rings for those who watch; after half a minute it is the supervisor’s', async () => {
+    await attend(gus, 'X1');
+    await scene('X1', { phase: 'HOLD', alerts: ['hold'], reason: 'CAMERA', issuer: 'D', class: 'EU' });
+    await gus.waitForSelector('.alarm:not(.quiet, .late)');
+    await sam.waitForSelector('.alarm.quiet:not(.late)'); // seen, and gus's to answer
+    await sam.click('[data-view=audit]');
+    holds(await sam.isVisible('.alarm'), 'the alarm is hidden on another view');
+    await scene('X1', { phase: 'HOLD', alerts: ['hold'], alert_age: 31, reason: 'CAMERA', issuer: 'D', class: 'EU' });
+    await sam.waitForSelector('.alarm.late:not(.quiet) >> text=it is yours now');
+    await gus.waitForSelector('.alarm.late >> text=your supervisor has been called');
+    await axe(sam, 'late alarm');
+    await sam.click('.alarm button.main');
+    for (const p of [sam, gus]) await p.waitForFunction(() => !document.querySelector('.alarm'));
+    await gus.click('[data-lane=X1]');
+    await gus.click('#card >> text=Stop watching');
+    await scene('X1');
+  });
+  await test('console: nobody at the keys: asked, then locked, and nothing of a traveller stays on the screen', async () => {
+    await scene('E2', review);
+    const hasty = site.replace(/0$/, '1');
+    const signed = async () => { await gus.fill('#officer', 'gus'); await gus.click('#signin button.main'); await gus.waitForSelector('body[data-signed=yes]'); };
+    await gus.goto(hasty + '/');
+    await gus.waitForSelector('#signin-view:not([hidden])');
+    await signed();
+    await gus.click('[data-lane=E2]');
+    await gus.waitForSelector('.decide');
+    await gus.waitForSelector('#still[open]');
+    await axe(gus, 'still there');
+    await gus.mouse.move(300, 300); await gus.mouse.move(310, 310);
+    await gus.waitForFunction(() => !document.getElementById('still').open);
+    same(await gus.getAttribute('body', 'data-signed'), 'yes', 'a hand on the mouse');
+    // The hand that was felt keeps the site's session, too.
+    for (let n = 0; n < 12; n++) { await gus.waitForTimeout(400); await gus.mouse.move(200 + n, 200); }
+    same(await gus.evaluate(async () => (await fetch('/api/cases')).status), 200, 'the session of a page in use');
+    await gus.context().setOffline(true);
+    await gus.waitForSelector('body[data-signed=no]', { timeout: 8000 });
+    holds(!(await gus.textContent('body')).includes('OLIVIA'), 'the name is still on the page');
+    same(await gus.evaluate(() => document.querySelectorAll('img').length), 0, 'pictures');
+    await gus.context().setOffline(false);
+    same(await gus.evaluate(async () => (await fetch('/api/cases')).status), 401, 'the session after the lock');
+    await signIn(gus, 'gus', at);
+  });
+  await test('console: installs as an app', async () => {
+    const cdp = await sam.context().newCDPSession(sam), { errors: wrong } = await cdp.send('Page.getAppManifest');
+    same(wrong, [], 'manifest');
+    same((await cdp.send('Page.getInstallabilityErrors')).installabilityErrors.filter(e => e.errorId !== 'in-incognito'), [], 'hindrances');
+  });
   await test('console: open cases of all lanes are listed and settled', async () => {
     await scene('E1', { cases: ['power_cut'] }); await scene('X2', { cases: ['no_evidence'] });
     await sam.click('[data-view=cases]');

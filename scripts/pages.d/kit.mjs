@@ -134,6 +134,7 @@ export async function signIn(page, id, { site }) {
   await page.waitForSelector('.tile');
 }
 export async function attend(page, lane) {
+  await page.click(`#tabs [data-view=lanes]`);
   await page.click(`[data-lane=${lane}]`);
   await page.click('#card >> text=Watch this lane');
   // By the lane's own word: it has proven the officer's.

@@ -206,6 +206,13 @@ func morning(j *journal.Journal, id string) {
 				e.Class = lane.TCN_LISTED
 			case i%9 == 5:
 				e.Outcome, e.Reason, e.Took = lane.OutcomeDivertedOut, lane.NAT, 6*time.Second
+			case i%13 == 6:
+				e.Took += 9 * time.Second
+				why := lane.FACE
+				if i%2 == 0 {
+					why = lane.PAD
+				}
+				e.Timeline = append(steps(e.Took), kiosk.Span{Name: "officer." + why.String(), Start: e.Took / 2, End: e.Took * 3 / 4})
 			case i%17 == 8:
 				e.Outcome, e.Reason, e.Took = lane.OutcomeDivertedIn, lane.FACE, 48*time.Second
 			}

@@ -29,7 +29,8 @@ type scene struct {
 	Reminded   bool                `json:"reminded"`
 	Signatures uint8               `json:"signatures"`
 	Alerts     []lane.AlertKind    `json:"alerts"`
-	Cases      []string            `json:"cases"` // reasons of open reconciliation cases
+	AlertAge   float64             `json:"alert_age"` // s that they have stood
+	Cases      []string            `json:"cases"`     // reasons of open reconciliation cases
 	Bag        bool                `json:"bag"`
 	Persons    int                 `json:"persons"`
 	Closed     bool                `json:"closed"`
@@ -116,7 +117,7 @@ func (p *player) setting() {
 		v.Signatures = c.Signatures
 	}
 	for i, k := range c.Alerts {
-		v.Alerts = append(v.Alerts, kiosk.Alert{ID: p.number*10 + i, At: now, Kind: k, Priority: lane.Urgent})
+		v.Alerts = append(v.Alerts, kiosk.Alert{ID: p.number*10 + i, At: now.Add(-time.Duration(c.AlertAge * float64(time.Second))), Kind: k, Priority: lane.Urgent})
 	}
 	if !slices.Contains(empty, c.Phase) {
 		v.Crossing = p.crossing(now)

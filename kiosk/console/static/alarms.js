@@ -50,7 +50,7 @@ function alarm(a) {
   const show = el('button', { type: 'button', textContent: 'Show' }), answer = el('button', { type: 'button', className: 'main', textContent: a.kind === 'help' ? 'I answer' : 'I see to it' });
   show.onclick = () => go('lanes', a.lane);
   answer.onclick = async () => { answer.disabled = true; go('lanes', a.lane); said(await tell(a.lane, { kind: 'acknowledge', value: String(a.id) })); answer.disabled = false; };
-  const row = el('div', { className: 'alarm' }, el('b', { textContent: a.lane }), el('span', { textContent: text(a) }), el('time', { textContent: clock(a.at) }), el('em', {}), show, may('attend') ? answer : null);
+  const row = el('div', { className: 'alarm' }, el('b', { textContent: a.lane }), el('span', { textContent: text(a) }), el('time', { textContent: clock(a.at) }), el('em', {}), el('div', { className: 'row' }, show, may('attend') ? answer : null));
   row.classList.toggle('late', late(a));
   row.classList.toggle('quiet', !mine(a));
   row.dataset.at = a.at;

@@ -2,16 +2,18 @@
 // case, on paper, because the desk must not depend on the console. It is made
 // for the printer and taken apart again.
 import { day, el, words } from './dom.js';
+import { registers } from './words.js';
 
-const rows = list => el('table', {}, el('tbody', {}, (list ?? []).map(c => el('tr', {}, el('td', { textContent: c.name }), el('td', { textContent: words(c.code) }), el('td', { textContent: c.reason ?? '' })))));
+const rows = list => el('table', {}, el('tbody', {}, (list ?? []).map(c => el('tr', {}, el('td', { textContent: registers[c.name] ?? c.name }), el('td', { textContent: words(c.code) }), el('td', { textContent: c.reason ?? '' })))));
 
 export async function paper(into, { site, officer, lane, case: k, why, training }) {
-  const faces = [['chip', k.chip], ['live', k.live]].filter(([, there]) => there).map(([which]) => el('img', { src: `/api/lane/${encodeURIComponent(lane)}/face/${k.transaction}/${which}`, alt: which + ' face' }));
-  const days = k.stay ? (k.stay.Overstay ? `${k.stay.Overstay} days over` : `${words(k.stay.Status)}, ${k.stay.Days} days${k.stay.LastDay ? ', last day ' + k.stay.LastDay : ''}`) : '';
+  const d = k.document, faces = [['chip', k.chip], ['live', k.live]].filter(([, there]) => there).map(([which]) => el('img', { src: `/api/lane/${encodeURIComponent(lane)}/face/${k.transaction}/${which}`, alt: which + ' face' }));
+  const days = k.stay ? (k.stay.Overstay ? `${k.stay.Overstay} days over` : `${words(k.stay.Status)}, ${k.stay.Days} days${k.stay.LastDay ? ', until ' + day(k.stay.LastDay) : ''}`) : '';
   into.replaceChildren(...[
     el('h1', { textContent: `${training ? 'TRAINING · ' : ''}For the desk · ${site} · lane ${lane}` }),
-    el('p', { textContent: `${new Date().toLocaleString()} · crossing ${k.transaction}` }),
-    el('p', {}, el('b', { textContent: k.name || 'name not read' }), ` · ${k.issuer || 'issuer not read'} · ${words(k.class)}`),
+    el('p', { textContent: `${new Date().toLocaleString('en-GB')} · crossing ${k.transaction}` }),
+    el('p', {}, el('b', { textContent: k.name || 'name not read' }), ` · ${k.issuer || 'issuer not read'} · ${k.class.replaceAll('_', ' ')}`),
+    d ? el('p', { textContent: `${d.type} ${d.number} · nationality ${d.nationality}${d.birth ? ' · born ' + day(d.birth) : ''}${d.expiry ? ' · expires ' + day(d.expiry) : ''}` }) : null,
     why ? el('p', { textContent: why }) : null,
     el('div', {}, ...faces),
     k.face ? el('p', { textContent: `Faces: ${words(k.face.result)}, ${k.face.shown} of 100 (limit 60), attempts ${k.face.attempts}; attack detection: ${k.face.pad}` }) : null,

@@ -1,5 +1,5 @@
 // One lane and one case as an officer sees them, at the lane and at the site.
-import { codes, reasons, whys } from './words.js';
+import { codes, reasons, registers, whys } from './words.js';
 import { day, el, label, shape, words, years } from './dom.js';
 
 // gate is the lane from above: leaves as far open as they are, who is inside.
@@ -68,7 +68,7 @@ function score(f) {
 
 const checks = list => el('ul', { className: 'checks' }, (list ?? []).map(c => {
   const [mark, tone] = codes[c.code] ?? ['–', 'dim'];
-  return el('li', {}, el('span', { className: 'mark ' + tone, textContent: mark }), el('span', { textContent: c.name }), el('em', { textContent: words(c.code) + (c.reason ? ' · ' + c.reason : '') }));
+  return el('li', {}, el('span', { className: 'mark ' + tone, textContent: mark }), el('span', { textContent: registers[c.name] ?? c.name }), el('em', { textContent: words(c.code) + (c.reason ? ' · ' + c.reason : '') }));
 }));
 
 const decisions = { release: 'Release', divert: 'Divert', hold: 'Hold', retry_face: 'Face again', refer_second_line: 'Second line' };

@@ -33,6 +33,8 @@ export function fitting(v) {
   return list;
 }
 export const whys = { FACE: 'The live face does not match the chip, or was not good enough to compare.', PAD: 'Attack detection calls you: a mask, a picture or a screen?', OFFICER: 'This traveller needs an officer’s confirmation.', ALERT: 'A register has an entry that asks for you.', STAY: 'The authorised stay could not be determined.', MULTI: 'More than one person was inside.', EES_FACE: 'The register knows another face for this file.', HELP: 'The traveller pressed the help button.', CAMERA: 'The camera or the face matcher failed.', TURNED: 'The person did not leave by the exit.', TIMEOUT: 'Something took too long.', DB_OFF: 'A mandatory register did not answer.' };
+// What is asked, by the lane's name for it.
+export const registers = { SIS: 'SIS: persons, documents', SLTD: 'Interpol: lost documents', FPR: 'national: persons', LOST: 'national: lost documents', FILE: 'EES: file', REF_FACE: 'EES: face', STAY: 'EES: days of stay', ETIAS: 'ETIAS' };
 // What a state is called where there is little room.
 export const short = {
   IDLE: 'open', OUT_OF_SERVICE: 'closed', DOC_READ: 'reading', ELIGIBLE: 'asking register', TAKE_DOC: 'document back', ENTER: 'stepping in', SEALING: 'entry closing', INSIDE: 'face', DECIDE: 'deciding', WAIT_DB: 'register slow',
