@@ -71,6 +71,14 @@ var states = []state{
 	},
 }
 
+// called are the states' surnames and given names, in the order of states.
+var called = func() (list [][2][]string) {
+	for _, s := range states {
+		list = append(list, [2][]string{strings.Fields(s.surnames), strings.Fields(s.given)})
+	}
+	return list
+}()
+
 var shares = func() (n int) {
 	for _, s := range states {
 		n += s.share
@@ -81,15 +89,11 @@ var shares = func() (n int) {
 // Person makes person number i of a population on a day.
 func Person(seed uint64, i int, today time.Time) register.Person {
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
-	s := states[0]
-	for n, k := r.IntN(shares), 0; ; k++ {
-		if n < states[k].share {
-			s = states[k]
-			break
-		}
+	k := 0
+	for n := r.IntN(shares); n >= states[k].share; k++ {
 		n -= states[k].share
 	}
-	surnames, given := strings.Fields(s.surnames), strings.Fields(s.given)
+	s, surnames, given := states[k], called[k][0], called[k][1]
 	pick := func(list []string) string { return list[r.IntN(len(list))] }
 	p := register.Person{
 		File: fmt.Sprintf("S%010d", i), Type: "P", Number: number(s.number, i), Issuer: s.code, Nationality: s.code, Surname: pick(surnames), GivenNames: pick(given),

@@ -11,13 +11,11 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
-	"runtime"
+	"hash"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"passage/eesclient/names"
 	"passage/eesclient/stay"
@@ -51,7 +49,7 @@ type Person struct {
 
 // keys are what the register derives from its one secret.
 type keys struct {
-	tags []byte
+	tags *sync.Pool // of HMACs: preparing one costs more than a tag
 	seal cipher.AEAD
 	sign ed25519.PrivateKey
 }
@@ -67,10 +65,11 @@ func newKeys(secret []byte) (keys, error) {
 	derive := func(use string) ([]byte, error) {
 		return hkdf.Key(sha256.New, secret, nil, "passage register "+use, 32)
 	}
-	var err error
-	if k.tags, err = derive("tags"); err != nil {
+	tags, err := derive("tags")
+	if err != nil {
 		return k, fmt.Errorf("register: keys: %w", err)
 	}
+	k.tags = &sync.Pool{New: func() any { return hmac.New(sha256.New, tags) }}
 	seal, err := derive("seal")
 	if err != nil {
 		return k, fmt.Errorf("register: keys: %w", err)
@@ -92,13 +91,15 @@ func newKeys(secret []byte) (keys, error) {
 
 // tag is a keyed hash of words.
 func (k keys) tag(words ...string) []byte {
-	m := hmac.New(sha256.New, k.tags)
-	var n [4]byte
+	text := make([]byte, 0, 128)
 	for _, w := range words {
-		binary.BigEndian.PutUint32(n[:], uint32(len(w)))
-		_, _ = m.Write(n[:]) // a hash takes everything
-		_, _ = io.WriteString(m, w)
+		text = binary.BigEndian.AppendUint32(text, uint32(len(w)))
+		text = append(text, w...)
 	}
+	m := k.tags.Get().(hash.Hash)
+	defer k.tags.Put(m)
+	m.Reset()
+	_, _ = m.Write(text) // a hash takes everything
 	return m.Sum(nil)[:16]
 }
 
@@ -202,8 +203,8 @@ func (g *Register) steps(p Person) ([]step, error) {
 			step{sql: "INSERT INTO person (tag, file) VALUES ($1,$2) ON CONFLICT DO NOTHING", args: []any{g.keys.person(p.Surname, p.GivenNames, p.Birth, p.Nationality), p.File}},
 		)
 	}
-	for tag, r := range g.permissions(p) {
-		list = append(list, step{sql: "INSERT INTO permission (tag, status, until, days) VALUES ($1,$2,$3,$4) ON CONFLICT (tag) DO UPDATE SET status=excluded.status, until=excluded.until, days=excluded.days", args: []any{[]byte(tag), r.status, int64(r.until), r.days}})
+	for _, r := range g.permissions(p) {
+		list = append(list, step{sql: "INSERT INTO permission (tag, status, until, days) VALUES ($1,$2,$3,$4) ON CONFLICT (tag) DO UPDATE SET status=excluded.status, until=excluded.until, days=excluded.days", args: []any{r.tag, r.status, int64(r.until), r.days}})
 	}
 	for name, hit := range p.Hits {
 		e := g.entry(p, name, hit)
@@ -220,20 +221,20 @@ func (g *Register) steps(p Person) ([]step, error) {
 }
 
 type permitted struct {
+	tag    []byte
 	status string
 	until  stay.Day
 	days   int
 }
 
-func (g *Register) permissions(p Person) map[string]permitted {
-	m := map[string]permitted{}
+func (g *Register) permissions(p Person) (list []permitted) {
 	if p.Sticker != "" {
-		m[string(g.keys.permission("visa", p.Sticker, p.Issuer, p.Number))] = permitted{"valid", stay.On(p.VisaEnd), 90}
+		list = append(list, permitted{g.keys.permission("visa", p.Sticker, p.Issuer, p.Number), "valid", stay.On(p.VisaEnd), 90})
 	}
 	if p.ETIAS != "" {
-		m[string(g.keys.permission("etias", "", p.Issuer, p.Number))] = permitted{p.ETIAS, stay.On(time.Now().AddDate(1, 0, 0)), 0}
+		list = append(list, permitted{g.keys.permission("etias", "", p.Issuer, p.Number), p.ETIAS, stay.On(time.Now().AddDate(1, 0, 0)), 0})
 	}
-	return m
+	return list
 }
 
 type entry struct {
@@ -302,127 +303,8 @@ func (g *Register) forget(p Person) []step {
 		{sql: "DELETE FROM document WHERE tag=$1 AND file=$2", args: []any{g.keys.document(p.Issuer, p.Number), p.File}},
 		{sql: "DELETE FROM person WHERE tag=$1 AND file=$2", args: []any{g.keys.person(p.Surname, p.GivenNames, p.Birth, p.Nationality), p.File}},
 	}
-	for tag := range g.permissions(p) {
-		list = append(list, step{sql: "DELETE FROM permission WHERE tag=$1", args: []any{[]byte(tag)}})
+	for _, r := range g.permissions(p) {
+		list = append(list, step{sql: "DELETE FROM permission WHERE tag=$1", args: []any{r.tag}})
 	}
 	return list
-}
-
-// populateBatch is how many people Populate adds at once.
-const populateBatch = 20_000
-
-// Populate adds n people, fast: into an empty register, without looking whether
-// they are there. person makes the one with a number; it is called from several
-// goroutines. done is told how many have been added.
-func (g *Register) Populate(ctx context.Context, n int, person func(i int) Person, done func(int)) error {
-	finish, err := g.db.bulk(ctx, "individual_file", "document", "person", "permission", "list_entry", "list_tag")
-	if err != nil {
-		return fmt.Errorf("register: populate: %w", err)
-	}
-	batches := make(chan *batch, 2)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer close(batches)
-		making, ctx := errgroup.WithContext(ctx)
-		making.SetLimit(runtime.GOMAXPROCS(0))
-		for from := 0; from < n; from += populateBatch {
-			making.Go(func() error {
-				b, err := g.batch(from, min(from+populateBatch, n), person)
-				if err != nil {
-					return err
-				}
-				select {
-				case batches <- b:
-				case <-ctx.Done():
-				}
-				return ctx.Err()
-			})
-		}
-		return making.Wait()
-	})
-	group.Go(func() error {
-		added := 0
-		for b := range batches {
-			for _, t := range b.tables {
-				i := -1
-				if _, err := g.db.load(ctx, t.name, t.columns, func() ([]any, error) {
-					if i++; i == len(t.rows) {
-						return nil, nil
-					}
-					return t.rows[i], nil
-				}); err != nil {
-					return err
-				}
-			}
-			added += b.people
-			done(added)
-		}
-		return ctx.Err()
-	})
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("register: populate: %w", err)
-	}
-	if err := finish(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("register: populate: %w", err)
-	}
-	return nil
-}
-
-// batch is some people as the tables' rows.
-type batch struct {
-	people int
-	tables []*table
-}
-
-type table struct {
-	name    string
-	columns []string
-	rows    [][]any
-}
-
-// tables in the order of their names in a batch.
-const (
-	tableFile = iota
-	tableDocument
-	tablePerson
-	tablePermission
-	tableEntry
-	tableTag
-)
-
-func (g *Register) batch(from, to int, person func(int) Person) (*batch, error) {
-	b := &batch{to - from, []*table{
-		tableFile:       {name: "individual_file", columns: []string{"file", "until", "sealed"}},
-		tableDocument:   {name: "document", columns: []string{"tag", "file"}},
-		tablePerson:     {name: "person", columns: []string{"tag", "file"}},
-		tablePermission: {name: "permission", columns: []string{"tag", "status", "until", "days"}},
-		tableEntry:      {name: "list_entry", columns: []string{"entry", "list", "answer", "discreet", "sealed"}},
-		tableTag:        {name: "list_tag", columns: []string{"tag", "entry", "answer", "discreet"}},
-	}}
-	add := func(t int, row ...any) { b.tables[t].rows = append(b.tables[t].rows, row) }
-	today := stay.On(time.Now())
-	for i := from; i < to; i++ {
-		p := person(i)
-		sealed, err := g.keys.sealed(p, p.File)
-		if err != nil {
-			return nil, err
-		}
-		add(tableFile, p.File, int64(p.keep(today)), sealed)
-		add(tableDocument, g.keys.document(p.Issuer, p.Number), p.File)
-		add(tablePerson, g.keys.person(p.Surname, p.GivenNames, p.Birth, p.Nationality), p.File)
-		for tag, r := range g.permissions(p) {
-			add(tablePermission, []byte(tag), r.status, int64(r.until), r.days)
-		}
-		for list, hit := range p.Hits {
-			e := g.entry(p, list, hit)
-			if sealed, err = g.keys.sealed(p, e.entry); err != nil {
-				return nil, err
-			}
-			add(tableEntry, e.entry, list, e.answer, e.discreet, sealed)
-			for _, t := range e.tags {
-				add(tableTag, t.tag, e.entry, t.answer, e.discreet)
-			}
-		}
-	}
-	return b, nil
 }

@@ -1,14 +1,18 @@
 package register
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 )
 
 // partitions is how many parts a partitioned table has.
@@ -78,15 +82,48 @@ func readAll(results pgx.BatchResults, steps []step) error {
 	return nil
 }
 
-func (p postgres) load(ctx context.Context, table string, columns []string, rows func() ([]any, error)) (int64, error) {
-	return p.pool.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromFunc(rows))
+// copyHead and copyTail stand around the tuples of a binary COPY.
+const (
+	copyHead = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	copyTail = "\xff\xff"
+)
+
+func (p postgres) load(ctx context.Context, r *rows) error {
+	if r.n == 0 {
+		return nil
+	}
+	names := make([]string, len(r.columns))
+	for i, c := range r.columns {
+		names[i] = c.name
+	}
+	return p.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		_, err := c.Conn().PgConn().CopyFrom(ctx, io.MultiReader(strings.NewReader(copyHead), bytes.NewReader(r.tuples), strings.NewReader(copyTail)),
+			"COPY "+r.table+" ("+strings.Join(names, ",")+") FROM STDIN BINARY")
+		return err
+	})
+}
+
+// index is how an index is made again.
+type index struct{ name, primary, text string }
+
+func (x index) drop(table string) string {
+	if x.primary != "" {
+		return "ALTER TABLE " + table + " DROP CONSTRAINT " + x.name
+	}
+	return "DROP INDEX " + x.name
+}
+
+func (x index) create(table string) string {
+	if x.primary != "" {
+		return "ALTER TABLE " + table + " ADD CONSTRAINT " + x.name + " " + x.primary
+	}
+	return strings.Replace(x.text, " ON ONLY ", " ON ", 1)
 }
 
 // bulk takes the indices off empty tables: building them afterwards by sorting
 // is several times as fast as keeping them up to date.
 func (p postgres) bulk(ctx context.Context, tables ...string) (func(context.Context) error, error) {
-	type index struct{ table, name, primary, text string }
-	var off []index
+	off := map[string][]index{}
 	for _, t := range tables {
 		var some bool
 		if err := p.pool.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM "+t+")").Scan(&some); err != nil {
@@ -101,40 +138,33 @@ func (p postgres) bulk(ctx context.Context, tables ...string) (func(context.Cont
 		if err != nil {
 			return nil, err
 		}
-		list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (index, error) {
-			x := index{table: t}
+		off[t], err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (x index, err error) {
 			return x, r.Scan(&x.name, &x.primary, &x.text)
 		})
 		if err != nil {
 			return nil, err
 		}
-		for _, x := range list {
-			drop := "DROP INDEX " + x.name
-			if x.primary != "" {
-				drop = "ALTER TABLE " + t + " DROP CONSTRAINT " + x.name
-			}
-			if _, err := p.pool.Exec(ctx, drop); err != nil {
+		for _, x := range off[t] {
+			if _, err := p.pool.Exec(ctx, x.drop(t)); err != nil {
 				return nil, err
 			}
-			off = append(off, x)
 		}
 	}
 	return func(ctx context.Context) error {
-		for _, x := range off {
-			text := x.text
-			if x.primary != "" {
-				text = "ALTER TABLE " + x.table + " ADD CONSTRAINT " + x.name + " " + x.primary
-			}
-			if _, err := p.pool.Exec(ctx, strings.Replace(text, " ON ONLY ", " ON ", 1)); err != nil {
-				return err
-			}
-		}
+		building, ctx := errgroup.WithContext(ctx)
+		building.SetLimit(runtime.GOMAXPROCS(0))
 		for _, t := range tables {
-			if _, err := p.pool.Exec(ctx, "ANALYZE "+t); err != nil {
+			building.Go(func() error { // one table's after each other: they lock it
+				for _, x := range off[t] {
+					if _, err := p.pool.Exec(ctx, x.create(t)); err != nil {
+						return err
+					}
+				}
+				_, err := p.pool.Exec(ctx, "ANALYZE "+t)
 				return err
-			}
+			})
 		}
-		return nil
+		return building.Wait()
 	}, nil
 }
 

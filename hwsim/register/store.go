@@ -29,8 +29,9 @@ type store interface {
 	// none. No step may depend on what another one returned, so that
 	// PostgreSQL needs one round trip for all.
 	do(ctx context.Context, steps ...step) error
-	// load adds rows to a table, fast; it is no part of a transaction.
-	load(ctx context.Context, table string, columns []string, rows func() ([]any, error)) (int64, error)
+	// load adds rows to their table, fast, in one transaction. It is called from
+	// several goroutines.
+	load(ctx context.Context, r *rows) error
 	// bulk prepares tables for much loading; what it returns ends that.
 	bulk(ctx context.Context, tables ...string) (finish func(context.Context) error, err error)
 	// migrate runs a migration's text and notes its number.
@@ -190,41 +191,22 @@ func (l lite) in(ctx context.Context, work func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// loadBatch is how many rows one transaction of load takes.
-const loadBatch = 50_000
-
-func (l lite) load(ctx context.Context, table string, columns []string, rows func() ([]any, error)) (int64, error) {
-	places := make([]string, len(columns))
-	for i := range places {
-		places[i] = "$" + strconv.Itoa(i+1)
+func (l lite) load(ctx context.Context, r *rows) error {
+	names, places := make([]string, len(r.columns)), make([]string, len(r.columns))
+	for i, c := range r.columns {
+		names[i], places[i] = c.name, "$"+strconv.Itoa(i+1)
 	}
-	text := "INSERT INTO " + table + " (" + strings.Join(columns, ",") + ") VALUES (" + strings.Join(places, ",") + ")"
-	var n int64
-	for more := true; more; {
-		err := l.in(ctx, func(tx *sql.Tx) error {
-			insert, err := tx.PrepareContext(ctx, text)
-			if err != nil {
-				return err
-			}
-			defer insert.Close()
-			for range loadBatch {
-				row, err := rows()
-				if err != nil || row == nil {
-					more = false
-					return err
-				}
-				if _, err := insert.ExecContext(ctx, row...); err != nil {
-					return err
-				}
-				n++
-			}
-			return nil
-		})
+	return l.in(ctx, func(tx *sql.Tx) error {
+		insert, err := tx.PrepareContext(ctx, "INSERT INTO "+r.table+" ("+strings.Join(names, ",")+") VALUES ("+strings.Join(places, ",")+")")
 		if err != nil {
-			return n, err
+			return err
 		}
-	}
-	return n, nil
+		defer insert.Close()
+		return r.each(func(args []any) error {
+			_, err := insert.ExecContext(ctx, args...)
+			return err
+		})
+	})
 }
 
 func (l lite) bulk(context.Context, ...string) (func(context.Context) error, error) {
