@@ -95,6 +95,7 @@ func New(base string, f Files) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(0) // coming back costs neither side a certificate
 	t := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 3 * time.Second}
 	return Over(base, t), nil
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"passage/keys"
@@ -44,7 +46,8 @@ const (
 	mostLater = time.Hour
 	idleWait  = 500 * time.Millisecond
 	mostWide  = 16
-	round     = 128 // records whose acknowledgements share a commit
+	unhurried = 400 * time.Millisecond // a register that takes longer for a record has enough to do
+	round     = 128                    // records whose acknowledgements share a commit
 )
 
 // pace is how hard Drain tries.
@@ -53,7 +56,15 @@ type pace struct {
 	wait time.Duration
 }
 
-func (p *pace) succeeded() { p.wide, p.wait = min(max(2*p.wide, 1), mostWide), 0 }
+// succeeded says how wide to go on after records that took so long each.
+func (p *pace) succeeded(each time.Duration) {
+	p.wait = 0
+	if each > unhurried {
+		p.wide = max(p.wide/2, 1)
+	} else {
+		p.wide = min(2*p.wide, mostWide)
+	}
+}
 
 // failed says how long to keep still. Without a word from the register the time
 // doubles, and half of it is chance; a time that the register named is kept, and
@@ -78,18 +89,37 @@ func retryAfter(err error) time.Duration {
 
 func chance(d time.Duration) time.Duration { return rand.N(d + 1) }
 
+// watch is a sender whose time is taken.
+type watch struct {
+	Sender
+	records, spent atomic.Int64
+}
+
+func (w *watch) Send(ctx context.Context, key string, body []byte) error {
+	began := time.Now()
+	defer func() {
+		w.spent.Add(int64(time.Since(began)))
+		w.records.Add(1)
+	}()
+	return w.Sender.Send(ctx, key, body)
+}
+
+// each is how long a record took.
+func (w *watch) each() time.Duration { return time.Duration(w.spent.Load() / max(w.records.Load(), 1)) }
+
 // Drain sends records until ctx ends.
 func (o *Outbox) Drain(ctx context.Context, to Sender, conflict Conflict) error {
 	p := pace{wide: 1}
 	scrubbed := time.Now()
 	for ctx.Err() == nil {
-		n, err := o.once(ctx, to, conflict, p.wide)
+		w := &watch{Sender: to}
+		n, err := o.once(ctx, w, conflict, p.wide)
 		wait := time.Duration(0)
 		switch {
 		case err != nil:
 			wait = p.failed(err, chance)
 		case n > 0:
-			p.succeeded()
+			p.succeeded(w.each())
 		default:
 			wait = idleWait
 			if n, _, err := o.Waiting(ctx); err == nil {
@@ -257,6 +287,7 @@ func (o *Outbox) settle(ctx context.Context, items []item, conflict Conflict) (s
 	}
 	defer tx.Rollback()
 	var failed error
+	var acked []int64
 	now := time.Now().UnixNano()
 	for _, it := range items {
 		if !it.tried {
@@ -265,15 +296,7 @@ func (o *Outbox) settle(ctx context.Context, items []item, conflict Conflict) (s
 		var err error
 		switch {
 		case it.err == nil:
-			settled++
-			for _, q := range []string{"DELETE FROM outbox_key WHERE seq=?", "UPDATE outbox SET sealed=NULL WHERE seq=?"} {
-				if _, e := tx.ExecContext(ctx, q, it.seq); e != nil {
-					err = e
-				}
-			}
-			if err == nil {
-				_, err = tx.ExecContext(ctx, "UPDATE outbox SET state='acked', done=? WHERE seq=?", now, it.seq)
-			}
+			acked = append(acked, it.seq)
 		case !again(it.err):
 			settled++
 			// What was recorded here stays sealed: an officer still needs it.
@@ -285,6 +308,17 @@ func (o *Outbox) settle(ctx context.Context, items []item, conflict Conflict) (s
 			_, err = tx.ExecContext(ctx, "UPDATE outbox SET attempts=attempts+1 WHERE seq=?", it.seq)
 		}
 		if err != nil {
+			return 0, fmt.Errorf("outbox: settle: %w", err)
+		}
+	}
+	if settled += len(acked); len(acked) > 0 {
+		list, err := json.Marshal(acked)
+		if err != nil {
+			return 0, fmt.Errorf("outbox: settle: %w", err)
+		}
+		_, err1 := tx.ExecContext(ctx, "DELETE FROM outbox_key WHERE seq IN (SELECT value FROM json_each(?))", string(list))
+		_, err2 := tx.ExecContext(ctx, "UPDATE outbox SET sealed=NULL, state='acked', done=? WHERE seq IN (SELECT value FROM json_each(?))", now, string(list))
+		if err := errors.Join(err1, err2); err != nil {
 			return 0, fmt.Errorf("outbox: settle: %w", err)
 		}
 	}

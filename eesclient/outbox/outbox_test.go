@@ -255,9 +255,18 @@ func TestPace(t *testing.T) {
 				t.Errorf("%s: failure %d: %v, %d wide, want %v", name, i+1, got, p.wide, want)
 			}
 		}
-		p.succeeded()
+		p.succeeded(unhurried)
 		if p.wide != 2 || p.wait != 0 {
 			t.Errorf("%s: after a success %+v", name, p)
+		}
+	}
+	p := pace{wide: 1}
+	for i, c := range []struct {
+		took time.Duration
+		want int
+	}{{0, 2}, {0, 4}, {0, 8}, {0, 16}, {0, 16}, {time.Second, 8}, {time.Second, 4}, {0, 8}, {2 * time.Second, 4}, {time.Second, 2}, {time.Second, 1}, {time.Second, 1}} {
+		if p.succeeded(c.took); p.wide != c.want {
+			t.Errorf("round %d of records that took %s: %d wide, want %d", i, c.took, p.wide, c.want)
 		}
 	}
 	if worse(away, later(time.Second)) != error(later(time.Second)) || worse(later(time.Minute), later(time.Second)) != error(later(time.Minute)) || worse(nil, away) != away {
@@ -310,6 +319,30 @@ func TestNoThunderingHerd(t *testing.T) {
 		for second, n := range asked {
 			if second > 60 || n > lanes/8 {
 				t.Errorf("%d of %d lanes asked in second %d", n, lanes, second)
+			}
+		}
+	})
+}
+
+// A register that takes its time is not asked for more at once.
+func TestSlowRegister(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for took, want := range map[time.Duration]int{time.Millisecond: mostWide, time.Second: 1} {
+			o, db := open(t, ":memory:")
+			for n := range 1000 {
+				put(t, o, db, fmt.Sprintf("T%d/0", n), fmt.Sprintf("T%d", n))
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			r := &register{say: func(string, int) error { <-time.After(took); return nil }}
+			done := make(chan error, 1)
+			go func() { done <- o.Drain(ctx, r, none) }()
+			<-time.After(1200 * took)
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if r.most != want {
+				t.Errorf("records that take %s: %d at once, want %d", took, r.most, want)
 			}
 		}
 	})

@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "lane":
 		err = crossing(os.Getenv("DIR"), os.Getenv("URL"), os.Getenv("UUID"))
+	case "settle":
+		err = settling(os.Getenv("DIR"))
 	case "register":
 		err = serve(context.Background(), os.Getenv("DIR"), func(url string) { fmt.Printf("at %s\n", url); fmt.Print(Mark) })
 	}

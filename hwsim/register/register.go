@@ -14,21 +14,15 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/tls"
 	"database/sql"
-	"errors"
 	"fmt"
-	"io"
-	"log"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"passage/eesclient"
 	"passage/eesclient/api"
 	"passage/eesclient/contract"
 )
@@ -106,53 +100,6 @@ func (g *Register) Count(operation string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.counts[operation]
-}
-
-// Limits of one connection. A client that sends slowly loses it.
-const (
-	headerWithin  = 5 * time.Second
-	requestWithin = 10 * time.Second
-	answerWithin  = 30 * time.Second
-	idleWithin    = 2 * time.Minute
-	mostHeader    = 16 << 10
-	mostBody      = 512 << 10
-	// mostAtOnce bounds the requests under way; more wait for queueWithin and
-	// are then sent away. That must leave a client, which gives a record three
-	// seconds, the time to hear it.
-	mostAtOnce  = 256
-	queueWithin = 500 * time.Millisecond
-	// mostLater bounds, in seconds, the times that are named to those who are
-	// sent away: they are drawn by chance, so that a herd does not come back as
-	// one.
-	mostLater = 8
-)
-
-// Serve answers on an address until ctx ends. ready is told the address.
-func (g *Register) Serve(ctx context.Context, addr string, files eesclient.Files, ready func(string)) error {
-	config, err := eesclient.TLS(files)
-	if err != nil {
-		return fmt.Errorf("register: serve: %w", err)
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("register: serve: %w", err)
-	}
-	ready(l.Addr().String())
-	return g.serve(ctx, l, config)
-}
-
-// serve answers on a listener.
-func (g *Register) serve(ctx context.Context, l net.Listener, config *tls.Config) error {
-	s := &http.Server{
-		Handler: g.Handler(), TLSConfig: config, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, WriteTimeout: answerWithin,
-		IdleTimeout: idleWithin, MaxHeaderBytes: mostHeader, ErrorLog: log.New(io.Discard, "", 0), // it would log strangers' bytes
-	}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	if err := s.ServeTLS(l, "", ""); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("register: serve: %w", err)
-	}
-	return nil
 }
 
 // Fault describes what Inject knows.

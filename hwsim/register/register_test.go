@@ -42,6 +42,13 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	flag.Parse()
 	register.Sample = population.Person
+	if database := os.Getenv(register.Address); database != "" {
+		if err := register.Alone(context.Background(), database); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 	var err error
 	if server, err = pgtest.Start(context.Background(), "", "fsync=off", "full_page_writes=off"); err != nil && !errors.Is(err, pgtest.ErrMissing) {
 		fmt.Fprintln(os.Stderr, err)
