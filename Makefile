@@ -46,17 +46,19 @@ privacy: build
 bench: build
 	scripts/bench $(or $(AREA),all)
 
-screenshots: build
-	scripts/screenshots
+# The gallery of docs/screenshots, on played lanes with drawn faces.
+screenshots: setup
+	@scripts/screenshots $(NAMES)
 
 # Every page in Chromium, on played lanes: PARTS="traveller lane console crowd".
-pages:
+pages: setup
 	@scripts/pages $(PARTS)
 
 test: setup bin/visiond
 	$(GO) vet ./...
 	$(GO) test -timeout 20m ./...
 	$(VISION) $(GO) vet $(TAGS) ./matcher/...
+	@scripts/pages
 	@echo; $(GO) test -count=1 -run 'TestSearch$$' -v ./kiosk/lane | grep -E 'search_test|^ok|^FAIL|^---'
 
 # docs/lane.dot and docs/lane.svg, from the rules by the exhaustive search.

@@ -129,19 +129,27 @@ async function console_() {
   await sam.locator('.timeline').first().scrollIntoViewIfNeeded();
   await shot('console-timeline', sam);
   await scene('E1', { cases: ['power_cut'] }); await scene('X2', { cases: ['no_evidence'] });
+  // A few words for the audit, and no alarm that stays.
+  while (await sam.locator('.alarm button.main').count()) { await sam.locator('.alarm button.main').first().click(); await sam.waitForTimeout(300); }
+  for (const [id, n] of [['E4', 1], ['E2', 0]]) {
+    await sam.click('#tabs [data-view=lanes]'); await sam.click(`[data-lane=${id}]`);
+    await sam.waitForSelector('.choices');
+    await sam.locator('.choices > button').nth(n).click();
+    await sam.waitForTimeout(300);
+  }
   for (const view of ['cases', 'staff', 'audit', 'setup']) { const tab = sam.locator(`#tabs [data-view=${view}]`); if (!await tab.isVisible()) continue; await tab.click(); await sam.waitForTimeout(400); await shot('console-' + view, sam); }
   await sam.click('#tabs [data-view=figures]');
   await sam.waitForFunction(() => document.querySelectorAll('#cells tbody tr').length > 3);
   await shot('console-figures', sam);
   await sam.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
-  await sam.selectOption('#by', 'lane');
+  await sam.selectOption('#by', 'class');
   await sam.waitForTimeout(400);
   await shot('console-figures-dark', sam);
   await sam.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
   // Paper, as the printer gets it.
   await hall();
   await sam.click('#tabs [data-view=lanes]'); await sam.click('[data-lane=E2]');
-  await sam.waitForSelector('#sheet');
+  await sam.waitForSelector('.decide');
   await sam.evaluate(() => { window.print = () => { window.printed = true; }; });
   await sam.click('#sheet');
   await sam.waitForFunction(() => window.printed);
@@ -154,7 +162,9 @@ async function crowd() {
   const many = await stage('--silent', '--crowd', '1000'), lea = await enlist(many, 'lea', 'Lea Lane', 'supervisor', 1440, 1000, motion);
   await many.cue('/roster');
   await signIn(lea, 'lea', many);
-  await lea.waitForTimeout(1500);
+  await lea.waitForSelector('#cases li', { timeout: 15000 });
+  await lea.waitForTimeout(700);
+  await lea.mouse.move(5, 900);
   await shot('console-thousand', lea);
 }
 
