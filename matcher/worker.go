@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -31,12 +32,16 @@ const (
 	steadyAfter   = 10 * time.Second // a worker that lived so long has come up
 )
 
-// process is a worker that runs.
+// process is a worker that runs: one of the lane's own, or the lane's end of one
+// that serves several lanes (dial).
 type process struct {
-	cmd   *exec.Cmd
-	in    *os.File
-	out   *os.File
-	stop  context.CancelFunc
+	in interface {
+		io.WriteCloser
+		SetWriteDeadline(time.Time) error
+	}
+	out   io.ReadCloser
+	stop  func()
+	hung  func() bool   // of a shared one: whether it has hung up
 	ended chan struct{} // closed when it is gone
 	began time.Time
 	ready bool // its Hello was read
@@ -73,7 +78,7 @@ func (p Program) start(ctx context.Context, args ...string) (*process, error) {
 	}
 	widen(in)
 	widen(out)
-	w := &process{cmd: c, in: in, out: out, stop: stop, ended: make(chan struct{}), began: time.Now()}
+	w := &process{in: in, out: out, stop: stop, ended: make(chan struct{}), began: time.Now()}
 	go func() { // end waits for it
 		defer close(w.ended)
 		_ = c.Wait() // what its exit status could say it has said before
@@ -105,7 +110,7 @@ func (w *process) alive() bool {
 	case <-w.ended:
 		return false
 	default:
-		return true
+		return w.hung == nil || !w.hung()
 	}
 }
 
@@ -249,6 +254,9 @@ func (d *Decoder) Close() {
 type Matcher struct {
 	Program Program
 	Pack    string // folder of the model pack
+	// Socket is where a worker listens that serves several lanes of this
+	// machine; empty starts one of the lane's own.
+	Socket string
 
 	mu     sync.Mutex
 	proc   *process
@@ -294,7 +302,7 @@ func (m *Matcher) ensure() error {
 	if time.Now().Before(m.next) {
 		return m.why
 	}
-	w, err := m.Program.start(context.Background(), "match", "--pack", m.Pack)
+	w, err := m.begin()
 	if err == nil {
 		if err = w.greet("match"); err != nil {
 			w.end()
@@ -306,6 +314,14 @@ func (m *Matcher) ensure() error {
 	}
 	m.proc = w
 	return nil
+}
+
+// begin starts a worker, or reaches the shared one.
+func (m *Matcher) begin() (*process, error) {
+	if m.Socket != "" {
+		return dial(m.Socket)
+	}
+	return m.Program.start(context.Background(), "match", "--pack", m.Pack)
 }
 
 // pause makes the next start wait: not after the first failure, then ever
@@ -367,7 +383,7 @@ func (m *Matcher) Kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.proc != nil {
-		_ = m.proc.cmd.Process.Kill() // it may be dead already
+		m.proc.stop()
 	}
 }
 

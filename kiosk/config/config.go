@@ -84,6 +84,7 @@ type Vision struct {
 	// name; those that are not here have the default policy's.
 	Quality map[string]int
 	PAD     string // URL of an attack detection engine; empty for none
+	Matcher string // socket of a matcher that serves several lanes of this machine; empty: the lane starts its own
 	Light   bool   // the traveller's screen lights the face for attack detection
 }
 
@@ -157,6 +158,7 @@ type raw struct {
 		Attempts, Frames     int
 		Quality              map[string]int
 		PAD                  string `toml:"pad"`
+		Matcher              string
 		Light                bool
 	}
 	Register struct {
@@ -360,7 +362,7 @@ func (r raw) valid() (Config, error) {
 	if u, err := url.Parse(c.Camera); err != nil || u.Scheme == "" {
 		p.add("camera.url", "%q is not a URL", c.Camera)
 	}
-	c.Vision = Vision{Program: p.need("vision.program", r.Vision.Program), Packs: p.need("vision.packs", r.Vision.Packs), Pack: r.Vision.Pack, Threshold: r.Vision.Threshold, PAD: r.Vision.PAD, FMR: r.Vision.FMR, Attempts: r.Vision.Attempts, Frames: r.Vision.Frames, Quality: r.Vision.Quality, Light: r.Vision.Light}
+	c.Vision = Vision{Program: p.need("vision.program", r.Vision.Program), Packs: p.need("vision.packs", r.Vision.Packs), Pack: r.Vision.Pack, Threshold: r.Vision.Threshold, PAD: r.Vision.PAD, Matcher: r.Vision.Matcher, FMR: r.Vision.FMR, Attempts: r.Vision.Attempts, Frames: r.Vision.Frames, Quality: r.Vision.Quality, Light: r.Vision.Light}
 	if c.Vision.PAD != "" {
 		if u, err := url.Parse(c.Vision.PAD); err != nil || u.Scheme != "http" && u.Scheme != "https" {
 			p.add("vision.pad", "%q is not an http or https URL", c.Vision.PAD)

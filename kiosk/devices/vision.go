@@ -98,7 +98,7 @@ func NewVision(c config.Config, p matcher.Program) (*Vision, error) {
 	}
 	return &Vision{
 		Camera:  Camera(p, c.Camera),
-		Matcher: &matcher.Matcher{Program: p, Pack: dir},
+		Matcher: &matcher.Matcher{Program: p, Pack: dir, Socket: c.Vision.Matcher},
 		Decoder: &matcher.Decoder{Program: p}, Policy: policy, Calibration: m.Calibration, PAD: c.Vision.PAD, Light: c.Vision.Light,
 	}, nil
 }

@@ -11,6 +11,7 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
@@ -31,6 +32,9 @@ type Profile struct {
 	// open, traffic on sockets that are connected. Still no new file, socket,
 	// program or process.
 	Device bool
+	// Accept keeps what serves clients at a socket that listens already: taking
+	// connections. Still no socket of its own, and no connection to others.
+	Accept bool
 }
 
 // The roles. An image may take 256 MB, the ruling's limit, beyond the program's
@@ -40,6 +44,7 @@ var (
 	Page    = Profile{Memory: (256 + 110) << 20, Seconds: 8}
 	Match   = Profile{Memory: 640 << 20}
 	Capture = Profile{Memory: 640 << 20, Device: true}
+	Shared  = Profile{Memory: 960 << 20, Accept: true} // a picture of each lane may wait
 )
 
 // Confine applies p to every thread of the process, those of C libraries
@@ -101,9 +106,12 @@ func policy(p Profile) (seccomp.Policy, error) {
 	if err != nil {
 		return seccomp.Policy{}, fmt.Errorf("sandbox: %w", err)
 	}
-	names := compute
+	names := slices.Clone(compute)
 	if p.Device {
-		names = append(append([]string{}, compute...), device...)
+		names = append(names, device...)
+	}
+	if p.Accept {
+		names = append(names, "accept4", "getsockname", "getpeername", "shutdown")
 	}
 	var here []string // older names do not exist on every architecture
 	for _, n := range names {

@@ -114,7 +114,7 @@ func TestMain(m *testing.M) {
 
 // act is the taken-over worker's life.
 func act(what string) {
-	p := map[string]sandbox.Profile{"decode": sandbox.Decode, "match": sandbox.Match, "capture": sandbox.Capture}[os.Getenv("HOSTILE_ROLE")]
+	p := map[string]sandbox.Profile{"decode": sandbox.Decode, "match": sandbox.Match, "capture": sandbox.Capture, "shared": sandbox.Shared}[os.Getenv("HOSTILE_ROLE")]
 	if err := sandbox.Confine(p); err != nil {
 		fmt.Println(err)
 		os.Exit(3)
@@ -187,7 +187,7 @@ func TestHostileWorkerIsContained(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for _, role := range []string{"decode", "match", "capture"} {
+	for _, role := range []string{"decode", "match", "capture", "shared"} {
 		t.Run(role, func(t *testing.T) {
 			out, _, err := start(t, role, "everything", l.Addr().String())
 			if err != nil {
@@ -245,7 +245,7 @@ func TestLimits(t *testing.T) {
 	if cpu := c.ProcessState.UserTime() + c.ProcessState.SystemTime(); cpu > 3*time.Second {
 		t.Errorf("it had %v of CPU in %v", cpu, time.Since(began))
 	}
-	for _, role := range []string{"decode", "match", "capture"} {
+	for _, role := range []string{"decode", "match", "capture", "shared"} {
 		if out, _, err = start(t, role, "threads", ""); err != nil || strings.TrimSpace(out) != "well" {
 			t.Errorf("%s: threads: %v: %s", role, err, out)
 		}

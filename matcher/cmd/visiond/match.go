@@ -3,13 +3,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 
 	"gocv.io/x/gocv"
+	"golang.org/x/sys/unix"
 
 	"passage/matcher"
 	"passage/matcher/opencv"
@@ -19,7 +22,8 @@ import (
 )
 
 type matchCmd struct {
-	Pack string `required:"" type:"existingdir" help:"Folder of the model pack."`
+	Pack   string `required:"" type:"existingdir" help:"Folder of the model pack."`
+	Listen string `help:"Serve several lanes of this machine at this unix socket, instead of one on standard input and output."`
 }
 
 // load opens a pack: every file is compared with its hash before OpenCV sees
@@ -34,41 +38,52 @@ func load(dir string) (*opencv.Engine, error) {
 
 func (m matchCmd) Run(c *cli) error {
 	e, err := load(m.Pack)
+	var l net.Listener
+	if err == nil && m.Listen != "" {
+		l, err = private(m.Listen)
+	}
 	if err == nil {
-		err = c.confine(sandbox.Match)
+		profile := sandbox.Match
+		if l != nil {
+			profile = sandbox.Shared
+		}
+		err = c.confine(profile)
 	}
 	if err != nil {
 		return matcher.WriteProblem(os.Stdout, err)
 	}
-	if err := matcher.Write(os.Stdout, matcher.KindHello, matcher.Hello{Role: "match"}, nil); err != nil {
-		return err
+	hello := matcher.Hello{Role: "match"}
+	if l == nil {
+		return matcher.Speak(os.Stdin, os.Stdout, hello, func(f matcher.Frame) (matcher.Analysis, error) { return analyse(e, f) })
 	}
-	for {
-		f, err := matcher.ReadFrame(os.Stdin)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		a, err := e.Analyse(f)
-		if err == nil && len(a.Faces) > 0 {
-			x := a.Faces[0]
-			if c, ok := pad.Look(pad.Image{Width: f.Width, Height: f.Height, Pixels: f.Pixels}, pad.Box{X: x.X, Y: x.Y, W: x.W, H: x.H}); ok {
-				a.Cues = &c
-			}
-		}
-		if err := answer(a, err); err != nil {
-			return err
-		}
-	}
+	fmt.Println("visiond: serving", m.Listen)
+	return matcher.Serve(context.Background(), l, hello, func(f matcher.Frame) (matcher.Analysis, error) { return analyse(e, f) })
 }
 
-func answer(a matcher.Analysis, err error) error {
-	if err != nil {
-		return matcher.WriteProblem(os.Stdout, err)
+// private listens at a unix socket that only this user's programs can reach.
+func private(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("match: %w", err)
 	}
-	return matcher.Write(os.Stdout, matcher.KindFindings, a, nil)
+	was := unix.Umask(0o177)
+	defer unix.Umask(was)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("match: %w", err)
+	}
+	return l, nil
+}
+
+// analyse finds the faces of a frame, and what speaks for an attack.
+func analyse(e *opencv.Engine, f matcher.Frame) (matcher.Analysis, error) {
+	a, err := e.Analyse(f)
+	if err == nil && len(a.Faces) > 0 {
+		x := a.Faces[0]
+		if c, ok := pad.Look(pad.Image{Width: f.Width, Height: f.Height, Pixels: f.Pixels}, pad.Box{X: x.X, Y: x.Y, W: x.W, H: x.H}); ok {
+			a.Cues = &c
+		}
+	}
+	return a, err
 }
 
 type portraitsCmd struct {
