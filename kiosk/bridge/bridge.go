@@ -96,12 +96,12 @@ func (b *Bridge) Run(ctx context.Context) error {
 		}
 	}()
 	seen := map[string]int{} // by lane: the highest alarm's number
-	away := map[string]bool{}
+	away, trouble := map[string]bool{}, map[string]bool{}
 	for stamp, first := uint64(0), true; ; first = false {
 		list, now, wake := b.Hub.Since(stamp)
 		stamp = now
 		for _, l := range list {
-			for _, a := range alarms(l, seen, away) {
+			for _, a := range alarms(l, seen, away, trouble) {
 				a.Site = b.Site
 				if first {
 					continue
@@ -135,12 +135,18 @@ func (t Target) wants(priority string) bool {
 	return len(t.Priority) == 0
 }
 
-// alarms are a lane's new ones. A lane that falls silent is one, too.
-func alarms(l site.Lane, seen map[string]int, away map[string]bool) []Alarm {
+// alarms are a lane's new ones. A lane that falls silent is one, too, and one
+// whose journal the site refuses.
+func alarms(l site.Lane, seen map[string]int, away, trouble map[string]bool) []Alarm {
 	var out []Alarm
 	if l.Away != away[l.ID] {
 		if away[l.ID] = l.Away; l.Away {
 			out = append(out, Alarm{Lane: l.ID, Kind: "NOT_SEEN", Priority: "urgent", At: time.UnixMilli(l.Seen)})
+		}
+	}
+	if wrong := l.Problem != ""; wrong != trouble[l.ID] {
+		if trouble[l.ID] = wrong; wrong {
+			out = append(out, Alarm{Lane: l.ID, Kind: "JOURNAL_REFUSED", Priority: "urgent", At: time.Now()})
 		}
 	}
 	var v struct {

@@ -104,16 +104,17 @@ func TestWebhook(t *testing.T) {
 }
 
 func TestAlarms(t *testing.T) {
-	seen, away := map[string]int{}, map[string]bool{}
-	take := func(view string, gone bool) string {
+	seen, away, trouble := map[string]int{}, map[string]bool{}, map[string]bool{}
+	take := func(view, problem string, gone bool) string {
 		kinds := []string{}
-		for _, a := range alarms(site.Lane{ID: "E1", Away: gone, View: json.RawMessage(view)}, seen, away) {
+		for _, a := range alarms(site.Lane{ID: "E1", Away: gone, Problem: problem, View: json.RawMessage(view)}, seen, away, trouble) {
 			kinds = append(kinds, a.Kind)
 		}
 		return strings.Join(kinds, " ")
 	}
 	for _, c := range []struct {
 		name, view string
+		problem    string
 		gone       bool
 		want       string
 	}{
@@ -126,8 +127,11 @@ func TestAlarms(t *testing.T) {
 		{name: "the program starts anew", view: `{"alerts":[{"id":1,"kind":"fire","priority":"urgent","by":"anna"}]}`},
 		{name: "and calls", view: `{"alerts":[{"id":2,"kind":"help","priority":"urgent"}]}`, want: "help"},
 		{name: "nonsense", view: `[`},
+		{name: "a journal that is refused", view: `{}`, problem: "from entry 3 on", want: "JOURNAL_REFUSED"},
+		{name: "still refused", view: `{}`, problem: "from entry 3 on"},
+		{name: "another journal", view: `{}`},
 	} {
-		if got := take(c.view, c.gone); got != c.want {
+		if got := take(c.view, c.problem, c.gone); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +25,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"passage/kiosk"
-	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
 	"passage/kiosk/web"
@@ -47,6 +48,7 @@ type Client struct {
 	Log       *slog.Logger
 
 	ear    officer.Ear
+	again  chan struct{} // the site wants to be asked where the journal goes on
 	mu     sync.Mutex
 	served []seen // cases that officers were shown, newest last
 }
@@ -56,7 +58,9 @@ type seen struct{ transaction, digest string }
 
 const (
 	viewEvery = time.Second            // at least; a lane not heard for long is not fine
+	viewWhole = 10 * time.Second       // an unchanged view is told in full again
 	viewMost  = 100 * time.Millisecond // between two
+	gather    = time.Second            // the steps of this long make one batch
 	within    = 2 * time.Second        // an answer to a request
 	askEvery  = 30 * time.Second       // the roster again
 	shownKept = 32
@@ -104,6 +108,7 @@ func again(int) time.Duration { return 300*time.Millisecond + rand.N(2*time.Seco
 
 func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error {
 	c.ear.Lane = c.Lane
+	c.again = make(chan struct{}, 1)
 	options := append([]nats.Option{
 		nats.Name("lane " + c.Lane), nats.CustomInboxPrefix(Inbox(c.Lane)), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.Timeout(dialFor), nats.CustomReconnectDelay(again), nats.ReconnectBufSize(-1),
@@ -117,15 +122,17 @@ func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error
 		return fmt.Errorf("fleet: %w", err)
 	}
 	defer nc.Close()
-	changed := make(chan struct{}, 1)
+	changed, asked := make(chan struct{}, 1), make(chan struct{}, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	for subject, handle := range map[string]nats.MsgHandler{
 		Subject(c.Lane, "do"):  func(m *nats.Msg) { c.reply(m, c.do(ctx, m.Data)) },
 		Subject(c.Lane, "ask"): func(m *nats.Msg) { c.ask(ctx, m) },
 		Changed: func(*nats.Msg) {
-			select {
-			case changed <- struct{}{}:
-			default:
+			for _, c := range []chan struct{}{changed, asked} {
+				select {
+				case c <- struct{}{}:
+				default:
+				}
 			}
 		},
 	} {
@@ -133,7 +140,7 @@ func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error
 			return fmt.Errorf("fleet: %s: %w", subject, err)
 		}
 	}
-	group.Go(func() error { return c.views(ctx, nc) })
+	group.Go(func() error { return c.views(ctx, nc, asked) })
 	group.Go(func() error { return c.roster(ctx, nc, changed) })
 	group.Go(func() error { return c.forward(ctx, nc) })
 	return group.Wait()
@@ -149,34 +156,55 @@ func (c *Client) reply(m *nats.Msg, a Answer) {
 	}
 }
 
-// views publishes what the lane looks like: after each change, and every second
-// so that silence means something.
-func (c *Client) views(ctx context.Context, nc *nats.Conn) error {
+// views publishes what the lane looks like after each change, and says every
+// second that it is there, so that silence means something.
+func (c *Client) views(ctx context.Context, nc *nats.Conn, asked <-chan struct{}) error {
 	changes := c.Desk.Watch(ctx)
 	tick := time.NewTicker(viewEvery)
 	defer tick.Stop()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
+	var said telling
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-pause.C:
 		}
-		view := web.Overview(c.Desk.View())
-		if b, err := json.Marshal(view); err != nil {
+		b, err := json.Marshal(web.Overview(c.Desk.View()))
+		if err != nil {
 			return fmt.Errorf("fleet: view: %w", err)
-		} else if len(b) <= MaxView && nc.IsConnected() {
-			_ = nc.Publish(Subject(c.Lane, "view"), b) // the next one is a second away
+		}
+		if len(b) <= MaxView && nc.IsConnected() {
+			_ = nc.Publish(Subject(c.Lane, "view"), said.next(b, nc.Stats().Reconnects, time.Now())) // the next one is a second away
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-asked:
+			said = telling{}
 		case <-changes:
 		case <-tick.C:
 		}
 		pause.Reset(viewMost)
 	}
+}
+
+// telling is what the site was told last. A view that has not changed since is
+// told by an empty message, but now and then, and to a site that has come back,
+// in full.
+type telling struct {
+	view []byte
+	at   time.Time
+	link uint64
+}
+
+func (t *telling) next(view []byte, link uint64, now time.Time) []byte {
+	if bytes.Equal(view, t.view) && link == t.link && now.Sub(t.at) < viewWhole {
+		return nil
+	}
+	*t = telling{view, now, link}
+	return view
 }
 
 // roster asks for the roster now, when the site says that something changed,
@@ -238,13 +266,16 @@ func request(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*
 	return m, nil
 }
 
-// refused turns the lane's errors into codes that a page can translate.
+// codes are why a lane refuses a word, for pages to translate.
+var codes = map[string]error{
+	"not_now": kiosk.ErrNotNow, "stale": kiosk.ErrStale, "second": kiosk.ErrSecond, "reason": kiosk.ErrReason,
+	"not_allowed": kiosk.ErrNotAllowed, "unproven": officer.ErrWord,
+}
+
+// refused turns the lane's errors into codes.
 func refused(err error) Answer {
-	a := Answer{Error: err.Error()}
-	for code, is := range map[string]error{
-		"not_now": kiosk.ErrNotNow, "stale": kiosk.ErrStale, "second": kiosk.ErrSecond, "reason": kiosk.ErrReason,
-		"not_allowed": kiosk.ErrNotAllowed, "unproven": officer.ErrWord,
-	} {
+	a := Answer{Error: strings.ToValidUTF8(fmt.Sprintf("%.*s", maxError/4, err), "")}
+	for code, is := range codes {
 		if errors.Is(err, is) {
 			a.Code = code
 		}
@@ -360,6 +391,12 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg) {
 	err := json.Unmarshal(m.Data, &q)
 	if err == nil {
 		switch q.What {
+		case AskAgain:
+			select {
+			case c.again <- struct{}{}:
+			default:
+			}
+			return
 		case AskCase:
 			if k := web.CaseUnderWay(c.Desk.View()); k != nil {
 				out, err = json.Marshal(k)
@@ -404,128 +441,4 @@ func (c *Client) shown(transaction, digest string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Contains(c.served, seen{transaction, digest})
-}
-
-// forward publishes the journal until ctx ends. Where to begin is what the site
-// says that it has: a lane computer that lost its memory, or a site that lost
-// its own, resumes at the right place.
-func (c *Client) forward(ctx context.Context, nc *nats.Conn) error {
-	js, err := nc.JetStream(nats.MaxWait(5*time.Second), nats.Context(ctx))
-	if err != nil {
-		return fmt.Errorf("fleet: %w", err)
-	}
-	changes := c.Desk.Watch(ctx)
-	wait := time.NewTimer(0)
-	defer wait.Stop()
-	last := int64(-1) // unknown
-	heard := uint64(0)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-wait.C:
-		}
-		if n := nc.Stats().Reconnects; n != heard {
-			heard, last = n, -1 // the site that came back may have lost what it had
-		}
-		next, err := c.push(ctx, nc, js, last)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			if nc.IsConnected() {
-				c.Log.Warn("journal not forwarded", "error", err)
-			}
-			last = -1 // whether it landed, the site knows
-			wait.Reset(2 * time.Second)
-			continue
-		case next > last && last >= 0 && next-last >= MaxBatch:
-			last = next
-			wait.Reset(0)
-			continue
-		}
-		last = next
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changes:
-			wait.Reset(viewMost) // let a few steps gather
-		case <-time.After(viewEvery):
-			wait.Reset(0)
-		}
-	}
-}
-
-// push publishes the next batch after last, which it asks for when it is -1,
-// and returns the last entry's number that the site has.
-func (c *Client) push(ctx context.Context, nc *nats.Conn, js nats.JetStreamContext, last int64) (int64, error) {
-	name, err := journal.Name(ctx, c.Journal)
-	if err != nil || name == "" {
-		return last, err
-	}
-	if last < 0 {
-		m, err := request(ctx, nc, Question(c.Lane, "journal"), []byte(name))
-		if err != nil {
-			return -1, err
-		}
-		var got Got
-		if err := json.Unmarshal(m.Data, &got); err != nil {
-			return -1, fmt.Errorf("fleet: journal: %w", err)
-		}
-		last = got.Seq
-	}
-	rows, err := journal.Entries(ctx, c.Journal, "WHERE seq > ? ORDER BY seq LIMIT ?", last, MaxBatch)
-	if err != nil || len(rows) == 0 {
-		return last, err
-	}
-	b := Batch{Lane: c.Lane, Journal: name}
-	if b.Entries, b.Ended, err = settled(ctx, c.Journal, rows); err != nil || len(b.Entries) == 0 {
-		return last, err
-	}
-	body, err := json.Marshal(b)
-	if err != nil {
-		return -1, fmt.Errorf("fleet: journal: %w", err)
-	}
-	end := b.Entries[len(b.Entries)-1].Seq
-	if _, err := js.Publish(Subject(c.Lane, "journal"), body, nats.MsgId(c.Lane+"-"+name+"-"+strconv.FormatInt(end, 10)), nats.ExpectStream(Stream)); err != nil {
-		return -1, fmt.Errorf("fleet: journal: %w", err)
-	}
-	return end, nil
-}
-
-// patience is how long the row of a concluded crossing may come after the step
-// that concluded it: they are written in order, perhaps not in one commit.
-const patience = 5 * time.Second
-
-// settled finds the crossings that rows concluded. Rows whose crossing is not
-// written yet, and those after them, are left for the next batch.
-func settled(ctx context.Context, db *sql.DB, rows []journal.Row) ([]journal.Row, []Ended, error) {
-	var list []Ended
-	for i, r := range rows {
-		_, effects, err := r.Decode()
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, f := range effects {
-			done, ok := f.(lane.Conclude)
-			if !ok {
-				continue
-			}
-			x, err := journal.Concluded(ctx, db, done.Transaction)
-			switch {
-			case errors.Is(err, sql.ErrNoRows) && time.Since(time.Unix(0, r.At)) < patience:
-				return rows[:i], list, nil
-			case errors.Is(err, sql.ErrNoRows):
-				continue // an earlier process began it and was cut off
-			case err != nil:
-				return nil, nil, err
-			}
-			spans, err := journal.EncodeSpans(x.Timeline)
-			if err != nil {
-				return nil, nil, err
-			}
-			list = append(list, Ended{r.Seq, x.UUID, x.Began.Add(x.Took).UnixNano(), int64(x.Took), x.Class, x.Outcome, x.Reason, spans})
-		}
-	}
-	return rows, list, nil
 }

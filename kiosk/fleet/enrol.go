@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,6 +93,9 @@ func Enrol(ctx context.Context, console, code, dir string) (string, Credentials,
 	if err != nil {
 		return fail(err)
 	}
+	if err := e.sound(authority, &key.PublicKey, public); err != nil {
+		return fail(err)
+	}
 	c, err := leave(dir, e, key, user)
 	if err != nil {
 		return fail(err)
@@ -131,7 +135,43 @@ func exchange(ctx context.Context, console string, authority *x509.Certificate, 
 	if err := json.Unmarshal(b, &e); err != nil {
 		return e, fmt.Errorf("the console answers nonsense: %w", err)
 	}
-	return e, Valid(e.Lane)
+	return e, nil
+}
+
+// sound says whether an enrolment is one for these keys: from the authority that
+// the code named, for a server that is spoken to by TLS.
+func (e Enrolment) sound(authority *x509.Certificate, key *ecdsa.PublicKey, user string) error {
+	if err := Valid(e.Lane); err != nil {
+		return err
+	}
+	if u, err := url.Parse(e.Fleet); err != nil || u.Scheme != "tls" || u.Port() == "" {
+		return fmt.Errorf("%.60q is no address of a fleet: tls://host:port is", e.Fleet)
+	}
+	if !bytes.Equal(e.CA, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw})) {
+		return errors.New("the console names another authority than the code")
+	}
+	block, rest := pem.Decode(e.Cert)
+	if block == nil || len(rest) > 0 {
+		return errors.New("there is no certificate")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("certificate: %w", err)
+	}
+	if !key.Equal(cert.PublicKey) {
+		return errors.New("the certificate is for other keys")
+	}
+	if err := cert.CheckSignatureFrom(authority); err != nil {
+		return fmt.Errorf("certificate: %w", err)
+	}
+	claims, err := jwt.DecodeUserClaims(e.JWT)
+	if err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	if claims.Subject != user {
+		return errors.New("the user is for other keys")
+	}
+	return nil
 }
 
 func call(ctx context.Context, c *http.Client, method, url string, body []byte) ([]byte, error) {

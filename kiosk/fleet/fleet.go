@@ -16,7 +16,10 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
+	"strings"
+	"unicode"
 
 	"passage/kiosk/journal"
 )
@@ -63,7 +66,8 @@ const (
 )
 
 // Batch is a piece of a lane's journal: consecutive entries, and the crossings
-// that ended in them. Its Nats-Msg-Id is the lane and the last entry's number.
+// that ended in them. Its Nats-Msg-Id is the lane, the journal, and the first and
+// last entries' numbers.
 type Batch struct {
 	Lane    string        `json:"lane"`
 	Journal string        `json:"journal"` // which one: a replaced computer begins anew
@@ -111,8 +115,29 @@ func (b Batch) Sound() bool {
 // Answer is a lane's reply to a word.
 type Answer struct {
 	OK    bool   `json:"ok"`
-	Code  string `json:"code,omitempty"` // of Refusals, or second: waiting for another officer
+	Code  string `json:"code,omitempty"` // of codes, or second: waiting for another officer
 	Error string `json:"error,omitempty"`
+}
+
+const (
+	maxAnswer = 4 << 10
+	maxError  = 300
+)
+
+// ParseAnswer reads a lane's reply. What a lane writes there reaches officers'
+// pages: a code of ours and a short line, or it fails.
+func ParseAnswer(b []byte) (Answer, error) {
+	var a Answer
+	if len(b) > maxAnswer {
+		return a, fmt.Errorf("fleet: an answer of %d bytes", len(b))
+	}
+	if err := json.Unmarshal(b, &a); err != nil {
+		return Answer{}, fmt.Errorf("fleet: answer: %w", err)
+	}
+	if _, known := codes[a.Code]; a.Code != "" && !known || len(a.Error) > maxError || strings.ContainsFunc(a.Error, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return Answer{}, errors.New("fleet: an answer that no lane gives")
+	}
+	return a, nil
 }
 
 // What a lane is asked about.
@@ -121,6 +146,7 @@ const (
 	AskCases = "cases" // open reconciliation cases
 	AskFace  = "face"  // one picture, as JPEG
 	AskStay  = "stay"  // the days that the stay of the crossing rests on, as SVG
+	AskAgain = "again" // nothing: the lane shall ask how much of its journal has arrived
 )
 
 // Ask is a question to a lane. The site asks for officers who may see.
@@ -131,8 +157,9 @@ type Ask struct {
 }
 
 // Got is the site's answer about a lane's journal: the last entry's number and
-// chain hash that it has; 0 for none.
+// chain hash that it has, 0 for none, and why it takes no more, if it does not.
 type Got struct {
-	Seq   int64  `json:"seq"`
-	Chain []byte `json:"chain,omitempty"`
+	Seq     int64  `json:"seq"`
+	Chain   []byte `json:"chain,omitempty"`
+	Problem string `json:"problem,omitempty"`
 }

@@ -461,3 +461,164 @@ func TestLaneThatMisbehaves(t *testing.T) {
 		return len(list) == 2
 	})
 }
+
+// An entry that does not follow from the one before it ends its journal at the
+// site: nothing of it counts from there on, the officers see why, the lane is
+// told, and a journal that begins anew is taken.
+func TestJournalThatDoesNotFollow(t *testing.T) {
+	a := newAirport(t)
+	c := a.computer("E1")
+	c.start()
+	c.cross(3)
+	a.has("E1", 3, 60)
+	c.stop()
+	db, err := sqlite.Open(t.Context(), c.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chain []byte
+	if err := db.Writer.QueryRow("SELECT chain FROM entry WHERE seq = 60").Scan(&chain); err != nil {
+		t.Fatal(err)
+	}
+	// The site has entry 60 as it was; here it is changed.
+	if _, err := db.Writer.Exec("UPDATE entry SET chain = zeroblob(32) WHERE seq = 60"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(fleet.Arrived(t.Context(), db.Reader, fleet.Got{Seq: 60, Chain: chain}), db.Close()); !errors.Is(err, fleet.ErrRefused) {
+		t.Errorf("the lane takes another journal for its own: %v", err)
+	}
+
+	// A lane that sends it nevertheless.
+	conf, err := c.creds.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(c.creds.URL, nats.Secure(conf), nats.UserCredentials(c.creds.User), nats.CustomInboxPrefix(fleet.Inbox("E1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	asked, err := nc.SubscribeSync(fleet.Subject("E1", "ask"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var name string
+	if list, err := a.names("E1"); err != nil || len(list) != 1 {
+		t.Fatalf("journals %q, %v", list, err)
+	} else {
+		name = list[0]
+	}
+	js, err := nc.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(journalName string, seq int64, uuid string) {
+		t.Helper()
+		body, err := json.Marshal(fleet.Batch{
+			Lane: "E1", Journal: journalName, Entries: []journal.Row{{Seq: seq, Event: "Tick", Chain: make([]byte, 32)}},
+			Ended: []fleet.Ended{{Seq: seq, UUID: uuid, Outcome: "released", At: time.Now().UnixNano(), Timeline: json.RawMessage("[]")}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.Publish(fleet.Subject("E1", "journal"), body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	question := func() fleet.Got {
+		t.Helper()
+		m, err := nc.Request(fleet.Question("E1", "journal"), []byte(name), 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got fleet.Got
+		if err := json.Unmarshal(m.Data, &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	// Too late by one: the lane is asked to begin at the right place.
+	send(name, 62, "too-late")
+	if _, err := asked.NextMsg(10 * time.Second); err != nil {
+		t.Fatalf("after a gap nobody asks: %v", err)
+	}
+	if got := question(); got.Seq != 60 || got.Problem != "" || !bytes.Equal(got.Chain, chain) {
+		t.Errorf("after a gap: %+v", got)
+	}
+	send(name, 61, "forged")
+	if _, err := asked.NextMsg(10 * time.Second); err != nil {
+		t.Fatalf("after a forged entry nobody asks: %v", err)
+	}
+	if got := question(); got.Seq != 60 || !strings.Contains(got.Problem, "entry 61") {
+		t.Errorf("after a forged entry: %+v", got)
+	}
+	if n := a.crossings("E1"); n != 3 {
+		t.Errorf("%d crossings, want 3: what was refused counts", n)
+	}
+	problem := func() string {
+		list, _, _ := a.site.Hub().Since(0)
+		return list[0].Problem
+	}
+	until(t, "the officers see it", func() bool { return strings.Contains(problem(), "entry 61") })
+	nc.Close()
+
+	replaced := a.computer("E1")
+	replaced.txn = 100
+	replaced.start()
+	replaced.cross(1)
+	until(t, "the new journal is taken", func() bool { return a.crossings("E1") == 4 })
+	until(t, "the officers see nothing wrong", func() bool { return problem() == "" })
+}
+
+// names are a lane's journals at the site.
+func (a *airport) names(id string) ([]string, error) {
+	db, closing, err := site.OpenDatabase(a.t.Context(), a.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer closing()
+	rows, err := db.QueryContext(a.t.Context(), "SELECT journal FROM position WHERE lane = ?", id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		list = append(list, name)
+	}
+	return list, rows.Err()
+}
+
+// A site whose database comes from a copy takes in again what the stream has.
+func TestSiteFromCopy(t *testing.T) {
+	a := newAirport(t)
+	c := a.computer("E1")
+	c.start()
+	c.cross(4)
+	a.has("E1", 4, 80)
+	a.stop()
+	path := filepath.Join(a.dir, "site.db")
+	copied, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.start()
+	c.cross(10)
+	a.has("E1", 14, 280)
+	a.stop()
+	for _, end := range []string{"-wal", "-shm"} {
+		if err := os.RemoveAll(path + end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path, copied, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.cross(2)
+	a.start()
+	a.has("E1", 16, 320)
+}

@@ -1,19 +1,35 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"log/slog"
+	"math/big"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
+	"passage/keys"
 	"passage/kiosk"
+	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
 	"passage/kiosk/web"
+	"passage/sqlite"
 )
 
 // strict is a lane to which nobody may get through without a proven word.
@@ -97,4 +113,122 @@ func FuzzRoster(f *testing.F) {
 			t.Errorf("%q: %v", roster, err)
 		}
 	})
+}
+
+// FuzzGot feeds a lane what a site may say about its journal: it goes on after
+// an entry that is its own, or not at all.
+func FuzzGot(f *testing.F) {
+	db, err := sqlite.Open(f.Context(), filepath.Join(f.TempDir(), "lane.db"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { db.Close() })
+	ring, err := keys.Fixed(make([]byte, 32))
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, _, err := journal.Open(f.Context(), db.Writer, ring, nil); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := db.Writer.Exec("INSERT INTO entry (seq, run, now, at, txn, event, body, effects, state, chain) VALUES (1, 1, 1, 1, 1, 'Tick', X'', X'', X'', ?)", bytes.Repeat([]byte{7}, 32)); err != nil {
+		f.Fatal(err)
+	}
+	for _, got := range []Got{{}, {Seq: 1, Chain: bytes.Repeat([]byte{7}, 32)}, {Seq: 1, Chain: []byte("x")}, {Seq: 9}, {Seq: -1}, {Problem: "no"}} {
+		b, err := json.Marshal(got)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		at, err := arrived(t.Context(), db.Reader, b)
+		if err == nil && at != 0 && at != 1 || err != nil && at != -1 {
+			t.Errorf("%q: goes on after %d, %v", b, at, err)
+		}
+	})
+}
+
+// FuzzAnswer feeds the site what a lane may answer to a word: what reaches
+// officers' pages is a code of ours and a short line.
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte(`{"ok":true}`))
+	f.Add([]byte(`{"code":"stale","error":"kiosk: the case is over"}`))
+	f.Add([]byte(`{"code":"<script>"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := ParseAnswer(b)
+		if err != nil {
+			return
+		}
+		if len(a.Error) > maxError || a.Code != "" && codes[a.Code] == nil || strings.ContainsAny(a.Error, "\n\r\x1b") {
+			t.Errorf("%q passes as %+v", b, a)
+		}
+	})
+}
+
+// FuzzEnrolment feeds a lane what a console may give it for its code: it takes
+// credentials that are for its own keys, from the authority that the code named.
+func FuzzEnrolment(f *testing.F) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		f.Fatal(err)
+	}
+	public, err := user.PublicKey()
+	if err != nil {
+		f.Fatal(err)
+	}
+	account, err := nkeys.CreateAccount()
+	if err != nil {
+		f.Fatal(err)
+	}
+	token, err := jwt.NewUserClaims(public).Encode(account)
+	if err != nil {
+		f.Fatal(err)
+	}
+	now := time.Now()
+	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "site"}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true}
+	sign := func(c *x509.Certificate, of any) []byte {
+		der, err := x509.CreateCertificate(rand.Reader, c, authority, of, key)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	ca := sign(authority, &key.PublicKey)
+	block, _ := pem.Decode(ca)
+	if authority, err = x509.ParseCertificate(block.Bytes); err != nil {
+		f.Fatal(err)
+	}
+	cert := sign(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "E1"}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0)}, &key.PublicKey)
+	good := Enrolment{Lane: "E1", Fleet: "tls://127.0.0.1:4222", CA: ca, Cert: cert, JWT: token}
+	if err := good.sound(authority, &key.PublicKey, public); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.Lane, good.Fleet, good.CA, good.Cert, good.JWT)
+	f.Add("E1", "nats://127.0.0.1:4222", ca, cert, token)
+	f.Add("../E1", "tls://x:1", cert, ca, "")
+	f.Fuzz(func(t *testing.T, lane, address string, ca, cert []byte, token string) {
+		e := Enrolment{Lane: lane, Fleet: address, CA: ca, Cert: cert, JWT: token}
+		if e.sound(authority, &key.PublicKey, public) != nil {
+			return
+		}
+		if !bytes.Equal(e.CA, good.CA) || Valid(e.Lane) != nil || !strings.HasPrefix(e.Fleet, "tls://") {
+			t.Errorf("taken: %+v", e)
+		}
+		if _, err := tls.X509KeyPair(e.Cert, pem.EncodeToMemory(pemKey(t, key))); err != nil {
+			t.Errorf("a certificate for other keys: %v", err)
+		}
+	})
+}
+
+func pemKey(t *testing.T, key *ecdsa.PrivateKey) *pem.Block {
+	t.Helper()
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}
 }

@@ -35,7 +35,7 @@ func FuzzTake(f *testing.F) {
 	s := &Site{conf: Config{Log: slog.New(slog.DiscardHandler)}, db: db}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		err := atomically(context.Background(), db.Writer, func(tx *sql.Tx) error {
-			if err := s.take(t.Context(), tx, "E1", body); err != nil {
+			if _, err := s.take(t.Context(), tx, "E1", body); err != nil {
 				return err
 			}
 			var n int

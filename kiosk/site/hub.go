@@ -15,10 +15,13 @@ const silent = 3 * time.Second
 
 // Lane is a lane as the site last saw it.
 type Lane struct {
-	ID    string          `json:"id"`
-	Seen  int64           `json:"seen"` // Unix ms
-	Away  bool            `json:"away,omitempty"`
-	View  json.RawMessage `json:"view,omitempty"` // web.View without the case
+	ID   string          `json:"id"`
+	Seen int64           `json:"seen"` // Unix ms
+	Away bool            `json:"away,omitempty"`
+	View json.RawMessage `json:"view,omitempty"` // web.View without the case
+	// Problem is why the site takes no more of its journal.
+	Problem string `json:"problem,omitempty"`
+
 	stamp uint64
 }
 
@@ -36,14 +39,21 @@ func newHub() *Hub { return &Hub{lanes: map[string]*Lane{}, wake: make(chan stru
 // maxLanes bounds what a flood of subjects can make the site remember.
 const maxLanes = 10_000
 
-// Seen takes the view that a lane published.
+// Seen takes the view that a lane published; an empty one says that it is the
+// same as before.
 func (h *Hub) Seen(id string, view []byte, now time.Time) {
-	if id == "" || len(view) > fleet.MaxView || !json.Valid(view) {
+	if id == "" || len(view) > fleet.MaxView || len(view) > 0 && !json.Valid(view) {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l := h.lanes[id]
+	if len(view) == 0 {
+		if l == nil || l.View == nil {
+			return // as what? It is told in full within ten seconds.
+		}
+		view = l.View
+	}
 	if l == nil {
 		if len(h.lanes) >= maxLanes {
 			return
@@ -89,6 +99,30 @@ func (h *Hub) expect(id string) {
 		h.lanes[id] = l
 		h.changed(l)
 	}
+}
+
+// trouble sets which lanes have a problem, and takes it from the others.
+func (h *Hub) trouble(found map[string]string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, l := range h.lanes {
+		if why := found[id]; l.Problem != why {
+			l.Problem = why
+			h.changed(l)
+		}
+	}
+}
+
+// troubled says whether any lane has a problem.
+func (h *Hub) troubled() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.lanes {
+		if l.Problem != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // watch marks lanes that have fallen silent, until ctx ends.

@@ -308,7 +308,7 @@ func (s *Site) Carry(ctx context.Context, lane string, envelope []byte) (fleet.A
 	if err != nil {
 		return a, err
 	}
-	if err := json.Unmarshal(b, &a); err != nil {
+	if a, err = fleet.ParseAnswer(b); err != nil {
 		return a, fmt.Errorf("site: lane %s answers nonsense: %w", lane, err)
 	}
 	return a, nil

@@ -10,9 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"passage/kiosk/fleet"
 	"passage/sqlite"
 )
 
@@ -87,6 +84,12 @@ CREATE TABLE word (                       -- what officers said, with its proof
 	envelope BLOB    NOT NULL
 ) STRICT;
 CREATE INDEX word_at ON word(at);
+`, `
+CREATE TABLE projected (                  -- how much of the stream the store has taken in
+	one    INTEGER PRIMARY KEY CHECK (one = 1),
+	stream INTEGER NOT NULL,              -- Unix ns when it was made: a site that lost its disk has another one
+	seq    INTEGER NOT NULL
+) STRICT;
 `}
 
 func openStore(ctx context.Context, path string) (*sqlite.DB, error) {
@@ -130,131 +133,6 @@ func atomically(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 		return err
 	}
 	return tx.Commit()
-}
-
-// got says what of a lane's journal has arrived: in the stream, or, where that
-// has let go of it, in the store.
-func (s *Site) got(ctx context.Context, lane string, name []byte) (fleet.Got, error) {
-	var got fleet.Got
-	if len(name) == 0 || len(name) > 32 {
-		return got, errors.New("site: a lane asks for no journal")
-	}
-	js, err := s.nc.JetStream(nats.Context(ctx))
-	if err != nil {
-		return got, fmt.Errorf("site: %w", err)
-	}
-	m, err := js.GetLastMsg(fleet.Stream, fleet.Subject(lane, "journal"), nats.DirectGet())
-	switch {
-	case err == nil:
-		var b fleet.Batch
-		if err := json.Unmarshal(m.Data, &b); err == nil && b.Journal == string(name) && len(b.Entries) > 0 {
-			end := b.Entries[len(b.Entries)-1]
-			return fleet.Got{Seq: end.Seq, Chain: end.Chain}, nil
-		}
-	case !errors.Is(err, nats.ErrMsgNotFound):
-		return got, fmt.Errorf("site: %w", err)
-	}
-	err = s.db.Reader.QueryRowContext(ctx, "SELECT seq, chain FROM position WHERE lane=? AND journal=?", lane, string(name)).Scan(&got.Seq, &got.Chain)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return got, fmt.Errorf("site: %w", err)
-	}
-	return got, nil
-}
-
-const (
-	fetchMost = 200
-	fetchWait = time.Second
-)
-
-// project writes what arrives in the stream into the store until ctx ends. A
-// message is acknowledged after its commit; one that comes again changes
-// nothing.
-func (s *Site) project(ctx context.Context) error {
-	js, err := s.nc.JetStream()
-	if err != nil {
-		return fmt.Errorf("site: %w", err)
-	}
-	sub, err := js.PullSubscribe(fleet.Journals, "store", nats.BindStream(fleet.Stream), nats.AckExplicit(), nats.MaxAckPending(10*fetchMost))
-	if err != nil {
-		return fmt.Errorf("site: %w", err)
-	}
-	for ctx.Err() == nil {
-		list, err := sub.Fetch(fetchMost, nats.MaxWait(fetchWait))
-		if err != nil && !errors.Is(err, nats.ErrTimeout) && ctx.Err() == nil {
-			s.conf.Log.Warn("site: journals", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(fetchWait):
-			}
-			continue
-		}
-		if len(list) == 0 {
-			continue
-		}
-		err = atomically(ctx, s.db.Writer, func(tx *sql.Tx) error {
-			for _, m := range list {
-				if err := s.take(ctx, tx, between(m.Subject), m.Data); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			if ctx.Err() == nil {
-				s.conf.Log.Error("site: journals are not stored", "error", err)
-			}
-			continue // not acknowledged: it comes again
-		}
-		for _, m := range list {
-			if err := m.Ack(); err != nil {
-				s.conf.Log.Warn("site: journals", "error", err)
-			}
-		}
-	}
-	return nil
-}
-
-// take stores one batch. What does not follow from what is here is noted: the
-// lane's journal was altered, or a piece is missing.
-func (s *Site) take(ctx context.Context, tx *sql.Tx, lane string, body []byte) error {
-	var b fleet.Batch
-	if err := json.Unmarshal(body, &b); err != nil || b.Lane != lane || !b.Sound() {
-		s.conf.Log.Warn("site: a lane's batch cannot be read", "lane", lane, "error", err)
-		return nil
-	}
-	var at int64
-	chain := make([]byte, 32)
-	err := tx.QueryRowContext(ctx, "SELECT seq, chain FROM position WHERE lane=? AND journal=?", lane, b.Journal).Scan(&at, &chain)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("site: %w", err)
-	}
-	before := at
-	var broken any
-	for _, e := range b.Entries {
-		if e.Seq <= at {
-			continue
-		}
-		if e.Seq != at+1 || !e.Follows(chain) {
-			s.conf.Log.Error("site: a lane's journal does not follow from what is here", "lane", lane, "entry", e.Seq)
-			broken = e.Seq
-		}
-		at, chain = e.Seq, e.Chain
-	}
-	for _, c := range b.Ended {
-		if c.Seq <= before {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO crossing VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-			lane, c.UUID, c.At/1e6, c.Took/1e6, c.Class, c.Outcome, c.Reason, []byte(c.Timeline)); err != nil {
-			return fmt.Errorf("site: %w", err)
-		}
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO position VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET seq=excluded.seq, chain=excluded.chain, broken=coalesce(position.broken, excluded.broken)`,
-		lane, b.Journal, at, chain, broken)
-	if err != nil {
-		return fmt.Errorf("site: %w", err)
-	}
-	return nil
 }
 
 // Word is a row of the audit.
