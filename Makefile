@@ -20,7 +20,7 @@ build: setup bin/visiond
 # Device answers are due within milliseconds: they go before a machine's other
 # work where that is allowed, as the systemd unit does for a real lane.
 demo: build
-	$(if $(filter 0,$(shell id -u)),nice -n -10) bin/hwsim demo $(if $(ONCE),--once) $(DEMOFLAGS)
+	$(if $(filter 0,$(shell id -u)),nice -n -10) bin/hwsim demo $(if $(ONCE),--once) $(if $(LANES),--lanes $(LANES)) $(DEMOFLAGS)
 
 # A real lane: make run CONFIG=/etc/passage/lane.toml
 run: build

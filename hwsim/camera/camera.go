@@ -30,6 +30,10 @@ const (
 
 // Camera shows a scene.
 type Camera struct {
+	// Resting is how long it waits between two pictures of nobody; 0 for the
+	// full rate.
+	Resting time.Duration
+
 	mu    sync.Mutex
 	scene Scene
 	fault string
@@ -137,6 +141,14 @@ func (c *Camera) Snapshot() ([]byte, bool) {
 	return c.Frame()
 }
 
+// nobody says whether nobody stands before the camera and nothing is wrong
+// with it.
+func (c *Camera) nobody() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.scene.Faces) == 0 && c.fault == ""
+}
+
 // Frame draws the next picture.
 func (c *Camera) Frame() ([]byte, bool) {
 	b, ok := c.draw()
@@ -204,11 +216,20 @@ func (c *Camera) stream(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	tick := time.NewTicker(time.Second / rate)
 	defer tick.Stop()
+	var sent time.Time
 	for {
+		for c.nobody() && time.Since(sent) < c.Resting {
+			select {
+			case <-tick.C:
+			case <-r.Context().Done():
+				return
+			}
+		}
 		b, ok := c.Frame()
 		if !ok {
 			return
 		}
+		sent = time.Now()
 		if _, err := fmt.Fprintf(w, "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n", len(b), b); err != nil {
 			return
 		}

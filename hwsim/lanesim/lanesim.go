@@ -27,6 +27,9 @@ type Devices struct {
 	Dir    string // where the pseudo-terminals are linked
 	Camera string // host:port
 	Dial   func() (net.Conn, error)
+	// Resting is how long the camera waits between two pictures of nobody; 0 for
+	// its full rate.
+	Resting time.Duration
 
 	Gate *gate.Gate
 	Eye  *camera.Camera
@@ -42,7 +45,7 @@ func (d *Devices) MRZPath() string { return filepath.Join(d.Dir, d.Name+"-mrz") 
 // Run serves the devices until ctx ends; ready is called once they are there.
 func (d *Devices) Run(ctx context.Context, ready func()) error {
 	d.Gate = gate.New(gate.Config{Serial: "SIM-" + d.Name})
-	d.Eye = &camera.Camera{}
+	d.Eye = &camera.Camera{Resting: d.Resting}
 	var err error
 	if d.MRZ, err = mrzreader.Open(ctx, d.MRZPath(), 9600); err != nil {
 		return err

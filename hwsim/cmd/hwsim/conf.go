@@ -14,8 +14,9 @@ import (
 const pin = "4711"
 
 // laneConf is the part of a kioskd configuration that simulated devices fill.
-// reader is the body of its table.
-func laneConf(d *lanesim.Devices, direction, reader, trust string) string {
+// reader is the body of its table, matcher the socket of one that several lanes
+// share, if they do.
+func laneConf(d *lanesim.Devices, direction, reader, matcher, trust string) string {
 	return fmt.Sprintf(`[lane]
 id = %q
 site = "Simulation"
@@ -35,10 +36,11 @@ url = "http://%s/stream"
 program = "bin/visiond"
 packs = ".cache/packs"
 pad = "http://%s/pad"
+matcher = %q
 light = true
 [trust]
 dir = %q
-`, d.Name, direction, reader, d.MRZPath(), d.GatePath(), d.Camera, d.Camera, trust)
+`, d.Name, direction, reader, d.MRZPath(), d.GatePath(), d.Camera, d.Camera, matcher, trust)
 }
 
 // registerConf is how a lane reaches a simulated register.

@@ -48,19 +48,6 @@ type area struct {
 	lanes []string
 }
 
-// plan is where the demonstration's lanes stand.
-func plan() []area {
-	rows := []area{{name: "Arrivals"}, {name: "Departures"}}
-	for _, l := range lanes {
-		i := 0
-		if l.direction == "exit" {
-			i = 1
-		}
-		rows[i].lanes = append(rows[i].lanes, l.name)
-	}
-	return rows
-}
-
 // startConsole starts consoled with its files below dir and returns when it
 // answers. It takes three ports from port on.
 func startConsole(ctx context.Context, group *errgroup.Group, dir string, port int, plan []area) (*siteConsole, error) {

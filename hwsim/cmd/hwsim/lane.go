@@ -89,7 +89,7 @@ func (c laneCmd) Run(ctx context.Context) error {
 		return err
 	}
 	d := &lanesim.Devices{Name: c.Name, Dir: dir, Camera: c.Camera, Dial: func() (net.Conn, error) { return net.DialTimeout("tcp", c.Reader, 3*time.Second) }}
-	conf := laneConf(d, c.Direction, reader, trust) + desk
+	conf := laneConf(d, c.Direction, reader, "", trust) + desk
 	path := filepath.Join(dir, c.Name+"-devices.toml")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		return err

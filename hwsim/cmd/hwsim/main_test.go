@@ -27,7 +27,7 @@ func TestFragmentsMakeAConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &lanesim.Devices{Name: "lane", Dir: dir, Camera: "127.0.0.1:8190"}
-	text := laneConf(d, "entry", "type = \"vpcd\"\naddress = \"127.0.0.1:8220\"", dir) + desk + registerConf("127.0.0.1:8443", testca.Files(dir, "lane"))
+	text := laneConf(d, "entry", "type = \"vpcd\"\naddress = \"127.0.0.1:8220\"", "", dir) + desk + registerConf("127.0.0.1:8443", testca.Files(dir, "lane"))
 	c, err := config.Parse([]byte(text))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)

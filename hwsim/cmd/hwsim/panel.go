@@ -149,7 +149,7 @@ func (c panelCmd) conf(d *lanesim.Devices, dir string, at func(int) string) (pat
 	if err != nil {
 		return "", err
 	}
-	text := laneConf(d, c.Direction, fmt.Sprintf("type = \"vpcd\"\naddress = %q", at(2)), filepath.Join(dir, "trust")) +
+	text := laneConf(d, c.Direction, fmt.Sprintf("type = \"vpcd\"\naddress = %q", at(2)), "", filepath.Join(dir, "trust")) +
 		registerConf(at(3), testca.Files(dir, d.Name)) + desk
 	path = filepath.Join(dir, d.Name+".toml")
 	return path, os.WriteFile(path, []byte(text), 0o600)

@@ -101,7 +101,7 @@ func TestWalk(t *testing.T) {
 	}
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", filepath.Join(dir, "tmp"))
-	w.demo = newDemo(demoCmd{Once: true, Dir: filepath.Join(dir, "demo"), Port: 9680, VPCD: true}, list)
+	w.demo = newDemo(demoCmd{Once: true, Lanes: 3, Dir: filepath.Join(dir, "demo"), Port: 9680, VPCD: true}, list)
 	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func (w *walked) listen(ctx context.Context) error {
 	if _, err := nc.Subscribe(">", func(m *nats.Msg) { w.note("messages of the fleet", append([]byte(m.Subject+" "), m.Data...)) }); err != nil {
 		return err
 	}
-	for i, l := range lanes {
+	for i, l := range w.places {
 		base := fmt.Sprintf("http://127.0.0.1:%d", w.Port+i)
 		go w.follow(ctx, http.DefaultClient, base+"/traveller/events", func(b []byte) { w.note("the traveller's screen", b) })
 		go w.follow(ctx, http.DefaultClient, base+"/lane/events", func(b []byte) { w.note("the lane's page without an officer", b) })
@@ -180,7 +180,7 @@ func (w *walked) tap() (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	lane := filepath.Join(dir, "lane-"+lanes[0].name)
+	lane := filepath.Join(dir, "lane-"+"entry")
 	pair, err := certificateIn(lane)
 	if err != nil {
 		return nil, err
@@ -371,7 +371,7 @@ func (w *walked) search(ctx context.Context) error {
 		return ctx.Err()
 	case <-time.After(15 * time.Second):
 	}
-	for i := range lanes {
+	for i := range w.places {
 		for _, what := range []string{"metrics", "debug/pprof/goroutine?debug=2", "debug/pprof/heap?debug=1"} {
 			resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/%s", w.Port+60+i, what))
 			if err != nil {
@@ -395,7 +395,7 @@ func (w *walked) search(ctx context.Context) error {
 	}
 	w.mu.Unlock()
 	w.report("files of the lanes and the site", w.files())
-	for _, l := range lanes {
+	for _, l := range w.places {
 		pid, _ := w.pids.Load(l.name)
 		family := append(children(pid.(int)), pid.(int))
 		for _, p := range family {
@@ -520,7 +520,7 @@ func (w *walked) gone() {
 	if len(w.keys) == 0 {
 		w.t.Error("no key of a transaction was ever seen: this proves nothing")
 	}
-	for _, l := range lanes {
+	for _, l := range w.places {
 		path := filepath.Join(w.Dir, l.name+".db")
 		db, err := sqlite.Open(w.t.Context(), path)
 		if err != nil {
