@@ -290,7 +290,11 @@ func (x *demo) lane(ctx context.Context, group *errgroup.Group, p *place, hash s
 	if err != nil {
 		return err
 	}
-	conf := laneConf(d, p.direction, p.conf, p.shared, filepath.Join(x.Dir, "trust")) +
+	devices := laneConf(d, p.direction, p.conf, p.shared, filepath.Join(x.Dir, "trust"))
+	if len(x.places) > wholeLanes {
+		devices = strings.Replace(devices, "light = true", "light = false", 1)
+	}
+	conf := devices +
 		registerConf(fmt.Sprintf("127.0.0.1:%d", x.Port+30), testca.Files(x.Dir, name)) + desk +
 		fmt.Sprintf(`[site]
 listen = %q

@@ -20,7 +20,8 @@ import (
 // The demonstration's lanes. Most travellers of the catalogue enter: of three
 // lanes one is for exit. The first three are whole: a vision worker each, and
 // pcscd where there is one. Those beyond are there to be many and share one
-// matcher; in so large a hall all cameras rest while nobody stands before them.
+// matcher; in so large a hall all cameras rest while nobody stands before them,
+// and the screens light no faces for attack detection.
 const (
 	wholeLanes = 3
 	mostLanes  = 90
@@ -84,7 +85,7 @@ func (x *demo) crowdedHall() string {
 	if len(x.places) <= wholeLanes {
 		return ""
 	}
-	return fmt.Sprintf("lanes %d to %d have the built-in reader and share one visiond match; all cameras rest at a picture every two seconds while nobody is there; on %d processors %d travellers are under way at once at most",
+	return fmt.Sprintf("lanes %d to %d have the built-in reader and share one visiond match; all cameras rest at a picture every two seconds while nobody is there, and no screen lights faces, which needs every picture on time; on %d processors %d travellers are under way at once at most",
 		wholeLanes+1, len(x.places), runtime.NumCPU(), cap(x.turns))
 }
 
