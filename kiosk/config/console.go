@@ -30,6 +30,12 @@ type Console struct {
 	Plan      Plan
 	Metrics   string // loopback host:port for Prometheus; empty for none
 	Bridges   []Bridge
+	// A cluster's servers instead of the embedded one, and how many hold a journal.
+	NATS     []string
+	Replicas int
+	// For leaf nodes: where a country's console listens for its sites' servers, and
+	// the country that a site joins with the credentials in a folder.
+	Leafs, Country, CountryDir string
 }
 
 // Bridge is a place where the lanes' alarms go, too.
@@ -64,8 +70,12 @@ type rawConsole struct {
 	}
 	Pages struct{ Listen, URL, Cert, Key string }
 	Fleet struct {
-		Listen, Enrol string
-		Hosts         []string
+		Listen, Enrol  string
+		Hosts          []string
+		NATS           []string `toml:"nats"`
+		Replicas       int
+		Leafs, Country string
+		CountryDir     string `toml:"country_dir"`
 	}
 	Host struct{ Metrics string }
 	Area []struct {
@@ -127,6 +137,7 @@ func ParseConsole(b []byte) (Console, error) {
 	if len(c.Hosts) == 0 {
 		p.add("fleet.hosts", "is missing: the names or addresses by which lanes reach this machine")
 	}
+	p.fleet(&c, r)
 	if c.RosterKey, err = officer.ParseKey(r.Site.RosterKey); err != nil {
 		p.add("site.roster_key", "%v; passage roster key makes one", err)
 	}
@@ -157,4 +168,30 @@ func ParseConsole(b []byte) (Console, error) {
 		c.Bridges = append(c.Bridges, Bridge(b))
 	}
 	return c, errors.Join(p.list...)
+}
+
+// mostReplicas is what JetStream takes.
+const mostReplicas = 5
+
+// fleet checks where the site's messages live.
+func (p *problems) fleet(c *Console, r rawConsole) {
+	f := r.Fleet
+	c.NATS, c.Replicas, c.Leafs, c.Country, c.CountryDir = f.NATS, f.Replicas, f.Leafs, f.Country, f.CountryDir
+	for _, a := range append([]string{f.Country}, f.NATS...) {
+		if u, err := url.Parse(a); a != "" && (err != nil || u.Scheme != "tls" || u.Port() == "") {
+			p.add("fleet", "%q is no address of a server: tls://host:port is", a)
+		}
+	}
+	if c.Replicas < 0 || c.Replicas > mostReplicas || c.Replicas > 1 && len(c.NATS) == 0 {
+		p.add("fleet.replicas", "%d: 1 to %d, and more than one needs fleet.nats", c.Replicas, mostReplicas)
+	}
+	if f.Leafs != "" {
+		c.Leafs = p.listen("fleet.leafs", f.Leafs)
+	}
+	if (f.Country == "") != (f.CountryDir == "") {
+		p.add("fleet.country", "needs fleet.country_dir, and the other way round; consoled join at the country's console makes that folder")
+	}
+	if len(c.NATS) > 0 && (c.Leafs != "" || c.Country != "") {
+		p.add("fleet.nats", "with a cluster, leaf nodes are in the servers' own configuration")
+	}
 }

@@ -58,6 +58,7 @@ type airport struct {
 	t       *testing.T
 	dir     string
 	address string // of the fleet, fixed at the first start
+	conf    site.Config
 	site    *site.Site
 	enrol   string
 	stop    func()
@@ -65,7 +66,7 @@ type airport struct {
 
 func newAirport(t *testing.T) *airport {
 	t.Helper()
-	a := &airport{t: t, dir: t.TempDir(), address: "127.0.0.1:0"}
+	a := &airport{t: t, dir: t.TempDir(), conf: site.Config{Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}}}
 	a.start()
 	t.Cleanup(func() { a.stop() })
 	return a
@@ -73,11 +74,13 @@ func newAirport(t *testing.T) *airport {
 
 func (a *airport) start() {
 	a.t.Helper()
-	s, err := site.Open(context.Background(), site.Config{Dir: a.dir, Fleet: a.address, Hosts: []string{"127.0.0.1"}, Log: quiet})
+	a.conf.Dir, a.conf.Log = a.dir, quiet
+	s, err := site.Open(context.Background(), a.conf)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	a.site, a.address = s, strings.TrimPrefix(s.Address(), "tls://")
+	a.conf.Fleet = a.address
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

@@ -142,6 +142,9 @@ func (s *Site) shutOut(user string, at time.Time) error {
 	s.accounts.Lock()
 	defer s.accounts.Unlock()
 	s.account.RevokeAt(user, at)
+	if s.nats == nil {
+		return s.publishAccount()
+	}
 	text, err := s.account.Encode(s.keys.operator)
 	if err != nil {
 		return fmt.Errorf("site: revoke: %w", err)

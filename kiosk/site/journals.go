@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,20 +43,26 @@ const (
 	forgotten = time.Minute // a consumer that nobody asks
 )
 
-// project writes what arrives in the stream into the store until ctx ends. How
-// far it has come is in the store itself, written with what was taken in: a
-// store from a copy, or a stream that begins anew, resumes at the right place.
+// project writes what arrives in the stream into the store until ctx ends.
 func (s *Site) project(ctx context.Context) error {
 	if err := s.troubles(ctx); err != nil {
 		return err
 	}
+	return s.consume(ctx, "store", s.takeAll)
+}
+
+// consume has what arrives in the stream dealt with in its order until ctx ends.
+// How far that has come is in the store: one from a copy, or a stream that
+// begins anew, resumes at the right place. A message may come again, and none is
+// left out: after a failure it goes on with the first that was not dealt with.
+func (s *Site) consume(ctx context.Context, what string, deal func(context.Context, []*nats.Msg, func(*sql.Tx) error) error) error {
 	js, err := s.nc.JetStream()
 	if err != nil {
 		return fmt.Errorf("site: %w", err)
 	}
 	for ctx.Err() == nil {
-		if err := s.follow(ctx, js); err != nil && ctx.Err() == nil {
-			s.conf.Log.Error("site: journals are not stored", "error", err)
+		if err := s.follow(ctx, js, what, deal); err != nil && ctx.Err() == nil {
+			s.conf.Log.Error("site: journals wait", "for", what, "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(fetchWait):
@@ -65,23 +72,22 @@ func (s *Site) project(ctx context.Context) error {
 	return nil
 }
 
-// follow takes in the stream from where the store stands until something
-// fails.
-func (s *Site) follow(ctx context.Context, js nats.JetStreamContext) error {
+// follow deals with the stream from where that stands until something fails.
+func (s *Site) follow(ctx context.Context, js nats.JetStreamContext, what string, deal func(context.Context, []*nats.Msg, func(*sql.Tx) error) error) error {
 	info, err := js.StreamInfo(fleet.Stream, nats.Context(ctx))
 	if err != nil {
 		return fmt.Errorf("site: %w", err)
 	}
 	made, at := info.Created.UnixNano(), uint64(0)
-	err = s.db.Reader.QueryRowContext(ctx, "SELECT seq FROM projected WHERE stream = ?", made).Scan(&at)
+	err = s.db.Reader.QueryRowContext(ctx, "SELECT seq FROM progress WHERE what = ? AND stream = ?", what, made).Scan(&at)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("site: %w", err)
 	}
-	sub, err := js.PullSubscribe(fleet.Journals, "", nats.BindStream(fleet.Stream), nats.StartSequence(at+1), nats.AckAll(), nats.MaxAckPending(10*fetchMost), nats.InactiveThreshold(forgotten))
+	sub, err := js.PullSubscribe("", "", nats.BindStream(fleet.Stream), nats.StartSequence(at+1), nats.AckAll(), nats.MaxAckPending(10*fetchMost), nats.InactiveThreshold(forgotten))
 	if err != nil {
 		return fmt.Errorf("site: %w", err)
 	}
-	defer sub.Unsubscribe()
+	defer func() { _ = sub.Unsubscribe() }() // a consumer that nobody asks is forgotten
 	for ctx.Err() == nil {
 		list, err := sub.Fetch(fetchMost, nats.MaxWait(fetchWait))
 		if err != nil && !errors.Is(err, nats.ErrTimeout) {
@@ -90,7 +96,15 @@ func (s *Site) follow(ctx context.Context, js nats.JetStreamContext) error {
 		if len(list) == 0 {
 			continue
 		}
-		if err := s.takeAll(ctx, made, list); err != nil {
+		last, err := list[len(list)-1].Metadata()
+		if err != nil {
+			return fmt.Errorf("site: %w", err)
+		}
+		err = deal(ctx, list, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "INSERT INTO progress VALUES (?,?,?) ON CONFLICT DO UPDATE SET stream=excluded.stream, seq=excluded.seq", what, made, int64(last.Sequence.Stream))
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if err := list[len(list)-1].Ack(); err != nil {
@@ -102,11 +116,11 @@ func (s *Site) follow(ctx context.Context, js nats.JetStreamContext) error {
 
 // takeAll stores what the stream gave, all of it or nothing, and has lanes whose
 // batches were refused ask where to go on.
-func (s *Site) takeAll(ctx context.Context, made int64, list []*nats.Msg) error {
+func (s *Site) takeAll(ctx context.Context, list []*nats.Msg, done func(*sql.Tx) error) error {
 	refused := map[string]string{}
 	err := atomically(ctx, s.db.Writer, func(tx *sql.Tx) error {
 		for _, m := range list {
-			lane := between(m.Subject)
+			lane := laneOf(m.Subject)
 			why, err := s.take(ctx, tx, lane, m.Data)
 			if err != nil {
 				return err
@@ -115,12 +129,7 @@ func (s *Site) takeAll(ctx context.Context, made int64, list []*nats.Msg) error 
 				refused[lane] = why
 			}
 		}
-		last, err := list[len(list)-1].Metadata()
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "INSERT INTO projected VALUES (1,?,?) ON CONFLICT DO UPDATE SET stream=excluded.stream, seq=excluded.seq", made, int64(last.Sequence.Stream))
-		return err
+		return done(tx)
 	})
 	if err != nil {
 		return fmt.Errorf("site: %w", err)
@@ -131,6 +140,9 @@ func (s *Site) takeAll(ctx context.Context, made int64, list []*nats.Msg) error 
 	}
 	for lane, why := range refused {
 		s.conf.Log.Error("site: a lane's batch is refused", "lane", lane, "why", why)
+		if fleet.Valid(lane) != nil {
+			continue // another site's: that one asks it
+		}
 		if err := s.nc.Publish(fleet.Subject(lane, "ask"), again); err != nil {
 			return fmt.Errorf("site: %w", err)
 		}
@@ -147,7 +159,7 @@ func (s *Site) takeAll(ctx context.Context, made int64, list []*nats.Msg) error 
 // another one. Only the store's own failure is an error.
 func (s *Site) take(ctx context.Context, tx *sql.Tx, lane string, body []byte) (refused string, err error) {
 	var b fleet.Batch
-	if err := json.Unmarshal(body, &b); err != nil || b.Lane != lane || !b.Sound() {
+	if err := json.Unmarshal(body, &b); err != nil || b.Lane != lane[strings.IndexByte(lane, '.')+1:] || !b.Sound() {
 		s.conf.Log.Warn("site: a lane's batch cannot be read", "lane", lane, "error", err)
 		return "", nil
 	}

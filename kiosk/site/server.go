@@ -23,6 +23,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 	"golang.org/x/sync/errgroup"
 
 	"passage/kiosk/fleet"
@@ -34,7 +35,13 @@ type Config struct {
 	Dir   string   // keys, the NATS store and the site's database
 	Fleet string   // host:port that lanes speak to
 	Hosts []string // names and addresses by which lanes reach it, the first one is told to them
-	Log   *slog.Logger
+	// NATS are the tls:// addresses of a cluster's servers that take the place of
+	// the embedded one, and Replicas how many of them hold each journal.
+	NATS     []string
+	Replicas int
+	Leafs    string // host:port for the servers of sites, at a country's console; empty: none
+	Above    Above  // the country's server, at a site's console; the zero value: none
+	Log      *slog.Logger
 }
 
 // Site is a running site.
@@ -43,6 +50,8 @@ type Site struct {
 	keys *keys
 	nats *server.Server
 	nc   *nats.Conn
+	sys  *nats.Conn // to a cluster, for who is shut out
+	name string     // of the site in its country
 	db   *sqlite.DB
 	hub  *Hub
 	port int
@@ -72,7 +81,15 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 	if s.db, err = openStore(ctx, filepath.Join(conf.Dir, "site.db")); err != nil {
 		return nil, err
 	}
-	if err := s.listen(ctx); err != nil {
+	open := s.listen
+	if len(conf.NATS) > 0 {
+		open = s.reach
+	}
+	err = open(ctx)
+	if err == nil {
+		err = s.stream()
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -81,8 +98,10 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 
 // Close ends the server after its connections.
 func (s *Site) Close() {
-	if s.nc != nil {
-		s.nc.Close()
+	for _, nc := range []*nats.Conn{s.nc, s.sys} {
+		if nc != nil {
+			nc.Close()
+		}
 	}
 	if s.nats != nil {
 		s.nats.Shutdown()
@@ -122,15 +141,18 @@ func (s *Site) listen(ctx context.Context) error {
 		}
 	}
 	s.account = account
-	s.nats, err = server.NewServer(&server.Options{
+	options := &server.Options{
 		ServerName: "passage-site", Host: host, Port: n, NoSigs: true, NoLog: true,
 		TLSConfig: s.keys.serverTLS(tls.RequireAndVerifyClientCert, s.conf.Hosts), TLS: true, TLSTimeout: 5, AuthTimeout: 5, AllowNonTLS: false,
 		TrustedOperators: []*jwt.OperatorClaims{operator}, AccountResolver: resolver, SystemAccount: system.Subject,
 		JetStream: true, StoreDir: filepath.Join(s.conf.Dir, "nats"), JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 200 << 30,
 		MaxPayload: 1 << 20, MaxPending: 16 << 20, WriteDeadline: 5 * time.Second, PingInterval: 5 * time.Second, MaxPingsOut: 2,
 		SyncInterval: time.Second, // a lane sends again what the site has lost
-	})
-	if err != nil {
+	}
+	if err := s.leafs(options); err != nil {
+		return err
+	}
+	if s.nats, err = server.NewServer(options); err != nil {
 		return fmt.Errorf("site: nats: %w", err)
 	}
 	s.nats.Start()
@@ -140,20 +162,45 @@ func (s *Site) listen(ctx context.Context) error {
 	if a, ok := s.nats.Addr().(*net.TCPAddr); ok {
 		s.port = a.Port
 	}
-	user, err := s.keys.own()
+	own, err := s.keys.own()
 	if err != nil {
 		return err
 	}
-	if s.nc, err = nats.Connect("", nats.InProcessServer(s.nats), nats.Name("console"), user); err != nil {
+	mine := []nats.Option{nats.InProcessServer(s.nats), nats.Name("console"), own}
+	if s.name != "" { // the country answers there
+		mine = append(mine, nats.CustomInboxPrefix(siteInbox(s.name)))
+	}
+	if s.nc, err = nats.Connect("", mine...); err != nil {
 		return fmt.Errorf("site: nats: %w", err)
 	}
-	js, err := s.nc.JetStream()
+	return nil
+}
+
+// reach takes a cluster for the site's server.
+func (s *Site) reach(ctx context.Context) error {
+	if s.conf.Leafs != "" || s.conf.Above.URL != "" {
+		return errors.New("site: with a cluster, leaf nodes are in the servers' own configuration")
+	}
+	_, account, _, err := s.claims(ctx)
+	if err != nil {
+		return err
+	}
+	s.account = account
+	return s.join()
+}
+
+// stream makes the stream of journals, or takes the one that is there.
+func (s *Site) stream() error {
+	js, err := s.nc.JetStream(nats.MaxWait(started))
 	if err != nil {
 		return fmt.Errorf("site: nats: %w", err)
 	}
 	stream := &nats.StreamConfig{
 		Name: fleet.Stream, Subjects: []string{fleet.Journals}, Storage: nats.FileStorage, MaxAge: journalDays, Duplicates: dedupFor,
-		Discard: nats.DiscardOld, AllowDirect: true,
+		Discard: nats.DiscardOld, Replicas: max(1, s.conf.Replicas),
+	}
+	if s.conf.Leafs != "" {
+		stream.Subjects = append(stream.Subjects, countryJournals)
 	}
 	if _, err = js.AddStream(stream); errors.Is(err, nats.ErrStreamNameAlreadyInUse) {
 		_, err = js.UpdateStream(stream)
@@ -200,12 +247,15 @@ func (s *Site) claims(ctx context.Context) (*jwt.OperatorClaims, *jwt.AccountCla
 }
 
 // own is the console's connection: everything of the account.
-func (k *keys) own() (nats.Option, error) {
+func (k *keys) own() (nats.Option, error) { return userOf(k.account) }
+
+// userOf is a user of an account who may do everything there.
+func userOf(account nkeys.KeyPair) (nats.Option, error) {
 	kp, err := createUser()
 	if err != nil {
 		return nil, err
 	}
-	text, err := jwt.NewUserClaims(kp.public).Encode(k.account)
+	text, err := jwt.NewUserClaims(kp.public).Encode(account)
 	if err != nil {
 		return nil, fmt.Errorf("site: user: %w", err)
 	}
@@ -214,18 +264,23 @@ func (k *keys) own() (nats.Option, error) {
 
 // Address is where lanes reach the server.
 func (s *Site) Address() string {
+	if len(s.conf.NATS) > 0 {
+		return s.conf.NATS[0]
+	}
 	return "tls://" + net.JoinHostPort(s.conf.Hosts[0], strconv.Itoa(s.port))
 }
 
 // Run serves the lanes until ctx ends.
 func (s *Site) Run(ctx context.Context) error {
-	views, err := s.nc.Subscribe(fleet.Views, func(m *nats.Msg) { s.hub.Seen(between(m.Subject), m.Data, time.Now()) })
-	if err != nil {
-		return fmt.Errorf("site: %w", err)
-	}
-	// Views of a second ago are worth nothing: what cannot be taken is dropped.
-	if err := views.SetPendingLimits(50_000, 64<<20); err != nil {
-		return fmt.Errorf("site: %w", err)
+	for _, subject := range []string{fleet.Views, countryViews} {
+		views, err := s.nc.Subscribe(subject, func(m *nats.Msg) { s.hub.Seen(laneOf(m.Subject), m.Data, time.Now()) })
+		if err != nil {
+			return fmt.Errorf("site: %w", err)
+		}
+		// Views of a second ago are worth nothing: what cannot be taken is dropped.
+		if err := views.SetPendingLimits(50_000, 64<<20); err != nil {
+			return fmt.Errorf("site: %w", err)
+		}
 	}
 	if _, err := s.nc.Subscribe(fleet.Asked, func(m *nats.Msg) { s.answer(ctx, m) }); err != nil {
 		return fmt.Errorf("site: %w", err)
@@ -241,7 +296,18 @@ func (s *Site) Run(ctx context.Context) error {
 	group.Go(func() error { return s.project(ctx) })
 	group.Go(func() error { return s.hub.watch(ctx) })
 	group.Go(func() error { return s.announce(ctx) })
+	group.Go(func() error { return s.relay(ctx) })
 	return group.Wait()
+}
+
+// laneOf is the lane that a view or a journal is of: ID, or SITE.ID of another
+// site's.
+func laneOf(subject string) string {
+	parts := strings.Split(subject, ".")
+	if len(parts) == 4 && parts[0] == "country" {
+		return parts[1] + "." + parts[3]
+	}
+	return between(subject)
 }
 
 // between is the id in lane.ID.view.

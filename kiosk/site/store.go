@@ -85,8 +85,8 @@ CREATE TABLE word (                       -- what officers said, with its proof
 ) STRICT;
 CREATE INDEX word_at ON word(at);
 `, `
-CREATE TABLE projected (                  -- how much of the stream the store has taken in
-	one    INTEGER PRIMARY KEY CHECK (one = 1),
+CREATE TABLE progress (                   -- how much of the stream was dealt with
+	what   TEXT    PRIMARY KEY,           -- store: taken in here; country: handed on
 	stream INTEGER NOT NULL,              -- Unix ns when it was made: a site that lost its disk has another one
 	seq    INTEGER NOT NULL
 ) STRICT;

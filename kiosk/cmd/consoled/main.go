@@ -30,10 +30,12 @@ import (
 )
 
 type cli struct {
-	Serve  serveCmd  `cmd:"" default:"withargs" help:"Serve the site's console."`
-	Invite inviteCmd `cmd:"" help:"Make a code by which an officer registers a passkey."`
-	Enrol  enrolCmd  `cmd:"" help:"Make a code by which a lane's computer joins."`
-	Roster struct {
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the site's console."`
+	Invite  inviteCmd  `cmd:"" help:"Make a code by which an officer registers a passkey."`
+	Enrol   enrolCmd   `cmd:"" help:"Make a code by which a lane's computer joins."`
+	Cluster clusterCmd `cmd:"" help:"Write the files of one server of a NATS cluster."`
+	Join    joinCmd    `cmd:"" help:"At a country's console: write the credentials by which a site joins it."`
+	Roster  struct {
 		Draft  draftCmd  `cmd:"" help:"Print the next roster of officers, to be signed."`
 		Import importCmd `cmd:"" help:"Take a signed roster."`
 	} `cmd:"" help:"Who may speak to the lanes."`
@@ -74,13 +76,17 @@ type configured struct {
 
 type serveCmd struct {
 	configured
-	CheckConfig bool `help:"Check the configuration, say what is wrong, and end."`
+	NATS        []string `name:"nats" placeholder:"URL" help:"A cluster's servers, tls://host:port, instead of the embedded one; as fleet.nats in the file."`
+	CheckConfig bool     `help:"Check the configuration, say what is wrong, and end."`
 }
 
 func (c serveCmd) Run(ctx context.Context) error {
 	conf, err := config.LoadConsole(c.Config)
 	if err != nil {
 		return err
+	}
+	if len(c.NATS) > 0 {
+		conf.NATS = c.NATS
 	}
 	alarms, err := bridges(conf)
 	if err != nil {
@@ -91,7 +97,9 @@ func (c serveCmd) Run(ctx context.Context) error {
 		return nil
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("site", conf.Name)
-	s, err := site.Open(ctx, site.Config{Dir: conf.Dir, Fleet: conf.Fleet, Hosts: conf.Hosts, Log: log})
+	s, err := site.Open(ctx, site.Config{
+		Dir: conf.Dir, Fleet: conf.Fleet, Hosts: conf.Hosts, NATS: conf.NATS, Replicas: conf.Replicas, Leafs: conf.Leafs, Above: site.Above{URL: conf.Country, Dir: conf.CountryDir}, Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -236,6 +244,45 @@ func (c enrolCmd) Run(ctx context.Context) error {
 	_, port, _ := net.SplitHostPort(conf.Enrol) // checked with the configuration
 	fmt.Printf("passage lane enrol --console https://%s --code %s --out /etc/passage/fleet\n", net.JoinHostPort(conf.Hosts[0], port), code)
 	return nil
+}
+
+type clusterCmd struct {
+	configured
+	Out    string   `required:"" help:"Folder for nats.conf and the server's keys."`
+	Name   string   `required:"" help:"Of the server, such as nats1."`
+	Host   string   `required:"" help:"By which lanes, the console and the other servers reach it."`
+	Port   int      `default:"4222" help:"For lanes and the console."`
+	Routes []string `placeholder:"HOST:PORT" help:"Of all the cluster's servers; none for a single one."`
+	Listen string   `default:"0.0.0.0:6222" help:"For the other servers."`
+}
+
+func (clusterCmd) Help() string {
+	return `Example, for the first of three servers; then nats-server -c nats.conf in that folder:
+
+  consoled cluster --config console.toml --out nats1 --name nats1 --host nats1.example \
+    --routes nats1.example:6222,nats2.example:6222,nats3.example:6222`
+}
+
+func (c clusterCmd) Run(ctx context.Context) error {
+	conf, err := config.LoadConsole(c.Config)
+	if err != nil {
+		return err
+	}
+	return site.Configure(ctx, conf.Dir, c.Out, site.Server{Name: c.Name, Host: c.Host, Port: c.Port, Routes: c.Routes, Listen: c.Listen})
+}
+
+type joinCmd struct {
+	configured
+	Site string `required:"" help:"The site's id in the country: 1 to 32 of A-Z, a-z, 0-9, '_' and '-'."`
+	Out  string `required:"" help:"Folder for the credentials; it goes to the site, as fleet.country_dir."`
+}
+
+func (c joinCmd) Run() error {
+	conf, err := config.LoadConsole(c.Config)
+	if err != nil {
+		return err
+	}
+	return site.Join(conf.Dir, c.Site, c.Out)
 }
 
 type draftCmd struct {
