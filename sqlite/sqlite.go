@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/mattn/go-sqlite3"
@@ -142,6 +143,22 @@ func (d *DB) Scrub(ctx context.Context) error {
 	}
 	if busy != 0 {
 		return ErrScrub
+	}
+	return nil
+}
+
+// Copy writes the database, as it is at one moment and without freed pages, to a
+// new file at path that only its owner may read. The database stays in use.
+func (d *DB) Copy(ctx context.Context, path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("sqlite: copy: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("sqlite: copy: %w", err)
+	}
+	if _, err := d.Writer.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
+		return errors.Join(fmt.Errorf("sqlite: copy: %w", err), os.Remove(path))
 	}
 	return nil
 }

@@ -57,21 +57,9 @@ func (auditVerifyCmd) Help() string {
 }
 
 func (c auditVerifyCmd) Run(ctx context.Context) error {
-	key, err := audit.ReadKey(c.Key)
+	heads, err := readHeads(c.Key, c.Heads)
 	if err != nil {
 		return err
-	}
-	var heads []audit.Head
-	for _, name := range c.Heads {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		h, err := audit.OpenHead(b, key)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		heads = append(heads, h)
 	}
 	db, err := sqlite.Open(ctx, c.DB)
 	if err != nil {
@@ -85,4 +73,25 @@ func (c auditVerifyCmd) Run(ctx context.Context) error {
 	}
 	fmt.Printf("%d entries, each follows from the one before it; %d heads hold, the last for the first %d (%v)\n", entries, len(heads), covered, time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// readHeads verifies signed heads by the public key in a file.
+func readHeads(keyFile string, names []string) ([]audit.Head, error) {
+	key, err := audit.ReadKey(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	var heads []audit.Head
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		h, err := audit.OpenHead(b, key)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		heads = append(heads, h)
+	}
+	return heads, nil
 }

@@ -32,8 +32,10 @@ type cli struct {
 		Head   auditHeadCmd   `cmd:"" help:"Sign for the journal's entries so far."`
 		Verify auditVerifyCmd `cmd:"" help:"Prove that a journal is whole: nothing removed, nothing altered."`
 	} `cmd:"" help:"Proof that a lane's journal is whole."`
-	Doctor doctorCmd `cmd:"" help:"Look at every device of a lane, and say which misbehaves and what to do."`
-	Emrtd  struct {
+	Backup  backupCmd  `cmd:"" help:"Copy a lane's store, or a site's, encrypted, while it works."`
+	Restore restoreCmd `cmd:"" help:"Bring a backup back."`
+	Doctor  doctorCmd  `cmd:"" help:"Look at every device of a lane, and say which misbehaves and what to do."`
+	Emrtd   struct {
 		Decode emrtdDecodeCmd `cmd:"" help:"Say what is in files that were read from a chip before."`
 		Read   emrtdReadCmd   `cmd:"" help:"Read a travel document's chip, real or simulated, and judge it."`
 	} `cmd:"" help:"Electronic travel documents."`
