@@ -101,6 +101,7 @@ type server struct {
 	sessions map[string]*session
 	failed   map[string][]time.Time
 	viewers  atomic.Int32
+	heart    heart
 	lang     string // chosen by touch for the traveller of now
 	langFor  string // their transaction; "" before the document is placed
 	langAt   time.Time
@@ -114,7 +115,7 @@ type session struct {
 }
 
 // New returns the pages of a lane.
-func New(l Lane, officers []Officer) (http.Handler, error) {
+func New(l Lane, officers []Officer) (*Pages, error) {
 	t, err := texts()
 	if err != nil {
 		return nil, err
@@ -142,6 +143,8 @@ func New(l Lane, officers []Officer) (http.Handler, error) {
 	mux.HandleFunc("POST /traveller/help", func(w http.ResponseWriter, _ *http.Request) { l.Help(); w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /traveller/language", s.language)
 	mux.HandleFunc("GET /traveller/stay", s.stay)
+	mux.HandleFunc("POST /traveller/beat", s.hearBeat)
+	mux.HandleFunc("GET /traveller/beat", s.tellBeat)
 	mux.HandleFunc("GET /lane/events", s.laneEvents)
 	mux.HandleFunc("POST /lane/api/sign-in", s.signIn)
 	mux.HandleFunc("POST /lane/api/sign-out", s.officer(s.signOut))
@@ -154,7 +157,7 @@ func New(l Lane, officers []Officer) (http.Handler, error) {
 	mux.HandleFunc("GET /lane/api/cases", s.officer(s.cases))
 	mux.HandleFunc("GET /lane/face/{transaction}/{which}", s.officer(s.face))
 	mux.HandleFunc("GET /lane/stay/{transaction}", s.officer(s.calendar))
-	return pages.Guard(http.NewCrossOriginProtection().Handler(mux), maxBody, "'self'", ""), nil
+	return &Pages{pages.Guard(http.NewCrossOriginProtection().Handler(mux), maxBody, "'self'", ""), s}, nil
 }
 
 // stream sends what make returns now and after every change, until the client

@@ -137,16 +137,23 @@ func run(c cli) error {
 	if err != nil {
 		return err
 	}
+	var pages *web.Pages
+	notices := func() []string {
+		list := trust.Notices(trusted.Store(), time.Now())
+		if frozen := pages.Frozen(); frozen != "" {
+			list = append(list, frozen)
+		}
+		return list
+	}
 	shell := kiosk.New(conf.Kiosk, kiosk.Devices{
 		Gate: devices.SerialGate(conf.Gate, conf.Kiosk.ExitOnFailure, log), Reader: doc, Vision: eyes, Register: reg, Neighbours: site, Store: store,
-		Notices: func() []string { return trust.Notices(trusted.Store(), time.Now()) },
+		Notices: notices,
 	}, log)
 	var officers []web.Officer
 	for _, o := range conf.Officers {
 		officers = append(officers, web.Officer(o))
 	}
-	pages, err := web.New(shell, officers)
-	if err != nil {
+	if pages, err = web.New(shell, officers); err != nil {
 		return err
 	}
 	var console fleet.Credentials

@@ -44,8 +44,9 @@ type cli struct {
 	MRZ  struct {
 		Read mrzReadCmd `cmd:"" help:"Read the machine readable zone from the picture of a page."`
 	} `cmd:"" name:"mrz" help:"Machine readable zones."`
-	Stay  stayCmd `cmd:"" help:"Compute an authorised stay: 90 days in any 180."`
-	Trust struct {
+	Screen screenCmd `cmd:"" help:"Keep the traveller's screen going: a browser that is started anew when it freezes."`
+	Stay   stayCmd   `cmd:"" help:"Compute an authorised stay: 90 days in any 180."`
+	Trust  struct {
 		Import   importCmd   `cmd:"" help:"Take trust material into a store as a new, signed version."`
 		Activate activateCmd `cmd:"" help:"Make a version count: the second person's word, or the way back."`
 		List     listCmd     `cmd:"" help:"List a store's versions, or its authorities and revocation lists."`

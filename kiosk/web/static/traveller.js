@@ -104,5 +104,8 @@ speakLanguage('en');
 loud();
 const events = new EventSource('/traveller/events');
 events.onmessage = e => show(JSON.parse(e.data));
+// The lane hears every two seconds what was painted: a screen that stands still
+// is started anew (passage screen), and its officers are told.
+setInterval(() => requestAnimationFrame(() => fetch('/traveller/beat', { method: 'POST', body: JSON.stringify({ screen: document.body.dataset.screen }) }).catch(() => {})), 2000);
 // Without the lane the screen must not go on telling people to step in.
 events.onerror = () => show({ screen: 'S12', lang: lang || 'en' });
