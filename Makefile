@@ -82,9 +82,12 @@ fuzz:
 images: setup bin/visiond
 	$(GO) test ./matcher -count=1 -run 'TestMutatedImages$$' -v -images $(or $(IMAGES),100000) | grep -vE '^=== '
 
-# A Debian package of what a lane computer runs.
+# Debian packages. TRY=1 tries them on a clean Debian, OLD=REF upgrades from that
+# commit's there; TWICE=1 builds them again and compares every byte.
 package: build
-	scripts/package
+	scripts/package $(if $(TWICE),--twice)
+	$(if $(OLD),scripts/package --old $(OLD))
+	$(if $(TRY),scripts/package --try)
 
 clean:
 	rm -rf bin
