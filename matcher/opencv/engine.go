@@ -15,6 +15,7 @@ import (
 
 	"passage/matcher"
 	"passage/matcher/pack"
+	"passage/matcher/pad"
 	"passage/matcher/quality"
 )
 
@@ -155,15 +156,29 @@ func (e *Engine) Analyse(f matcher.Frame) (matcher.Analysis, error) {
 		return matcher.Analysis{}, err
 	}
 	var a matcher.Analysis
-	for _, x := range list {
-		a.Faces = append(a.Faces, x.describe(img))
+	if len(list) == 0 {
+		a.InferenceUS = e.inference.Microseconds()
+		return a, nil
 	}
-	if len(list) > 0 {
-		if a.Descriptor, err = e.descriptor(img, list[0].marks); err != nil {
-			return matcher.Analysis{}, err
+	// What is ours runs beside the embeddings: their threads wait for each
+	// other now and then, and leave room for it.
+	described := make(chan struct{})
+	go func() {
+		defer close(described)
+		for _, x := range list {
+			a.Faces = append(a.Faces, x.describe(f.Width, f.Height))
 		}
+		x := a.Faces[0]
+		if c, ok := pad.Look(pad.Image{Width: f.Width, Height: f.Height, Pixels: f.Pixels}, pad.Box{X: x.X, Y: x.Y, W: x.W, H: x.H}); ok {
+			a.Cues = &c
+		}
+	}()
+	d, err := e.descriptor(img, list[0].marks)
+	<-described
+	if err != nil {
+		return matcher.Analysis{}, err
 	}
-	a.InferenceUS = e.inference.Microseconds()
+	a.Descriptor, a.InferenceUS = d, e.inference.Microseconds()
 	return a, nil
 }
 
@@ -210,7 +225,7 @@ func (e *Engine) Portrait(f matcher.Frame, nth, width, height int) (out gocv.Mat
 	if err != nil || x.flag < 0.8 {
 		return out, a, false, err
 	}
-	face := x.describe(img)
+	face := x.describe(f.Width, f.Height)
 	d, err := e.descriptor(img, x.marks)
 	if err != nil {
 		return out, a, false, err
@@ -404,7 +419,7 @@ func (e *Engine) describe(n *network, x pack.Embedding, chip gocv.Mat) ([]float6
 }
 
 // describe says in the protocol's words what was found.
-func (x found) describe(img gocv.Mat) matcher.Face {
+func (x found) describe(width, height int) matcher.Face {
 	b, m := x.box, x.marks
 	f := matcher.Face{
 		X: int(b.x), Y: int(b.y), W: int(b.w), H: int(b.h), Score: b.score, Flag: x.flag,
@@ -416,7 +431,7 @@ func (x found) describe(img gocv.Mat) matcher.Face {
 	}
 	crop := x.crop
 	crop.EyeDistance, crop.Roll = f.Eyes, f.Roll
-	crop.Inside = inside(b, img.Cols(), img.Rows())
+	crop.Inside = inside(b, width, height)
 	p := quality.PoseOf(crop)
 	f.Yaw, f.Pitch, f.Lids, f.Lips = p.Yaw, p.Pitch, p.Lids, p.Lips
 	f.Quality = quality.Assess(crop, p)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/draw"
 	"image/jpeg"
 	"image/png"
 	"os"
@@ -207,12 +208,11 @@ func own(b []byte) image.Image {
 // frame copies a picture into the workers' form.
 func frame(img image.Image) matcher.Frame {
 	r := img.Bounds()
-	f := matcher.Frame{Width: r.Dx(), Height: r.Dy(), Pixels: make([]byte, 0, 3*r.Dx()*r.Dy())}
-	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X; x++ {
-			red, green, blue, _ := img.At(x, y).RGBA()
-			f.Pixels = append(f.Pixels, byte(blue>>8), byte(green>>8), byte(red>>8))
-		}
+	rgba := image.NewRGBA(image.Rect(0, 0, r.Dx(), r.Dy()))
+	draw.Draw(rgba, rgba.Rect, img, r.Min, draw.Src)
+	f := matcher.Frame{Width: r.Dx(), Height: r.Dy(), Pixels: make([]byte, 3*r.Dx()*r.Dy())}
+	for i := range r.Dx() * r.Dy() {
+		f.Pixels[3*i], f.Pixels[3*i+1], f.Pixels[3*i+2] = rgba.Pix[4*i+2], rgba.Pix[4*i+1], rgba.Pix[4*i]
 	}
 	return f
 }

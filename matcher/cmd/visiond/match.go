@@ -17,7 +17,6 @@ import (
 	"passage/matcher"
 	"passage/matcher/opencv"
 	"passage/matcher/pack"
-	"passage/matcher/pad"
 	"passage/matcher/sandbox"
 )
 
@@ -54,10 +53,10 @@ func (m matchCmd) Run(c *cli) error {
 	}
 	hello := matcher.Hello{Role: "match"}
 	if l == nil {
-		return matcher.Speak(os.Stdin, os.Stdout, hello, func(f matcher.Frame) (matcher.Analysis, error) { return analyse(e, f) })
+		return matcher.Speak(os.Stdin, os.Stdout, hello, e.Analyse)
 	}
 	fmt.Println("visiond: serving", m.Listen)
-	return matcher.Serve(context.Background(), l, hello, func(f matcher.Frame) (matcher.Analysis, error) { return analyse(e, f) })
+	return matcher.Serve(context.Background(), l, hello, e.Analyse)
 }
 
 // private listens at a unix socket that only this user's programs can reach.
@@ -72,18 +71,6 @@ func private(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("match: %w", err)
 	}
 	return l, nil
-}
-
-// analyse finds the faces of a frame, and what speaks for an attack.
-func analyse(e *opencv.Engine, f matcher.Frame) (matcher.Analysis, error) {
-	a, err := e.Analyse(f)
-	if err == nil && len(a.Faces) > 0 {
-		x := a.Faces[0]
-		if c, ok := pad.Look(pad.Image{Width: f.Width, Height: f.Height, Pixels: f.Pixels}, pad.Box{X: x.X, Y: x.Y, W: x.W, H: x.H}); ok {
-			a.Cues = &c
-		}
-	}
-	return a, err
 }
 
 type portraitsCmd struct {
