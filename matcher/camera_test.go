@@ -3,11 +3,14 @@ package matcher_test
 import (
 	"bytes"
 	"fmt"
+	"image"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -187,4 +190,75 @@ func photograph(kind string) []byte {
 	}
 	b, _ := os.ReadFile(files[0]) // nil as well
 	return b
+}
+
+// A camera of 4K at 60 pictures a second: what is handed on is the newest, small
+// enough, and the worker's memory stays what it was.
+func TestNewestOf4K(t *testing.T) {
+	program, _, _ := visiond(t)
+	const shades, each = 12, 10 // a shade lasts a sixth of a second
+	var shots [shades][]byte
+	for k := range shots {
+		img := image.NewGray(image.Rect(0, 0, 3840, 2160))
+		for i := range img.Pix {
+			img.Pix[i] = byte(20*k + 10)
+		}
+		shots[k] = asJPEG(t, img, 50)
+	}
+	var sent atomic.Int64
+	tick := time.NewTicker(time.Second / 60)
+	defer tick.Stop()
+	x, err := program.Capture(t.Context(), stream(t, func(n int) []byte {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			return nil
+		}
+		sent.Store(int64(n))
+		return shots[n/each%shades]
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	var late []int
+	for range 40 {
+		f, err := x.Next()
+		if err != nil || f.Width != 1280 || f.Height != 720 {
+			t.Fatalf("%d × %d: %v", f.Width, f.Height, err)
+		}
+		now := int(sent.Load()) / each % shades
+		late = append(late, (now-int(f.Pixels[0])/20+shades)%shades)
+	}
+	slices.Sort(late)
+	if late[len(late)/2] > 2 { // half a second: others may have the machine
+		t.Errorf("in sixths of a second the pictures are late by %v", late)
+	}
+	if mb := peak(t, "capture"); mb > 256 {
+		t.Errorf("the worker took %d MB", mb)
+	} else {
+		t.Logf("%d MB; late by %v", mb, late)
+	}
+}
+
+// peak is the most memory, in MB, that a worker of this process has had
+// resident.
+func peak(t *testing.T, role string) int {
+	t.Helper()
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		line, _ := os.ReadFile(filepath.Join(d, "cmdline")) // it may have ended
+		status, _ := os.ReadFile(filepath.Join(d, "status"))
+		if !bytes.Contains(line, []byte("\x00"+role+"\x00")) || !bytes.Contains(status, fmt.Appendf(nil, "PPid:\t%d\n", os.Getpid())) {
+			continue
+		}
+		_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
+		kb := 0
+		if _, err := fmt.Sscan(string(rest), &kb); err != nil {
+			t.Fatal(err)
+		}
+		return kb / 1024
+	}
+	t.Fatalf("no worker of role %s", role)
+	return 0
 }

@@ -257,6 +257,7 @@ type Matcher struct {
 	// Socket is where a worker listens that serves several lanes of this
 	// machine; empty starts one of the lane's own.
 	Socket string
+	Bare   bool // descriptors alone, without quality and attack cues
 
 	mu     sync.Mutex
 	proc   *process
@@ -321,7 +322,11 @@ func (m *Matcher) begin() (*process, error) {
 	if m.Socket != "" {
 		return dial(m.Socket)
 	}
-	return m.Program.start(context.Background(), "match", "--pack", m.Pack)
+	args := []string{"match", "--pack", m.Pack}
+	if m.Bare {
+		args = append(args, "--bare")
+	}
+	return m.Program.start(context.Background(), args...)
 }
 
 // pause makes the next start wait: not after the first failure, then ever

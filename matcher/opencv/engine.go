@@ -21,6 +21,9 @@ import (
 
 // Engine holds the models of a pack. It is for one goroutine.
 type Engine struct {
+	// Bare leaves out quality and attack cues, which a list of pairs needs not.
+	Bare bool
+
 	pack      *pack.Manifest
 	detect    network
 	mesh      network // unset where the detector's own points are used
@@ -166,7 +169,14 @@ func (e *Engine) Analyse(f matcher.Frame) (matcher.Analysis, error) {
 	go func() {
 		defer close(described)
 		for _, x := range list {
-			a.Faces = append(a.Faces, x.describe(f.Width, f.Height))
+			if e.Bare {
+				a.Faces = append(a.Faces, x.place())
+			} else {
+				a.Faces = append(a.Faces, x.describe(f.Width, f.Height))
+			}
+		}
+		if e.Bare {
+			return
 		}
 		x := a.Faces[0]
 		if c, ok := pad.Look(pad.Image{Width: f.Width, Height: f.Height, Pixels: f.Pixels}, pad.Box{X: x.X, Y: x.Y, W: x.W, H: x.H}); ok {
@@ -418,8 +428,8 @@ func (e *Engine) describe(n *network, x pack.Embedding, chip gocv.Mat) ([]float6
 	return sum, nil
 }
 
-// describe says in the protocol's words what was found.
-func (x found) describe(width, height int) matcher.Face {
+// place says in the protocol's words where a face was found.
+func (x found) place() matcher.Face {
 	b, m := x.box, x.marks
 	f := matcher.Face{
 		X: int(b.x), Y: int(b.y), W: int(b.w), H: int(b.h), Score: b.score, Flag: x.flag,
@@ -429,9 +439,14 @@ func (x found) describe(width, height int) matcher.Face {
 	for i, p := range m {
 		f.Marks[i] = [2]float64{p.x, p.y}
 	}
-	crop := x.crop
+	return f
+}
+
+// describe adds to a face's place how it is held and how fit it is.
+func (x found) describe(width, height int) matcher.Face {
+	f, crop := x.place(), x.crop
 	crop.EyeDistance, crop.Roll = f.Eyes, f.Roll
-	crop.Inside = inside(b, width, height)
+	crop.Inside = inside(x.box, width, height)
 	p := quality.PoseOf(crop)
 	f.Yaw, f.Pitch, f.Lids, f.Lips = p.Yaw, p.Pitch, p.Lids, p.Lips
 	f.Quality = quality.Assess(crop, p)

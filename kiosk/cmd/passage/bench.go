@@ -325,7 +325,7 @@ func (c benchCmd) accuracy(ctx context.Context, r *benchReport) error {
 			return err
 		}
 		var v verdict
-		err = withGallery(ctx, engine{Pack: dir, Program: c.Program}, func(ctx context.Context, g *gallery) error {
+		err = withGallery(ctx, engine{Pack: dir, Program: c.Program, bare: true}, func(ctx context.Context, g *gallery) error {
 			if err := k.describe(ctx, g, c.Pairs); err != nil {
 				return err
 			}

@@ -111,6 +111,7 @@ func (c calibrateCmd) Run(ctx context.Context) error {
 		return fmt.Errorf("face calibrate: %s: %w", c.Pairs, err)
 	}
 	var f figures
+	c.bare = true
 	err = withGallery(ctx, c.engine, func(ctx context.Context, g *gallery) error {
 		if err := k.describe(ctx, g, c.Pairs); err != nil {
 			return err

@@ -25,6 +25,7 @@ import (
 type engine struct {
 	Pack    string `default:".cache/packs/default" type:"existingdir" help:"Folder of the model pack."`
 	Program string `help:"visiond; beside this program by default."`
+	bare    bool   // descriptors alone are wanted
 }
 
 // open finds the program and reads the pack's manifest.
@@ -69,7 +70,7 @@ func withGallery(ctx context.Context, e engine, do func(context.Context, *galler
 			return do(ctx, g)
 		}
 		// One thread each: as many pictures at a time as there are cores.
-		m := &matcher.Matcher{Program: matcher.Program{Path: e.Program, Args: []string{"--threads=1"}}, Pack: e.Pack}
+		m := &matcher.Matcher{Program: matcher.Program{Path: e.Program, Args: []string{"--threads=1"}}, Pack: e.Pack, Bare: e.bare}
 		g.workers <- m
 		return withMatcher(ctx, m, func(ctx context.Context) error { return start(ctx, left-1) })
 	}

@@ -85,6 +85,7 @@ func (c compareCmd) list(ctx context.Context, p *pack.Manifest) error {
 		return err
 	}
 	began, failed, looked := time.Now(), 0, 0
+	c.bare = true
 	out := bufio.NewWriter(os.Stdout)
 	err = withGallery(ctx, c.engine, func(ctx context.Context, g *gallery) error {
 		began = time.Now()

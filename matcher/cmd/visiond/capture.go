@@ -30,7 +30,6 @@ const (
 	mostPixels  = 4096 * 2304
 	fastest     = time.Second / 30
 	readTimeout = 54 // OpenCV's property, in ms: without it a dead stream blocks for 30 s
-	openTimeout = 53
 )
 
 // eye is an opened camera. read blocks until there is a picture; the time is
@@ -137,8 +136,10 @@ func (c captureCmd) open() (eye, error) {
 		}
 		return v, nil
 	case "rtsp", "rtsps":
-		// Over TCP: after the opening no further socket may be had.
-		if err := os.Setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp"); err != nil {
+		// Over TCP: after the opening no further socket may be had. The times
+		// are in µs: of a connection that says nothing, and of looking at the
+		// stream for what it is.
+		if err := os.Setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|timeout;4000000|analyzeduration;3000000"); err != nil {
 			return nil, fmt.Errorf("capture: %w", err)
 		}
 		return openVideo(c.URL, gocv.VideoCaptureFFmpeg)

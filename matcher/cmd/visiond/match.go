@@ -23,6 +23,7 @@ import (
 type matchCmd struct {
 	Pack   string `required:"" type:"existingdir" help:"Folder of the model pack."`
 	Listen string `help:"Serve several lanes of this machine at this unix socket, instead of one on standard input and output."`
+	Bare   bool   `help:"Descriptors alone, without quality and attack cues."`
 }
 
 // load opens a pack: every file is compared with its hash before OpenCV sees
@@ -42,6 +43,7 @@ func (m matchCmd) Run(c *cli) error {
 		l, err = private(m.Listen)
 	}
 	if err == nil {
+		e.Bare = m.Bare
 		profile := sandbox.Match
 		if l != nil {
 			profile = sandbox.Shared
