@@ -7,17 +7,25 @@ const [base, camera, out] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
 const page = await (await browser.newContext({ viewport: { width: 540, height: 960 } })).newPage();
 await page.goto(base + '/traveller', { waitUntil: 'domcontentloaded' });
-const place = (away, aside) => fetch(`${camera}/place?away=${away}&aside=${aside}`, { method: 'POST' });
-const hint = () => page.textContent('#hint');
+const place = (away, tilt = 0) => fetch(`${camera}/place?away=${away}&tilt=${tilt}`, { method: 'POST' });
 const until = (what, test, limit = 20000) => page.waitForFunction(test, null, { timeout: limit }).catch(() => { throw new Error(`not seen: ${what}`); });
 
 await page.waitForSelector('body[data-screen=S3]', { timeout: 90000 });
 if ((await fetch(base + '/traveller/preview')).status !== 404) throw new Error('a picture before anybody is inside');
-await place(3.2, 0);
 await until('the live picture', () => document.body.dataset.preview !== undefined, 60000);
-await until('advice to come closer', () => document.querySelector('#hint').textContent !== '');
-const far = await hint();
-await page.screenshot({ path: `${out}/preview-far.png` });
+// Each advice comes when the face moves to where it is due, in the place of the
+// one before. The traveller has some 25 s for all of it.
+const texts = await page.evaluate(async () => (await (await fetch('/traveller/texts')).json())[document.documentElement.lang]);
+const advice = {};
+for (const [name, text, away, tilt] of [['closer', texts.S6a, 3.2, 0], ['back', texts.S6b, -0.65, 0], ['level', texts.level, 0.3, 42]]) {
+  const began = Date.now();
+  const again = setInterval(() => place(away, tilt), 500); // the simulator places each new traveller itself
+  await page.waitForFunction(want => ['#hint', '#text'].some(id => document.querySelector(id).textContent === want), text, { timeout: name === 'closer' ? 40000 : 10000 }) // first they walk in
+    .catch(async () => { throw new Error(`not seen: ${text}; screen ${await page.getAttribute('body', 'data-screen')} says "${await page.textContent('#text')}" and "${await page.textContent('#hint')}"`); });
+  clearInterval(again);
+  advice[name] = `${text} (${Date.now() - began} ms)`;
+  await page.screenshot({ path: `${out}/preview-${name}.png` });
+}
 // How many pictures a second arrive, at a second reader.
 const rate = await page.evaluate(async () => {
   const reader = (await fetch('/traveller/preview')).body.getReader();
@@ -33,14 +41,10 @@ const rate = await page.evaluate(async () => {
   reader.cancel();
   return n / ((performance.now() - began) / 1000);
 });
-await place(0.2, 0.45);
-await page.waitForTimeout(700);
-const aside = await hint();
-await page.screenshot({ path: `${out}/preview-aside.png` });
-await place(0, 0);
-await page.waitForTimeout(350);
+await place(0);
+await until('the end of all advice', () => document.querySelector('#hint').textContent === '' || !['S5', 'S6'].includes(document.body.dataset.screen));
 await page.screenshot({ path: `${out}/preview-good.png` });
 await page.waitForFunction(() => ['S9', 'S10', 'S11'].includes(document.body.dataset.screen), null, { timeout: 30000 });
 await until('the picture’s end', () => document.body.dataset.preview === undefined || document.body.dataset.screen === 'S9');
-console.log(JSON.stringify({ far, aside, pictures_per_second: Math.round(rate * 10) / 10, then: await page.getAttribute('body', 'data-screen') }));
+console.log(JSON.stringify({ advice, pictures_per_second: Math.round(rate * 10) / 10, then: await page.getAttribute('body', 'data-screen') }));
 await browser.close();
