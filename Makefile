@@ -51,6 +51,7 @@ screenshots: setup
 	@scripts/screenshots $(NAMES)
 
 # Every page in Chromium, on played lanes: PARTS="traveller lane console crowd".
+# PARTS=preview: a lane's live picture and its advice, on a demonstration.
 pages: setup
 	@scripts/pages $(PARTS)
 
