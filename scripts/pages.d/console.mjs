@@ -75,6 +75,51 @@ export default async function () {
     holds((await sam.textContent('#card h2')).includes('E1'), 'the lane is not shown');
     same((await said('E1')).length, before, 'words');
   });
+  await test('console: back in the middle of a decision: one word, and what came of it', async () => {
+    await scene('E4', review);
+    await sam.click('[data-view=staff]');
+    await sam.click('[data-view=lanes]');
+    await sam.click('[data-lane=E4]');
+    await sam.waitForSelector('.decide');
+    let held;
+    await sam.route('**/api/word/E4', r => { held = r; });
+    await sam.locator('.choices > button').nth(1).click();
+    await until('the word is on its way', () => held);
+    await sam.goBack();
+    await sam.waitForFunction(() => document.getElementById('card').hidden);
+    await held.continue();
+    await sam.unroute('**/api/word/E4');
+    await until('a decision', async () => (await said('E4')).some(x => x.startsWith('sam')));
+    await sam.goForward();
+    await sam.waitForSelector('#card .state >> text=coming back');
+    await sam.waitForTimeout(200);
+    same((await said('E4')).filter(x => x.startsWith('sam divert')).length - 1, 1, 'words, beside the one before');
+  });
+  await test('console: faces flip and grow, and what was typed stays when the case goes on', async () => {
+    await scene('E2', { ...review, signatures: 2 });
+    await sam.click('[data-lane=E2]');
+    await sam.waitForSelector('.decide');
+    const wide = () => sam.evaluate(() => document.querySelector('.faces img').getBoundingClientRect().width), before = await wide();
+    await sam.click('text=Larger');
+    holds(await wide() > before * 1.3, 'the face did not grow');
+    await sam.click('text=Flip between');
+    const seen = () => sam.evaluate(() => [...document.querySelectorAll('.faces figure')].map(f => getComputedStyle(f).visibility));
+    same(await seen(), ['visible', 'hidden'], 'the chip’s face');
+    await sam.click('.faces');
+    same(await seen(), ['hidden', 'visible'], 'the live face');
+    await sam.fill('[aria-label=remark]', 'a scar on the left');
+    await sam.locator('.choices > button').first().click();
+    await sam.waitForSelector('.choices >> text=1 of 2 officers');
+    same(await sam.inputValue('[aria-label=remark]'), 'a scar on the left', 'the remark');
+    await scene('E2');
+  });
+  await test('console: the audit finds a word by its officer', async () => {
+    await sam.click('[data-view=audit]');
+    await sam.fill('#search [name=officer]', 'pia');
+    await sam.click('#search button');
+    await sam.waitForFunction(() => document.querySelectorAll('#words tbody tr').length > 0 && [...document.querySelectorAll('#words tbody tr')].every(r => r.children[1].textContent === 'pia'));
+    holds((await sam.textContent('#words')).includes('decide release'), 'the release is missing');
+  });
   await test('console: an alarm rings until somebody answers by name', async () => {
     await scene('X1', { phase: 'HOLD', alerts: ['help'], reason: 'HELP', issuer: 'D', class: 'EU' });
     for (const p of [sam, gus]) await p.waitForSelector('.alarm >> text=help');

@@ -102,9 +102,12 @@ export default async function () {
   await test('traveller: the help button reaches the lane; a lane that is gone closes the screen', async () => {
     await pages.phone.click('#help');
     await until('help', async () => (await said('E1')).includes('help'));
-    await pages.phone.context().setOffline(true);
-    await pages.phone.evaluate(() => 0);
-    await pages.phone.context().setOffline(false);
+    const lost = await context(1280, 800);
+    await lost.route('**/traveller/events', r => r.abort());
+    const screen = await open(lost, lanePages + '/traveller');
+    await screen.waitForSelector('body[data-screen=S12]');
+    same(await screen.textContent('#text'), texts.en.S12, 'without its lane');
+    await lost.close();
   });
   await test('traveller: axe finds nothing, on every screen and dialog', async () => {
     const page = pages.kiosk;
