@@ -197,7 +197,8 @@ func (o *Officer) Decide(ctx context.Context, transaction, decision, reason stri
 	return o.Post(ctx, "decide", map[string]string{"transaction": transaction, "decision": decision, "reason": reason, "text": "by script"})
 }
 
-// Stay renews the officer's presence until ctx ends.
+// Stay renews the officer's presence until ctx ends, with a hand on the mouse:
+// an empty chair is signed out.
 func (o *Officer) Stay(ctx context.Context) error {
 	tick := time.NewTicker(8 * time.Second)
 	defer tick.Stop()
@@ -206,7 +207,10 @@ func (o *Officer) Stay(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			code, err := o.Post(ctx, "presence", struct{}{})
+			code, err := o.Post(ctx, "here", struct{}{})
+			if err == nil && code < 300 {
+				code, err = o.Post(ctx, "presence", struct{}{})
+			}
 			switch {
 			case ctx.Err() != nil:
 				return nil

@@ -85,5 +85,5 @@ var byState = map[string]string{
 // Shared are the files of the lane page that the site's console shows cases
 // with, too.
 func Shared() (fs.FS, []string) {
-	return files, []string{"static/officers.css", "static/words.js", "static/dom.js", "static/case.js"}
+	return files, []string{"static/officers.css", "static/words.js", "static/dom.js", "static/case.js", "static/chair.js"}
 }

@@ -28,7 +28,8 @@ type View struct {
 	Counts    map[string]int `json:"counts"`
 	Closed    bool           `json:"closed,omitempty"` // by an officer
 	Me        string         `json:"me,omitempty"`
-	Under     *Summary       `json:"under,omitempty"` // for the site's console
+	IdleMS    int64          `json:"idle_ms,omitempty"` // after which the page of whoever is signed in locks
+	Under     *Summary       `json:"under,omitempty"`   // for the site's console
 	Case      *Case          `json:"case,omitempty"`
 	Alerts    []AlertView    `json:"alerts,omitempty"`
 	Recent    []RecentView   `json:"recent,omitempty"`
@@ -198,7 +199,7 @@ func view(v kiosk.View, x *session) View {
 	if x == nil {
 		return out
 	}
-	out.Me, out.Alerts = x.name, alerts(v)
+	out.Me, out.IdleMS, out.Alerts = x.name, idle.Milliseconds(), alerts(v)
 	for _, c := range v.Recent {
 		out.Recent = append(out.Recent, RecentView{c.UUID, c.At.UnixMilli(), c.Class.String(), c.Outcome.String(), c.Reason.String(), c.Took.Seconds(), spans(c.Timeline)})
 	}

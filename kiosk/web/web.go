@@ -152,6 +152,7 @@ func New(l Lane, officers []Officer) (*Pages, error) {
 		l.Present(o.officer.ID, true)
 		w.WriteHeader(http.StatusNoContent)
 	}))
+	mux.HandleFunc("POST /lane/api/here", s.officer(func(w http.ResponseWriter, _ *http.Request, _ *session) { w.WriteHeader(http.StatusNoContent) }))
 	mux.HandleFunc("POST /lane/api/decide", s.officer(s.decide))
 	mux.HandleFunc("POST /lane/api/order", s.officer(s.order))
 	mux.HandleFunc("GET /lane/api/cases", s.officer(s.cases))
@@ -359,7 +360,11 @@ func (s *server) current(r *http.Request) *session {
 		delete(s.sessions, c.Value)
 		return nil
 	}
-	x.seen = time.Now()
+	// What the page sends by itself keeps nobody signed in; an officer's hand
+	// (here) does.
+	if r.Method != http.MethodGet && r.URL.Path != "/lane/api/presence" {
+		x.seen = time.Now()
+	}
 	return x
 }
 

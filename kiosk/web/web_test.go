@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"passage/kiosk"
 	"passage/kiosk/lane"
@@ -298,4 +300,35 @@ func TestPreview(t *testing.T) {
 			t.Errorf("%s: it may be cached", c.name)
 		}
 	}
+}
+
+// Whoever goes away is signed out, though their page goes on asking; whoever
+// moves the mouse is not.
+func TestAnEmptyChair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p := newPages(t)
+		r := call(p, "POST", "/lane/api/sign-in", `{"officer":"anna","pin":"4711"}`)
+		if r.StatusCode != http.StatusOK {
+			t.Fatal(r.StatusCode)
+		}
+		c := r.Cookies()[0]
+		for range 2 * idle / time.Minute {
+			time.Sleep(time.Minute)
+			if r := call(p, "POST", "/lane/api/here", "", c); r.StatusCode != http.StatusNoContent {
+				t.Fatalf("signed out at work: %d", r.StatusCode)
+			}
+		}
+		for at := time.Duration(0); ; at += 5 * time.Second {
+			if r := call(p, "POST", "/lane/api/presence", "", c); r.StatusCode == http.StatusUnauthorized {
+				if at < idle || at > idle+10*time.Second {
+					t.Errorf("signed out after %v", at)
+				}
+				return
+			} else if at > 2*idle {
+				t.Fatal("an empty chair keeps its lane open")
+			}
+			call(p, "GET", "/lane/api/cases", "", c)
+			time.Sleep(5 * time.Second)
+		}
+	})
 }

@@ -1,5 +1,5 @@
 // The lane page.
-import { axe, context, fits, open, test, theStage } from './kit.mjs';
+import { axe, context, fits, holds, open, test, theStage } from './kit.mjs';
 
 export default async function () {
   const { lane: lanePages, scene } = await theStage();
@@ -19,6 +19,24 @@ export default async function () {
         await axe(page, `${w} ${colorScheme}`);
       }
     }
+    await c.close();
+    await scene('E1');
+  });
+  await test('lane page: nobody at the keys: asked, then locked, and the lane’s lease ends', async () => {
+    await scene('E1', { phase: 'REVIEW', class: 'TCN_LISTED', reason: 'FACE', issuer: 'GBR', given: 'OLIVIA', surname: 'SAMPLE' });
+    const c = await context(820, 1180), page = await c.newPage();
+    await page.clock.install();
+    await page.goto(lanePages + '/lane');
+    await page.fill('[name=officer]', 'anna'); await page.fill('[name=pin]', '4711'); await page.click('#signin button');
+    await page.waitForSelector('.decide');
+    await page.clock.fastForward(9.5 * 60e3);
+    await page.waitForSelector('#still[open]');
+    await axe(page, 'still there');
+    await page.mouse.move(100, 100); await page.mouse.move(120, 120);
+    await page.waitForFunction(() => !document.getElementById('still').open);
+    await page.clock.fastForward(10.1 * 60e3);
+    await page.waitForSelector('#signin:not([hidden])');
+    holds(!(await page.textContent('body')).includes('OLIVIA'), 'the name is still on the page');
     await c.close();
     await scene('E1');
   });

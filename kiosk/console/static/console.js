@@ -2,6 +2,7 @@
 // Everything is built as text nodes: no answer can become markup.
 import { call, forget, signIn, signedIn } from './passkey.js';
 import { pressed } from './case.js';
+import { look, sit } from './chair.js';
 import { $, words } from './dom.js';
 import { go, here, lanes, may, tell, watched } from './state.js';
 import * as plan from './plan.js';
@@ -34,7 +35,7 @@ $('signin').onsubmit = async e => {
   $('me').hidden = $('tabs').hidden = false;
   $('me').firstElementChild.textContent = `${here.me.name} · ${words(here.me.role)}`;
   for (const b of $('tabs').children) b.hidden = !may(b.dataset.right);
-  touched = told = Date.now();
+  sit();
   restoreWatch();
   plan.build();
   listen();
@@ -69,15 +70,7 @@ function lock(why) {
 const wasAway = 'You were away for a while: sign in again.';
 document.addEventListener('signed-out', () => lock(wasAway));
 
-// Working at the console keeps it unlocked; an empty chair does not. The page
-// locks by itself, whether the site can be reached or not, and asks before.
-let touched = 0, told = 0;
-for (const what of ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart']) addEventListener(what, e => { if (e.isTrusted) { touched = Date.now(); if ($('still').open) $('still').close(); } }, { passive: true, capture: true });
-function chair() {
-  const idle = here.me.idle_ms, gone = Date.now() - touched, notice = Math.min(60000, idle / 2);
-  if (gone >= idle) { call('POST', '/api/sign-out').catch(() => null); lock(wasAway); return; }
-  if (gone >= idle - notice) { $('still-left').textContent = Math.ceil((idle - gone) / 1000); if (!$('still').open) $('still').showModal(); } else if (touched > told && Date.now() - told > idle / 10) { told = Date.now(); call('POST', '/api/here').catch(() => null); }
-}
+const chair = () => look(here.me.idle_ms, () => call('POST', '/api/here').catch(() => null), () => { call('POST', '/api/sign-out').catch(() => null); lock(wasAway); });
 
 // — Where —
 

@@ -1,10 +1,12 @@
 // The lane page: state at a glance, one case at a time, decisions with a reason.
 import { alarms, alerts, fitting, orders, say, short, tones } from './words.js';
+import { look, sit } from './chair.js';
 import { decide, devices, gate, pressed, settle, show } from './case.js';
 import { $, clock, el, words } from './dom.js';
 
 const post = (path, body) => fetch('/lane/api/' + path, { method: 'POST', body: JSON.stringify(body ?? {}) });
 let view = null, shown = '', events;
+sit();
 
 function orderButton(o, main) {
   const b = el('button', { type: 'button', textContent: orders[o], className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
@@ -72,10 +74,19 @@ $('signin').onsubmit = async e => {
   e.preventDefault();
   const r = await post('sign-in', Object.fromEntries(new FormData(e.target)));
   $('denied').textContent = r.ok ? '' : (await r.json()).title;
-  if (r.ok) { e.target.reset(); listen(); }
+  if (r.ok) { e.target.reset(); sit(); listen(); }
 };
 $('signout').onclick = async () => { await post('sign-out'); listen(); };
 addEventListener('keydown', e => { if (!e.target.matches('input,select') && !e.ctrlKey && !e.metaKey && !e.altKey) pressed(e)?.click(); });
 setInterval(() => { cases(); if (view?.me) post('presence'); if (view) $('since').textContent = Math.max(0, Math.round((Date.now() - view.since) / 1000)) + ' s'; }, 5000);
+// What an officer was shown goes with the officer, whether the lane hears or not.
+function lock() {
+  post('sign-out').catch(() => null).then(listen);
+  view = { ...view, me: '', case: null, recent: [], alerts: [] };
+  $('still').close();
+  draw();
+  $('denied').textContent = 'You were away for a while: sign in again.';
+}
+setInterval(() => { if (view?.me) look(view.idle_ms, () => post('here').catch(() => null), lock); }, 1000);
 function listen() { events?.close(); shown = ''; events = new EventSource('/lane/events'); events.onmessage = e => { view = JSON.parse(e.data); draw(); }; events.onerror = () => { $('state').textContent = 'no connection'; $('state').dataset.tone = 'bad'; }; }
 listen();
