@@ -38,12 +38,13 @@ func TestNotify(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	asked := make(chan struct{}, 100)
 	alive := make(chan bool, 100)
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	go func() {
-		done <- Notify(ctx, func() bool {
+		defer close(done)
+		Notify(ctx, func() bool {
 			asked <- struct{}{}
 			return <-alive
-		})
+		}, func(err error) { t.Error(err) })
 	}()
 	expect := func(want string) {
 		t.Helper()
@@ -69,10 +70,77 @@ func TestNotify(t *testing.T) {
 	expect("WATCHDOG=1")
 	cancel()
 	close(alive)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	<-done
 	expect("STOPPING=1")
+}
+
+// A supervisor that cannot be told ends nothing: the program is warned once,
+// and says it when it can.
+func TestNotifyUnheard(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
+	for _, c := range []struct {
+		name, watchdog string
+		warnings       int
+	}{
+		{"no socket", "3000", 1},
+		{"full socket", "3000", 1}, // it is there, and nobody reads it
+		{"no number", "soon", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("WATCHDOG_USEC", c.watchdog)
+			if c.name == "full socket" {
+				s, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer os.Remove(path)
+				defer s.Close()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			warned, after := 0, 0
+			Notify(ctx, func() bool {
+				if warned == c.warnings {
+					if after++; after >= 2 { // it goes on
+						cancel()
+					}
+				}
+				return true
+			}, func(err error) {
+				t.Log(err)
+				if warned++; c.watchdog == "soon" && warned == c.warnings {
+					after = 2 // nobody asks without a watchdog
+					cancel()
+				}
+			})
+			if warned != c.warnings || after < 2 {
+				t.Errorf("warned %d times, asked %d times afterwards", warned, after)
+			}
+		})
+	}
+
+	// READY comes when the socket does.
+	t.Setenv("WATCHDOG_USEC", "3000")
+	ctx, cancel := context.WithCancel(t.Context())
+	warned, done := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		Notify(ctx, func() bool { return false }, func(err error) { warned <- err })
+	}()
+	<-warned
+	s, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	b := make([]byte, 64)
+	if n, err := s.Read(b); err != nil || string(b[:n]) != "READY=1" {
+		t.Errorf("heard %q, %v", b[:n], err)
+	}
+	cancel()
+	<-done
 }
 
 func TestClockWrong(t *testing.T) {

@@ -127,7 +127,10 @@ func (c serveCmd) Run(ctx context.Context) error {
 	group.Go(func() error { return serve(ctx, conf.Listen, secure, pages) })
 	group.Go(func() error { return serve(ctx, conf.Enrol, s.TLS(), console.Enrolment(s, log)) })
 	// A hub that is stuck says nothing.
-	group.Go(func() error { return host.Notify(ctx, func() bool { count(s.Hub()); return true }) })
+	group.Go(func() error {
+		host.Notify(ctx, func() bool { count(s.Hub()); return true }, func(err error) { log.Warn("the supervisor cannot be told", "error", err) })
+		return nil
+	})
 	if conf.Metrics != "" {
 		r := metrics.New()
 		r.MustRegister(metrics.Site{Lanes: func() (heard, silent int) { return count(s.Hub()) }})

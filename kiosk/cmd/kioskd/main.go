@@ -208,7 +208,10 @@ func run(c cli) error {
 // watchHost tells systemd and Prometheus how the lane is, and the lane how its
 // computer is.
 func watchHost(ctx context.Context, group *errgroup.Group, conf config.Host, shell *kiosk.Shell, box *outbox.Outbox, log *slog.Logger) {
-	group.Go(func() error { return host.Notify(ctx, shell.Alive) })
+	group.Go(func() error {
+		host.Notify(ctx, shell.Alive, func(err error) { log.Warn("the supervisor cannot be told", "error", err) })
+		return nil
+	})
 	if conf.Clock {
 		group.Go(func() error {
 			return host.WatchClock(ctx, func(why string) { shell.SetHealth(lane.UnfitTime, why) })

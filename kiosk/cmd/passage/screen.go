@@ -72,7 +72,10 @@ func (c screenCmd) Run(ctx context.Context) error {
 		defer stop()
 		return watchScreen(work, func(ctx context.Context) (web.Beat, error) { return beatOf(ctx, c.Lane) }, &shows)
 	})
-	group.Go(func() error { return host.Notify(work, shows.Load) })
+	group.Go(func() error {
+		host.Notify(work, shows.Load, func(err error) { fmt.Fprintln(os.Stderr, "screen:", err) })
+		return nil
+	})
 	err := group.Wait()
 	if ctx.Err() != nil && err == nil {
 		return nil
