@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -219,6 +220,51 @@ func TestDamagedHeader(t *testing.T) {
 				t.Errorf("what was salvaged does not start: %v", err)
 			}
 		})
+	}
+}
+
+// A store that was here and is empty or away is not taken for a new one.
+func TestGone(t *testing.T) {
+	here := func(t *testing.T) string {
+		path := filepath.Join(t.TempDir(), "lane.db")
+		lived(t, path, 3, false)
+		if err := Mark(path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct {
+		name  string
+		spoil func(path string) error
+		gone  bool
+	}{
+		{"as it was", func(string) error { return nil }, false},
+		{"empty", func(path string) error { return os.Truncate(path, 0) }, true},
+		{"away", os.Remove, true},
+		{"away with its marker", func(path string) error { return errors.Join(os.Remove(path), os.Remove(path+suffix)) }, false},
+		{"empty, with a log and no marker", func(path string) error {
+			return errors.Join(os.Truncate(path, 0), os.Remove(path+suffix), os.WriteFile(path+"-wal", []byte("log"), 0o600))
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := here(t)
+			if err := Present(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.spoil(path); err != nil {
+				t.Fatal(err)
+			}
+			err := Present(path)
+			if errors.Is(err, ErrGone) != c.gone || err != nil && !c.gone {
+				t.Error(err)
+			}
+			if c.gone && !strings.Contains(err.Error(), "last copy") {
+				t.Errorf("%v does not say what to do", err)
+			}
+		})
+	}
+	if err := Mark(filepath.Join(t.TempDir(), "no", "lane.db")); err == nil {
+		t.Error("marked what is not there")
 	}
 }
 

@@ -79,6 +79,9 @@ func run(c cli) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
+	if err := journal.Present(conf.Store.Path); err != nil {
+		return err
+	}
 	db, err := sqlite.Open(ctx, conf.Store.Path)
 	if sqlite.Corrupt(err) {
 		return fmt.Errorf("%w: keep the file; passage journal salvage saves what can be read into a new one", err)
@@ -98,6 +101,9 @@ func run(c cli) error {
 	records := &devices.Records{Box: box, CrossingPoint: conf.Kiosk.Lane, Location: conf.Kiosk.Location}
 	store, was, err := journal.Open(ctx, db.Writer, ring, records)
 	if err != nil {
+		return err
+	}
+	if err := journal.Mark(conf.Store.Path); err != nil {
 		return err
 	}
 	client, err := eesclient.New(conf.Register.URL, eesclient.Files{CA: conf.Register.CA, Cert: conf.Register.Cert, Key: conf.Register.Key})
