@@ -159,18 +159,7 @@ func (r *Reader) Connect(ctx context.Context) (apdu.Card, error) {
 	if r.full == "" {
 		return nil, fmt.Errorf("pcsc: connect: no reader whose name contains %q", r.Name)
 	}
-	if r.ctx != nil {
-		if ok, err := r.ctx.IsValid(); err != nil || !ok {
-			r.ctx = nil
-		}
-	}
-	var err error
-	if r.ctx == nil {
-		if r.ctx, err = scard.EstablishContext(); err != nil {
-			return nil, fmt.Errorf("pcsc: connect: %w", err)
-		}
-	}
-	h, err := r.ctx.Connect(r.full, scard.ShareExclusive, scard.ProtocolAny)
+	h, err := r.connect()
 	if err != nil {
 		return nil, fmt.Errorf("pcsc: connect: %w", gone(err))
 	}
@@ -179,6 +168,26 @@ func (r *Reader) Connect(ctx context.Context) (apdu.Card, error) {
 		return nil, fmt.Errorf("pcsc: connect: %w", errors.Join(gone(err), h.Disconnect(scard.ResetCard)))
 	}
 	return &card{h: h, atr: s.Atr}, nil
+}
+
+// connect asks the service, and asks it once more with a new context: one of a
+// service that has been started again since looks valid, and serves nothing.
+// The lock is held.
+func (r *Reader) connect() (*scard.Card, error) {
+	if r.ctx != nil {
+		h, err := r.ctx.Connect(r.full, scard.ShareExclusive, scard.ProtocolAny)
+		if err == nil || errors.Is(gone(err), apdu.ErrRemoved) {
+			return h, err
+		}
+		_ = r.ctx.Release() // its service may be gone
+		r.ctx = nil
+	}
+	c, err := scard.EstablishContext()
+	if err != nil {
+		return nil, err
+	}
+	r.ctx = c
+	return c.Connect(r.full, scard.ShareExclusive, scard.ProtocolAny)
 }
 
 // gone turns the service's words for an absent card into ours.

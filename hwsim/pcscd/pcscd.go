@@ -54,7 +54,7 @@ func Start(ctx context.Context, log io.Writer) (*Service, error) {
 		c.Close()
 		return nil, errors.New("a pcscd is running already, and there can be one only")
 	}
-	s := &Service{namespace: fmt.Sprintf("passage-%d", os.Getpid()), done: make(chan struct{})}
+	s := &Service{namespace: fmt.Sprintf("passage-%d", os.Getpid())}
 	if err := ip("netns", "add", s.namespace); err != nil {
 		return nil, err
 	}
@@ -75,14 +75,20 @@ func (s *Service) start(ctx context.Context, log io.Writer) error {
 	if err := ip("-n", s.namespace, "link", "set", "lo", "up"); err != nil {
 		return err
 	}
+	return s.run(ctx, log)
+}
+
+// run starts the process and waits until its readers are there.
+func (s *Service) run(ctx context.Context, log io.Writer) error {
+	done := make(chan struct{})
 	c := exec.Command("ip", "netns", "exec", s.namespace, "pcscd", "--foreground")
 	c.Stdout, c.Stderr, c.WaitDelay = log, log, time.Second
 	if err := c.Start(); err != nil {
 		return err
 	}
-	s.process = c
+	s.process, s.done = c, done
 	go func() {
-		defer close(s.done)
+		defer close(done)
 		_ = c.Wait() // Stop and the loop below look at done
 	}()
 	for range 50 {
@@ -92,7 +98,7 @@ func (s *Service) start(ctx context.Context, log io.Writer) error {
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
-		case <-s.done:
+		case <-done:
 			return errors.New("pcscd ended")
 		case <-ctx.Done():
 			return ctx.Err()
@@ -100,6 +106,16 @@ func (s *Service) start(ctx context.Context, log io.Writer) error {
 	}
 	return errors.New("vpcd does not listen")
 }
+
+// Kill ends the process without a word, as a crash does.
+func (s *Service) Kill() error {
+	err := s.process.Process.Kill()
+	<-s.done
+	return err
+}
+
+// Again starts a service that was killed.
+func (s *Service) Again(ctx context.Context, log io.Writer) error { return s.run(ctx, log) }
 
 // Stop ends the service and takes its namespace away.
 func (s *Service) Stop() error {
