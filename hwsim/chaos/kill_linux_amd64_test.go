@@ -288,43 +288,62 @@ func skipUntraced(t *testing.T, err error) {
 	}
 }
 
-// A lane is killed before each call of a crossing's write path. Whatever the
+// strike plays a crossing at a lane that something befalls. Whatever the
 // traveller has seen by then has left exactly one record or one open case, and
 // nothing is there twice.
-func TestKillTheLane(t *testing.T) {
-	path := self(t)
-	point := func(t *testing.T, n int) (calls int, ended bool, said string) {
-		dir := folder(t)
-		url := running(t, dir)
-		var out bytes.Buffer
-		calls, ended, err := Run(t.Context(), path, environment(role+"=lane", "DIR="+dir, "URL="+url, "UUID="+crossed), n, &out)
-		skipUntraced(t, err)
-		said = out.String()
-		c, err := client(dir, url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		records, cases := settled(t, dir, c)
-		opened, gone := strings.Contains(said, "exit open"), strings.Contains(said, "crossed")
-		switch {
-		case records+cases > 1, opened && records+cases != 1, gone && records != 1, ended && records != 1:
-			t.Errorf("killed before call %d, having said %q: %d records, %d open cases", n, strings.TrimPrefix(said, Mark), records, cases)
-		}
-		return calls, ended, said
+func strike(t *testing.T, b Blow) (calls int, ended bool, said string) {
+	dir := folder(t)
+	url := running(t, dir)
+	var out bytes.Buffer
+	calls, ended, err := Run(t.Context(), self(t), environment(role+"=lane", "DIR="+dir, "URL="+url, "UUID="+crossed), b, &out)
+	skipUntraced(t, err)
+	said = out.String()
+	c, err := client(dir, url)
+	if err != nil {
+		t.Fatal(err)
 	}
-	all, ended, said := point(t, 0)
+	records, cases := settled(t, dir, c)
+	opened, gone := strings.Contains(said, "exit open"), strings.Contains(said, "crossed")
+	switch {
+	case records+cases > 1, opened && records+cases != 1, gone && records != 1, ended && records != 1:
+		t.Errorf("%+v, having said %q: %d records, %d open cases", b, strings.TrimPrefix(said, Mark), records, cases)
+	}
+	return calls, ended, strings.ReplaceAll(strings.TrimSpace(strings.TrimPrefix(said, Mark)), "\n", ", ")
+}
+
+// A lane is killed before each call of a crossing's write path.
+func TestKillTheLane(t *testing.T) {
+	all, ended, said := strike(t, Blow{})
 	if !ended {
 		t.Fatalf("the lane does not end by itself: %q", said)
 	}
 	tried, seen := 0, map[string]int{}
 	for n := 1; n <= all; n += *every {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			_, _, said := point(t, n)
-			seen[strings.ReplaceAll(strings.TrimSpace(strings.TrimPrefix(said, Mark)), "\n", ", ")]++
+			_, _, said := strike(t, Blow{At: n})
+			seen[said]++
 		})
 		tried++
 	}
 	t.Logf("a crossing's write path at the lane: %d calls, killed before %d of them; by what had been said: %v", all, tried, seen)
+}
+
+// Each call of the path fails: a sync that does not reach the disk, a full
+// disk, a cut line; one call, and some in a row, as on a file system that is
+// read-only for a while. The lane either says that it could not, or has done it.
+func TestFailTheLane(t *testing.T) {
+	all, _, _ := strike(t, Blow{})
+	tried, seen := 0, map[string]int{}
+	for _, fails := range []int{1, 25} {
+		for n := 1; n <= all; n += 2 * *every {
+			t.Run(fmt.Sprintf("%d from %d", fails, n), func(t *testing.T) {
+				_, _, said := strike(t, Blow{n, fails})
+				seen[said]++
+			})
+			tried++
+		}
+	}
+	t.Logf("a crossing's write path at the lane: %d calls, failed at %d places; by what had been said: %v", all, tried, seen)
 }
 
 // away is a register whose address changes when it is started again.
@@ -383,7 +402,7 @@ func TestKillTheRegister(t *testing.T) {
 		defer end()
 		go func() {
 			var err error
-			calls, _, err = Run(over, path, env, n, &teller{found: func(url string) {
+			calls, _, err = Run(over, path, env, Blow{At: n}, &teller{found: func(url string) {
 				c, err := client(dir, url)
 				to.to.Store(c)
 				there <- err

@@ -31,11 +31,20 @@ var noticed = map[uint64]bool{
 // its write path begins.
 const Mark = "the write path begins\n"
 
-// Run starts a program and kills it with SIGKILL before the n-th call after the
-// Mark that somebody could notice; 0 lets it live, until ctx ends. It copies the
-// program's standard output, on which it keeps the Mark, and returns how many
-// calls it saw and whether the process came to its own end.
-func Run(ctx context.Context, path string, env []string, n int, out io.Writer) (calls int, ended bool, err error) {
+// Blow is what befalls a process at one of the calls after the Mark that
+// somebody could notice.
+type Blow struct {
+	At int // the first is 1; 0 lets the process live
+	// Fails is how many calls fail from there on, the way that each does on a
+	// disk that is broken, full or read-only, or on a line that is cut; 0
+	// kills the process with SIGKILL instead.
+	Fails int
+}
+
+// Run starts a program and strikes it, or lets it live, until ctx ends. It
+// copies the program's standard output, on which it keeps the Mark, and returns
+// how many calls it saw and whether the process came to its own end.
+func Run(ctx context.Context, path string, env []string, b Blow, out io.Writer) (calls int, ended bool, err error) {
 	// A thread that traces must make every ptrace call itself.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -67,7 +76,7 @@ func Run(ctx context.Context, path string, env []string, n int, out io.Writer) (
 		defer close(said)
 		_, _ = io.Copy(out, r) // out is memory
 	}()
-	calls, ended, err = trace(pid, n)
+	calls, ended, err = trace(pid, b)
 	if err != nil {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
 	}
@@ -78,7 +87,7 @@ func Run(ctx context.Context, path string, env []string, n int, out io.Writer) (
 // mark is how a process's own words are recognised in a write.
 var mark = []byte(Mark)
 
-func trace(pid, n int) (calls int, ended bool, err error) {
+func trace(pid int, b Blow) (calls int, ended bool, err error) {
 	var status syscall.WaitStatus
 	if _, err := syscall.Wait4(pid, &status, syscall.WALL, nil); err != nil {
 		return 0, false, fmt.Errorf("chaos: wait: %w", err)
@@ -87,7 +96,8 @@ func trace(pid, n int) (calls int, ended bool, err error) {
 	if err := syscall.PtraceSetOptions(pid, options); err != nil {
 		return 0, false, fmt.Errorf("%w: %w", ErrTrace, err)
 	}
-	inside := map[int]bool{} // threads between a call's entry and its exit
+	inside := map[int]bool{}    // threads between a call's entry and its exit
+	failing := map[int]uint64{} // what a call of theirs shall return
 	begun := false
 	resume := func(tid, signal int) error {
 		if err := syscall.PtraceSyscall(tid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -119,22 +129,34 @@ func trace(pid, n int) (calls int, ended bool, err error) {
 		switch s := status.StopSignal(); {
 		case s == syscall.SIGTRAP|0x80:
 			inside[tid] = !inside[tid]
-			if !inside[tid] {
-				break
-			}
 			var regs syscall.PtraceRegs
 			if err := syscall.PtraceGetRegs(tid, &regs); err != nil {
 				break // killed meanwhile
+			}
+			if !inside[tid] {
+				if result, ok := failing[tid]; ok {
+					delete(failing, tid)
+					regs.Rax = result
+					_ = syscall.PtraceSetRegs(tid, &regs) // killed meanwhile
+				}
+				break
 			}
 			switch {
 			case !begun:
 				begun = regs.Orig_rax == unix.SYS_WRITE && says(tid, uintptr(regs.Rsi), int(regs.Rdx))
 			case noticed[regs.Orig_rax] && !inward(pid, regs.Orig_rax, int(regs.Rdi)):
-				if calls++; calls == n {
+				calls++
+				switch {
+				case b.At == 0 || calls < b.At || b.Fails > 0 && calls >= b.At+b.Fails:
+				case b.Fails == 0:
 					// The call is not made: the process dies at its entry.
 					if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 						return calls, false, fmt.Errorf("chaos: kill: %w", err)
 					}
+				default:
+					failing[tid] = -uint64(refusal(regs.Orig_rax))
+					regs.Orig_rax = ^uint64(0)            // no such call: nothing is done
+					_ = syscall.PtraceSetRegs(tid, &regs) // killed meanwhile
 				}
 			}
 		case s == syscall.SIGTRAP, s == syscall.SIGSTOP: // a new thread's first stop, or that of the one that made it
@@ -145,6 +167,19 @@ func trace(pid, n int) (calls int, ended bool, err error) {
 			return calls, false, err
 		}
 	}
+}
+
+// refusal is the error by which a call fails.
+func refusal(call uint64) syscall.Errno {
+	switch call {
+	case unix.SYS_FSYNC, unix.SYS_FDATASYNC:
+		return unix.EIO
+	case unix.SYS_UNLINK, unix.SYS_UNLINKAT, unix.SYS_RENAME, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2:
+		return unix.EROFS
+	case unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_CONNECT, unix.SYS_SHUTDOWN:
+		return unix.ECONNRESET
+	}
+	return unix.ENOSPC
 }
 
 // says tells whether a write is the Mark.
