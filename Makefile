@@ -33,10 +33,13 @@ sim: setup
 	@set -o pipefail; $(GO) test ./hwsim/world/seeds -count=1 -timeout 0 -v $(if $(PLANTED),-run 'TestPlanted$$' -planted,-run 'TestSeeds$$' $(if $(SEED),-seed $(SEED),-seconds $(or $(SECONDS),60) -workers $(shell nproc))) | grep -vE '^ *(=== |--- PASS)'
 
 # Everything that can break, in every state of a lane; kill -9 of lane and
-# register before every system call of the way that a record takes.
-chaos: setup
+# register before every system call of the way that a record takes, and every
+# call failing; then the shipped programs, killed at random for ten minutes while
+# travellers cross. SECONDS=n shortens that, SEED=n repeats one.
+chaos: build
 	@set -o pipefail; $(GO) test ./hwsim/world -count=1 -run 'TestFaults$$' -v | grep -vE '^ *(=== |--- PASS)'
 	@set -o pipefail; $(GO) test ./hwsim/chaos -count=1 -every 1 -v | grep -vE '^ *(=== |--- PASS)'
+	$(if $(filter 0,$(shell id -u)),nice -n -10) bin/hwsim chaos --for $(or $(SECONDS),600)s $(if $(SEED),--seed $(SEED))
 
 # Travellers walk through lanes of the shipped programs; then every file, message,
 # log, figure and byte of memory is searched for them. WALK=all for everybody.

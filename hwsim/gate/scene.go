@@ -197,7 +197,7 @@ func (g *Gate) occupied() bool   { return g.level(2) || g.level(3) }
 // besides the wire.
 type Record struct {
 	At   time.Duration
-	What string // entered, went_back, crossed, came_back, state, command, alarm, fault, open, opened_exit
+	What string // entered, went_back, crossed, came_back, state, command, alarm, fault, open, opened_exit, watchdog
 	Who  string // a person's id, a state, a command and its result
 }
 

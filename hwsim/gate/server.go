@@ -323,6 +323,7 @@ func (g *Gate) heartbeat(v uint16) {
 	switch g.wd {
 	case 0:
 		g.wd = 1
+		g.tell("watchdog", "running")
 	case 2:
 		if g.streak > 0 && g.now-g.wdAt > limit {
 			g.streak = 0
@@ -330,6 +331,7 @@ func (g *Gate) heartbeat(v uint16) {
 		if g.streak++; g.streak == 3 {
 			g.wd = 1
 			g.event(14, g.hb)
+			g.tell("watchdog", "running")
 		}
 	}
 	g.wdAt = g.now

@@ -104,20 +104,12 @@ func (l *Lane) Cross(ctx context.Context, p persona.Persona, card *passport.Card
 	was, _ := l.view.get()
 	before := len(l.Gate.Truth())
 	checks := ""
-	var doc *Document
-	w := &people.Traveller{
-		ID: p.ID, Script: p.Script, Gate: l.Gate,
-		Screen: func() string { s, _ := l.screen.get(); return s.Screen },
-		Lay:    func() (err error) { doc, err = l.Lay(ctx, card); return err },
-		Take:   func() error { return doc.Take() },
-		Pose:   func() { l.pose(p.Script, live, other) },
-		Help:   l.Help,
-		Looked: func() {
-			v, _ := l.view.get()
-			if list, any := v.failed(); any {
-				checks = list
-			}
-		},
+	w := l.traveller(ctx, p.ID, p.Script, card, live, other)
+	w.Looked = func() {
+		v, _ := l.view.get()
+		if list, any := v.failed(); any {
+			checks = list
+		}
 	}
 	through, err := w.Walk(ctx)
 	if err == nil && !through {
@@ -138,11 +130,29 @@ func (l *Lane) Cross(ctx context.Context, p persona.Persona, card *passport.Card
 		r.Reason, r.UUID, r.Seconds = v.Recent[0].Reason, v.Recent[0].UUID, v.Recent[0].Seconds
 		r.Critical = critical(v.Recent[0].Spans, l.Gate.Truth()[before:])
 	}
+	l.nobody()
+	l.recover(ctx)
+	return r, nil
+}
+
+// traveller is a person with a document, before this lane.
+func (l *Lane) traveller(ctx context.Context, id, script string, card *passport.Card, live, other image.Image) *people.Traveller {
+	var doc *Document
+	return &people.Traveller{
+		ID: id, Script: script, Gate: l.Gate,
+		Screen: func() string { s, _ := l.screen.get(); return s.Screen },
+		Lay:    func() (err error) { doc, err = l.Lay(ctx, card); return err },
+		Take:   func() error { return doc.Take() },
+		Pose:   func() { l.pose(script, live, other) },
+		Help:   l.Help,
+	}
+}
+
+// nobody is what the camera sees when the person has gone.
+func (l *Lane) nobody() {
 	l.Eye.Inject("")
 	l.Eye.Place(0, 0, 0)
 	l.Eye.Show()
-	l.recover(ctx)
-	return r, nil
 }
 
 // steps are those of the lane's timeline that need what the one before found,

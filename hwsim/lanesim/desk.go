@@ -28,7 +28,7 @@ type Desk struct {
 
 // NewDesk returns the desk of the lane whose pages are at base.
 func NewDesk(base string) *Desk {
-	return &Desk{base: base, screen: newFeed[Screen](), view: newFeed[LaneView](), both: [2]*Officer{{base, &http.Client{}}, {base, &http.Client{}}}}
+	return &Desk{base: base, screen: newScreen(), view: newFeed[LaneView](), both: [2]*Officer{{base, &http.Client{}}, {base, &http.Client{}}}}
 }
 
 func (d *Desk) officers() (guard, second *Officer) {

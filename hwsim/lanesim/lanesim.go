@@ -19,6 +19,7 @@ import (
 	"passage/hwsim/gate"
 	"passage/hwsim/mrzreader"
 	"passage/hwsim/passport"
+	"passage/hwsim/people"
 )
 
 // Devices are one lane's simulated devices.
@@ -30,6 +31,8 @@ type Devices struct {
 	// Resting is how long the camera waits between two pictures of nobody; 0 for
 	// its full rate.
 	Resting time.Duration
+	// Steady leaves a document in the field while the reader is started again.
+	Steady bool
 
 	Gate *gate.Gate
 	Eye  *camera.Camera
@@ -76,7 +79,17 @@ type Document struct {
 func (d *Devices) Lay(ctx context.Context, card *passport.Card) (*Document, error) {
 	laid, take := context.WithCancel(ctx)
 	doc := &Document{card: card, take: take, ended: make(chan error, 1)}
-	go func() { doc.ended <- card.ServeBy(laid, d.Dial) }()
+	go func() {
+		err := card.ServeBy(laid, d.Dial)
+		for d.Steady && laid.Err() == nil {
+			people.Pause(laid, 200*time.Millisecond)
+			err = card.ServeBy(laid, d.Dial)
+		}
+		if d.Steady {
+			err = nil // a reader that is away is not the document's fault
+		}
+		doc.ended <- err
+	}()
 	if err := d.MRZ.Place(card.MRZ()); err != nil {
 		take()
 		return nil, err

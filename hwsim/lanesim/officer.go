@@ -62,14 +62,47 @@ func (o *Officer) attend(ctx context.Context, view *feed[LaneView], say func(str
 	}
 }
 
-// ErrSignedOut says that the lane no longer knows the officer.
-var ErrSignedOut = errors.New("lanesim: the officer is signed out")
+// Shift is what an officer does at a lane page: stays present, acknowledges
+// alarms, decides every review alike. A release that the lane does not allow
+// becomes a diversion.
+type Shift struct {
+	ID, PIN          string
+	Decision, Reason string
+	// Tidy makes the officer put the lane back in service after an alarm.
+	Tidy bool
+	// Say is told everything.
+	Say func(format string, args ...any)
+}
 
-// Work stays at the lane page until ctx ends: present, acknowledging alarms,
-// with one decision and reason for every review. A release that the lane does
-// not allow becomes a diversion. say is told everything. It ends with
-// ErrSignedOut when the lane was started again.
-func (o *Officer) Work(ctx context.Context, decision, reason string, say func(format string, args ...any)) error {
+// Serve signs in at the lane page at base and works until ctx ends; again and
+// again, because a lane that was started again has forgotten its officers. It
+// ends with ErrSignIn if the lane does not want the officer.
+func (d Shift) Serve(ctx context.Context, base string) error {
+	was := ""
+	for ctx.Err() == nil {
+		o, err := SignIn(ctx, base, d.ID, d.PIN)
+		if errors.Is(err, ErrSignIn) {
+			return err
+		}
+		if err == nil {
+			was = ""
+			d.Say("is signed in at %s, decides %s", base, d.Decision)
+			err = d.work(ctx, o)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if why := err.Error(); why != was {
+			was = why
+			d.Say("signs in again: %v", err)
+		}
+		people.Pause(ctx, time.Second)
+	}
+	return nil
+}
+
+// work ends with ErrSignedOut when the lane was started again.
+func (d Shift) work(ctx context.Context, o *Officer) error {
 	view := newFeed[LaneView]()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.Stay(ctx) })
@@ -80,7 +113,7 @@ func (o *Officer) Work(ctx context.Context, decision, reason string, say func(fo
 			v, change := view.get()
 			if v.State != was && v.State != "" {
 				was = v.State
-				say("sees %s, gate %s", v.State, v.Gate.State)
+				d.Say("sees %s, gate %s", v.State, v.Gate.State)
 			}
 			select {
 			case <-ctx.Done():
@@ -90,27 +123,47 @@ func (o *Officer) Work(ctx context.Context, decision, reason string, say func(fo
 		}
 	})
 	group.Go(func() error {
-		return o.attend(ctx, view, say, func(ctx context.Context, v LaneView) error { return o.settle(ctx, v, decision, reason, say) })
+		return o.attend(ctx, view, d.Say, func(ctx context.Context, v LaneView) error { return d.settle(ctx, o, v) })
 	})
+	if d.Tidy {
+		group.Go(func() error { return d.tidy(ctx, o, view) })
+	}
 	return group.Wait()
 }
 
+// tidy gives the orders that bring a lane back, one at a time.
+func (d Shift) tidy(ctx context.Context, o *Officer, view *feed[LaneView]) error {
+	for people.Pause(ctx, 700*time.Millisecond) {
+		v, _ := view.get()
+		order, _ := people.Tidy(people.Seen{State: v.State, GateState: v.Gate.State, Alarms: len(v.Gate.Alarms), Bag: v.Gate.Bag})
+		if order == "" {
+			continue
+		}
+		code, err := o.Order(ctx, order)
+		if err != nil {
+			return err
+		}
+		d.Say("orders %s in %s, gate %s: %s", order, v.State, v.Gate.State, outcome(code))
+	}
+	return nil
+}
+
 // settle decides one case and says what the lane answered.
-func (o *Officer) settle(ctx context.Context, v LaneView, decision, reason string, say func(string, ...any)) error {
+func (d Shift) settle(ctx context.Context, o *Officer, v LaneView) error {
 	transaction, why := "", ""
 	if v.Case != nil {
 		transaction, why = v.Case.Transaction, v.Case.Reason
 	}
-	decide := func(d string) (int, error) {
-		code, err := o.Decide(ctx, transaction, d, reason)
+	decide := func(decision string) (int, error) {
+		code, err := o.Decide(ctx, transaction, decision, d.Reason)
 		if err == nil {
-			say("%s, reason %q, on %s %s: %s", d, reason, v.State, why, outcome(code))
+			d.Say("%s, reason %q, on %s %s: %s", decision, d.Reason, v.State, why, outcome(code))
 		}
 		return code, err
 	}
-	d := fit(decision, v.State)
-	code, err := decide(d)
-	if err == nil && code == http.StatusForbidden && d == "release" {
+	decision := fit(d.Decision, v.State)
+	code, err := decide(decision)
+	if err == nil && code == http.StatusForbidden && decision == "release" {
 		_, err = decide("divert")
 	}
 	return err

@@ -60,12 +60,9 @@ func TestOfficer(t *testing.T) {
 			if _, err := SignIn(ctx, server.URL, "anna", "0000"); !errors.Is(err, ErrSignIn) {
 				t.Errorf("a wrong PIN: %v", err)
 			}
-			o, err := SignIn(ctx, server.URL, "anna", "4711")
-			if err != nil {
-				t.Fatal(err)
-			}
 			ended := make(chan error, 1)
-			go func() { ended <- o.Work(ctx, "release", "face", t.Logf) }()
+			d := Shift{ID: "anna", PIN: "4711", Decision: "release", Reason: "face", Say: t.Logf}
+			go func() { ended <- d.Serve(ctx, server.URL) }()
 			var got []string
 			for range c.want {
 				select {

@@ -68,9 +68,26 @@ type feed[T any] struct {
 	mu     sync.Mutex
 	value  T
 	change chan struct{}
+	lost   *T // what is shown while nobody sends; nil for the last value
 }
 
 func newFeed[T any]() *feed[T] { return &feed[T]{change: make(chan struct{})} }
+
+// newScreen is the traveller's page, which shows that the lane is closed when
+// it hears nothing.
+func newScreen() *feed[Screen] {
+	f := newFeed[Screen]()
+	f.lost = &Screen{Screen: "S12"}
+	return f
+}
+
+func (f *feed[T]) set(v T) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.value = v
+	close(f.change)
+	f.change = make(chan struct{})
+}
 
 func (f *feed[T]) get() (T, <-chan struct{}) {
 	f.mu.Lock()
@@ -97,10 +114,18 @@ func (f *feed[T]) wait(ctx context.Context, within time.Duration, ok func(T) boo
 	}
 }
 
-// follow reads an event stream until ctx ends, and again when it breaks.
+// follow reads an event stream until ctx ends, and again when it breaks. It
+// ends with ErrSignedOut where nobody may read it without signing in.
 func (f *feed[T]) follow(ctx context.Context, client *http.Client, url string) error {
 	for ctx.Err() == nil {
-		if err := f.once(ctx, client, url); err != nil && ctx.Err() == nil {
+		err := f.once(ctx, client, url)
+		if errors.Is(err, ErrSignedOut) {
+			return err
+		}
+		if f.lost != nil {
+			f.set(*f.lost)
+		}
+		if err != nil && ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
 			case <-time.After(300 * time.Millisecond):
@@ -120,6 +145,9 @@ func (f *feed[T]) once(ctx context.Context, client *http.Client, url string) err
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusUnauthorized {
+		return ErrSignedOut
+	}
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -136,14 +164,6 @@ func (f *feed[T]) once(ctx context.Context, client *http.Client, url string) err
 	return lines.Err()
 }
 
-func (f *feed[T]) set(v T) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.value = v
-	close(f.change)
-	f.change = make(chan struct{})
-}
-
 // Officer is somebody signed in on the lane page.
 type Officer struct {
 	base   string
@@ -152,6 +172,9 @@ type Officer struct {
 
 // ErrSignIn says that the lane does not let an officer in.
 var ErrSignIn = errors.New("officer and PIN do not fit")
+
+// ErrSignedOut says that the lane no longer knows the officer.
+var ErrSignedOut = errors.New("lanesim: the officer is signed out")
 
 // SignIn signs an officer in.
 func SignIn(ctx context.Context, base, id, pin string) (*Officer, error) {

@@ -178,7 +178,7 @@ func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 		g.Walk(w.ID, gate.Beyond, w.speed())
 	case w.inside && screen == "S13" && !w.back:
 		w.turn() // out by the leaf that the gate has freed
-	case w.inside && entry >= 60 && (screen == "S11" || screen == "S13" || screen == "S7"):
+	case w.inside && entry >= 60 && (screen == "S11" || screen == "S12" || screen == "S13" || screen == "S7"):
 		w.turn()
 	case w.inside && screen == "S5" && w.Script == "help" && !w.acted:
 		w.acted = true
@@ -187,7 +187,7 @@ func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 		w.acted = true
 		g.Inject("fire", 0)
 		time.AfterFunc(9*time.Second, func() { g.Clear("fire") })
-	case screen == "S1" && !w.inside && time.Since(w.began) > 8*time.Second:
+	case (screen == "S1" || screen == "S12") && !w.inside && time.Since(w.began) > 8*time.Second:
 		return true, w.Take()
 	}
 	return false, nil

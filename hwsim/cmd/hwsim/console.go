@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,8 +25,8 @@ type siteConsole struct {
 	key   string // the roster key's private half
 	pages string
 	// public is the roster key as configurations have it.
-	public string
-	pid    atomic.Int64
+	public  string
+	program *program
 }
 
 // run starts a command of bin and returns what it printed.
@@ -49,8 +48,9 @@ type area struct {
 }
 
 // startConsole starts consoled with its files below dir and returns when it
-// answers. It takes three ports from port on.
-func startConsole(ctx context.Context, group *errgroup.Group, dir string, port int, plan []area) (*siteConsole, error) {
+// answers. It takes three ports from port on. again is how soon consoled is
+// started again when it ends; 0 makes that an error.
+func startConsole(ctx context.Context, group *errgroup.Group, dir string, port int, plan []area, again time.Duration) (*siteConsole, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -85,26 +85,8 @@ hosts = ["127.0.0.1"]
 	if err := os.WriteFile(s.conf, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "console.log"))
-	if err != nil {
-		return nil, err
-	}
-	group.Go(func() error {
-		defer log.Close()
-		c := exec.CommandContext(ctx, "bin/consoled", "serve", "--config", s.conf)
-		c.Stdout, c.Stderr = log, log
-		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-		c.WaitDelay = 8 * time.Second
-		err := c.Start()
-		if err == nil {
-			s.pid.Store(int64(c.Process.Pid))
-			err = c.Wait()
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("console: consoled ended: %w; see %s", err, log.Name())
-	})
+	s.program = &program{name: "console: consoled", args: []string{"consoled", "serve", "--config", s.conf}, log: filepath.Join(dir, "console.log"), again: again}
+	group.Go(func() error { return s.program.run(ctx) })
 	for range 100 {
 		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", port))
 		if err == nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"image"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"passage/hwsim/lanesim"
+	"passage/hwsim/pcscd"
 	"passage/hwsim/persona"
 	"passage/hwsim/register"
 	"passage/hwsim/register/testca"
@@ -63,10 +63,14 @@ type demo struct {
 	places   []place
 	turns    chan struct{} // one for each traveller under way
 
-	alone sync.RWMutex             // held for writing by who has the register to themselves
-	laid  map[string]chan struct{} // by persona: the crossing is over
-	pids  sync.Map                 // of kioskd, by lane
-	site  *siteConsole
+	alone  sync.RWMutex             // held for writing by who has the register to themselves
+	laid   map[string]chan struct{} // by persona: the crossing is over
+	kiosks map[string]*program      // by lane
+	again  time.Duration            // how soon kioskd is started again when it ends; 0: it must not
+	site   *siteConsole
+
+	cards    *pcscd.Service // nil where it cannot be used
+	cardsLog *os.File
 
 	// Called once the lanes are open, and before they end: for who watches.
 	opened, closing func(context.Context) error
@@ -106,14 +110,15 @@ func (c demoCmd) Run(ctx context.Context) error {
 
 func newDemo(c demoCmd, list []persona.Persona) *demo {
 	nothing := func(context.Context) error { return nil }
-	x := &demo{demoCmd: c, today: today(), lanes: map[string]*lanesim.Lane{}, laid: map[string]chan struct{}{}, opened: nothing, closing: nothing, places: lineUp(c.Lanes, c.Port), turns: make(chan struct{}, atOnce(c.Lanes))}
+	x := &demo{demoCmd: c, today: today(), lanes: map[string]*lanesim.Lane{}, laid: map[string]chan struct{}{}, kiosks: map[string]*program{}, opened: nothing, closing: nothing, places: lineUp(c.Lanes, c.Port), turns: make(chan struct{}, atOnce(c.Lanes))}
 	for _, p := range list {
 		x.laid[p.ID] = make(chan struct{})
 	}
 	return x
 }
 
-func (x *demo) run(ctx context.Context, list []persona.Persona) error {
+// prepare makes what the lanes are given: portraits, issuers, certificates.
+func (x *demo) prepare(list []persona.Persona) error {
 	if err := os.RemoveAll(x.Dir); err != nil {
 		return err
 	}
@@ -130,11 +135,16 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err := x.issuers.write(filepath.Join(x.Dir, "trust")); err != nil {
 		return err
 	}
-	names := []string{"register/register"}
+	var names []string
 	for _, p := range x.places {
 		names = append(names, p.name)
 	}
-	if err := testca.Write(x.Dir, names...); err != nil {
+	_, err = certificates(x.Dir, registerNames(names...), time.Now())
+	return err
+}
+
+func (x *demo) run(ctx context.Context, list []persona.Persona) error {
+	if err := x.prepare(list); err != nil {
 		return err
 	}
 	stop, err := x.pcscd(ctx)
@@ -163,7 +173,7 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err != nil {
 		return err
 	}
-	if x.site, err = startConsole(work, group, filepath.Join(x.Dir, "site"), x.Port+50, areas(x.places)); err != nil {
+	if x.site, err = startConsole(work, group, filepath.Join(x.Dir, "site"), x.Port+50, areas(x.places), 0); err != nil {
 		return errors.Join(err, cancelled(cancel, group))
 	}
 	group.Go(func() error { return x.site.sign(work) })
@@ -255,9 +265,11 @@ func (x *demo) open(ctx context.Context, group *errgroup.Group, hash string) err
 		case <-ctx.Done():
 			return nil // whoever ended it says why
 		}
-		if err := x.lane(ctx, group, &x.places[i], hash, func() { <-starting }); err != nil {
+		l, err := x.lane(ctx, group, &x.places[i], hash)
+		if err != nil {
 			return err
 		}
+		group.Go(func() error { return l.Follow(ctx, pin, func() { <-starting }) })
 		if n := i + 1; n > wholeLanes && n%10 == 0 {
 			fmt.Printf("demo: %d lanes started\n", n)
 		}
@@ -272,10 +284,10 @@ func (x *demo) open(ctx context.Context, group *errgroup.Group, hash string) err
 	return nil
 }
 
-// lane starts one lane: devices, kioskd, people.
-func (x *demo) lane(ctx context.Context, group *errgroup.Group, p *place, hash string, open func()) error {
+// lane starts one lane: devices and kioskd.
+func (x *demo) lane(ctx context.Context, group *errgroup.Group, p *place, hash string) (*lanesim.Lane, error) {
 	name := p.name
-	d := &lanesim.Devices{Name: name, Dir: x.Dir, Camera: p.camera, Dial: p.dial}
+	d := &lanesim.Devices{Name: name, Dir: x.Dir, Camera: p.camera, Dial: p.dial, Steady: x.again > 0}
 	if len(x.places) > wholeLanes {
 		d.Resting = resting
 	}
@@ -284,11 +296,11 @@ func (x *demo) lane(ctx context.Context, group *errgroup.Group, p *place, hash s
 	select {
 	case <-ready:
 	case <-ctx.Done():
-		return errors.New("demo: the devices did not start")
+		return nil, errors.New("demo: the devices did not start")
 	}
 	desk, err := deskConf(p.page, filepath.Join(x.Dir, name), hash)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	devices := laneConf(d, p.direction, p.conf, p.shared, filepath.Join(x.Dir, "trust"))
 	if len(x.places) > wholeLanes {
@@ -305,37 +317,19 @@ metrics = %q
 `, p.site, x.peers(p), p.metrics)
 	fleet, err := x.site.enrol(ctx, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	conf += fleet
 	path := filepath.Join(x.Dir, name+".toml")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
-		return err
+		return nil, err
 	}
-	log, err := os.Create(filepath.Join(x.Dir, name+".log"))
-	if err != nil {
-		return err
-	}
-	group.Go(func() error {
-		defer log.Close()
-		c := exec.CommandContext(ctx, "bin/kioskd", "--config", path)
-		c.Stdout, c.Stderr = log, log
-		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-		c.WaitDelay = 8 * time.Second
-		err := c.Start()
-		if err == nil {
-			x.pids.Store(name, c.Process.Pid)
-			err = c.Wait()
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("demo: kioskd of the %s lane ended: %w; see %s", name, err, log.Name())
-	})
+	kiosk := &program{name: "demo: kioskd of the " + name + " lane", args: []string{"kioskd", "--config", path}, log: filepath.Join(x.Dir, name+".log"), again: x.again}
+	x.kiosks[name] = kiosk
+	group.Go(func() error { return kiosk.run(ctx) })
 	l := &lanesim.Lane{Devices: d, Desk: lanesim.NewDesk("http://" + p.page)}
 	x.lanes[name] = l
-	group.Go(func() error { return l.Follow(ctx, pin, open) })
-	return nil
+	return l, nil
 }
 
 // once sends every persona through its lane, the lanes in parallel.
@@ -509,10 +503,9 @@ func (x *demo) figures(rows []row) error {
 	slices.Sort(ratios)
 	median, worst := ratios[len(ratios)/2], ratios[len(ratios)-1]
 	most := 0.0
-	x.pids.Range(func(_, pid any) bool {
-		most = max(most, peak(pid.(int)))
-		return true
-	})
+	for _, k := range x.kiosks {
+		most = max(most, peak(k.pid()))
+	}
 	out := os.Stdout
 	if x.JSON {
 		out = os.Stderr

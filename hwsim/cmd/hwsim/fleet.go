@@ -74,7 +74,7 @@ func (c fleetCmd) Run(ctx context.Context) error {
 func (x *crowded) run(ctx context.Context, group *errgroup.Group) error {
 	ids := slices.Sorted(maps.Keys(x.lanes))
 	var err error
-	if x.site, err = startConsole(ctx, group, x.Dir, x.Port, []area{{"Hall", ids}}); err != nil {
+	if x.site, err = startConsole(ctx, group, x.Dir, x.Port, []area{{"Hall", ids}}, 0); err != nil {
 		return err
 	}
 	group.Go(func() error { return x.site.sign(ctx) })
@@ -117,7 +117,7 @@ func (x *crowded) run(ctx context.Context, group *errgroup.Group) error {
 		return err
 	}
 	x.measuring.Store(false)
-	most := peak(int(x.site.pid.Load()))
+	most := peak(x.site.program.pid())
 	total, stored, broken, err := x.settle(ctx)
 	if err != nil {
 		return err

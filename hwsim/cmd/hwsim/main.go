@@ -32,6 +32,7 @@ type cli struct {
 	Register   registerCmd   `cmd:"" help:"A register over mutual TLS that knows the catalogue's travellers."`
 	Population populationCmd `cmd:"" help:"Fill a register with people whom nobody is."`
 	Officer    officerCmd    `cmd:"" help:"An officer who signs in on a lane page and decides by script."`
+	Chaos      chaosCmd      `cmd:"" help:"Kill programs at random while travellers cross, and count what is left."`
 	Fleet      fleetCmd      `cmd:"" help:"Many lanes without devices on one console, and what they cost."`
 	Gate       gateCmd       `cmd:"" help:"A gate on a pseudo-terminal: ABC-LANE 1.0 over Modbus RTU."`
 	Camera     cameraCmd     `cmd:"" help:"A camera: MJPEG over HTTP."`

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -36,28 +35,5 @@ func (c officerCmd) Run(ctx context.Context) error {
 		fmt.Printf("%s %s %s\n", time.Now().Format("15:04:05.0"), c.ID, fmt.Sprintf(format, args...))
 	}
 	base := strings.TrimSuffix(strings.TrimSuffix(c.URL, "/"), "/lane")
-	was := ""
-	for ctx.Err() == nil { // a lane that was started again has forgotten its officers
-		o, err := lanesim.SignIn(ctx, base, c.ID, c.PIN)
-		if errors.Is(err, lanesim.ErrSignIn) {
-			return err
-		}
-		if err == nil {
-			was = ""
-			say("is signed in at %s, decides %s", base, c.Decision)
-			err = o.Work(ctx, c.Decision, c.Reason, say)
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if why := err.Error(); why != was {
-			was = why
-			say("signs in again: %v", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
-	}
-	return nil
+	return lanesim.Shift{ID: c.ID, PIN: c.PIN, Decision: c.Decision, Reason: c.Reason, Say: say}.Serve(ctx, base)
 }

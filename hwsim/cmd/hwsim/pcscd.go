@@ -27,6 +27,7 @@ func (x *demo) pcscd(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return stop, errors.Join(fmt.Errorf("%w; see pcscd.log", err), log.Close())
 	}
+	x.cards, x.cardsLog = service, log
 	for slot, at := range []int{0, wholeLanes - 1} {
 		if at >= len(x.places) {
 			continue

@@ -124,7 +124,7 @@ func (c registerCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := certificates(dir, append([]string{"register/register", "officer/officer", "desk/desk", "admin/admin"}, c.Lane...), time.Now())
+	made, err := certificates(dir, registerNames(c.Lane...), time.Now())
 	if err != nil {
 		return err
 	}
@@ -194,6 +194,12 @@ func forget(ctx context.Context, reg *register.Register) error {
 		case <-time.After(24 * time.Hour):
 		}
 	}
+}
+
+// registerNames are those who get a certificate where there is a register, with
+// their roles; the lanes' is the usual one.
+func registerNames(lanes ...string) []string {
+	return append([]string{"register/register", "officer/officer", "desk/desk", "admin/admin"}, lanes...)
 }
 
 // certificates makes the certificates of names in dir unless all are there and

@@ -300,8 +300,7 @@ func (w *walked) faces(ctx context.Context, c *http.Client, base, lane string, v
 		w.pictures++
 		w.planting.Unlock()
 		w.control.Do(func() { // once: it costs the lane time
-			pid, _ := w.pids.Load(lane)
-			found, err := w.memory(pid.(int))
+			found, err := w.memory(w.kiosks[lane].pid())
 			w.inside = err == nil && len(found) > 0
 		})
 		w.mu.Lock()
@@ -396,8 +395,8 @@ func (w *walked) search(ctx context.Context) error {
 	w.mu.Unlock()
 	w.report("files of the lanes and the site", w.files())
 	for _, l := range w.places {
-		pid, _ := w.pids.Load(l.name)
-		family := append(children(pid.(int)), pid.(int))
+		pid := w.kiosks[l.name].pid()
+		family := append(children(pid), pid)
 		for _, p := range family {
 			found, err := w.memory(p)
 			if err != nil {
@@ -406,7 +405,7 @@ func (w *walked) search(ctx context.Context) error {
 			w.report(fmt.Sprintf("memory of %s of lane %s", name(p), l.name), found)
 		}
 	}
-	found, err := w.memory(int(w.site.pid.Load()))
+	found, err := w.memory(w.site.program.pid())
 	w.report("memory of consoled", found)
 	return err
 }
@@ -483,26 +482,6 @@ func (w *walked) memory(pid int) ([]string, error) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
-}
-
-func children(pid int) (list []int) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return nil
-	}
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, t := range tasks {
-		more, err := os.ReadFile(t)
-		if err == nil {
-			b = append(append(b, ' '), more...)
-		}
-	}
-	for _, f := range strings.Fields(string(b)) {
-		if n, err := strconv.Atoi(f); err == nil && !slices.Contains(list, n) {
-			list = append(list, n)
-		}
-	}
-	return list
 }
 
 func name(pid int) string {

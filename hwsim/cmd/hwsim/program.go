@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"passage/hwsim/people"
+)
+
+// program is one of bin at work, as a service manager would keep it.
+type program struct {
+	name string   // in messages
+	args []string // its name in bin first
+	log  string   // what it prints, a file
+	// again is the time from its end to its next start, as RestartSec in a
+	// systemd unit; 0 makes its end an error.
+	again time.Duration
+
+	now   atomic.Pointer[os.Process] // nil while it does not run
+	until atomic.Int64               // not started again before, Unix ns
+	born  atomic.Int64               // when it was started last, Unix ns
+}
+
+// run keeps the program running until ctx ends, which interrupts it.
+func (p *program) run(ctx context.Context) error {
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	defer log.Close()
+	for {
+		c := exec.CommandContext(ctx, filepath.Join("bin", p.args[0]), p.args[1:]...)
+		c.Stdout, c.Stderr = log, log
+		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+		c.WaitDelay = 8 * time.Second
+		err := c.Start()
+		if err == nil {
+			p.born.Store(time.Now().UnixNano())
+			p.now.Store(c.Process)
+			err = c.Wait()
+			p.now.Store(nil)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case p.again == 0:
+			return fmt.Errorf("%s ended: %w; see %s", p.name, err, p.log)
+		}
+		if !people.Pause(ctx, max(p.again, time.Until(time.Unix(0, p.until.Load())))) {
+			return nil
+		}
+	}
+}
+
+// pid is the process's, 0 while it does not run.
+func (p *program) pid() int {
+	if now := p.now.Load(); now != nil {
+		return now.Pid
+	}
+	return 0
+}
+
+// kill ends the process without a word, and keeps it down for some time. It
+// returns false if it does not run.
+func (p *program) kill(down time.Duration) bool {
+	now := p.now.Load()
+	if now == nil {
+		return false
+	}
+	p.until.Store(time.Now().Add(down).UnixNano())
+	return now.Kill() == nil
+}
