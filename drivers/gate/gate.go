@@ -211,7 +211,16 @@ func (g *Gate) session(ctx context.Context) error {
 		return err
 	}
 	g.last, g.good = s, true
+	// What an earlier process has acknowledged is not read again: the whole ring
+	// takes seconds, in which nobody commands the gate.
+	acked, err := g.regs.holding(0x0011, 1)
+	if err != nil {
+		return fmt.Errorf("acknowledged events: %w", err)
+	}
 	g.nextSeq = s.EventTail
+	if next := acked[0] + 1; next-s.EventTail <= s.EventHead+1-s.EventTail {
+		g.nextSeq = next
+	}
 	g.evidence = Evidence{}
 	if err := g.setParams(ctx, s); err != nil {
 		return err
