@@ -1,8 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"regexp"
@@ -93,6 +95,13 @@ func period(r *http.Request) (from, to time.Time, err error) {
 	return from, to, nil
 }
 
+// hours is a period made whole: two that differ by minutes would tell, by their
+// difference, of the few who crossed in between.
+func hours(r *http.Request) (from, to time.Time, err error) {
+	from, to, err = period(r)
+	return from.Truncate(time.Hour), to.Add(time.Hour - 1).Truncate(time.Hour), err
+}
+
 // by are the ways to group.
 var by = map[string]func(site.Crossing) string{
 	"hour":    func(c site.Crossing) string { return time.UnixMilli(c.At).UTC().Format("2006-01-02T15Z") },
@@ -103,7 +112,7 @@ var by = map[string]func(site.Crossing) string{
 }
 
 func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) {
-	from, to, err := period(r)
+	from, to, err := hours(r)
 	key, ok := by[r.URL.Query().Get("by")]
 	if err != nil || !ok {
 		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and by hour, lane, class, outcome or reason")
@@ -203,9 +212,9 @@ type exported struct {
 }
 
 // export writes counts by hour, lane, class, outcome and reason as CSV or
-// Parquet. Cells below 20 are left out and counted in the last row.
+// Parquet, without cells below 20.
 func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
-	from, to, err := period(r)
+	from, to, err := hours(r)
 	format := r.URL.Query().Get("format")
 	if err != nil || format != "csv" && format != "parquet" {
 		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and format csv or parquet")
@@ -221,7 +230,24 @@ func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
 		pages.Problem(w, http.StatusInternalServerError, "the store does not answer")
 		return
 	}
-	var rows []exported
+	w.Header().Set("Content-Disposition", "attachment; filename=crossings."+format)
+	write := writeCSV
+	if format == "parquet" {
+		w.Header().Set("Content-Type", "application/vnd.apache.parquet")
+		write = writeParquet
+	} else {
+		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	}
+	if err := write(w, rows(counts)); err != nil {
+		c.conf.Log.Warn("export broke off", "error", err)
+	}
+}
+
+// rows are the cells of 20 and more, in order, and a last one that says how many
+// crossings stand behind the others. That one is missing when they are so few
+// that it would tell of a small cell itself.
+func rows(counts map[exported]int64) []exported {
+	var list []exported
 	hidden := int64(0)
 	for row, n := range counts {
 		if n < leastCell {
@@ -229,33 +255,28 @@ func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
 			continue
 		}
 		row.Count = n
-		rows = append(rows, row)
+		list = append(list, row)
 	}
-	slices.SortFunc(rows, func(a, b exported) int {
-		if fmt.Sprint(a) < fmt.Sprint(b) {
-			return -1
-		}
-		return 1
+	slices.SortFunc(list, func(a, b exported) int {
+		return cmp.Or(cmp.Compare(a.Hour, b.Hour), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Reason, b.Reason))
 	})
-	rows = append(rows, exported{Hour: "suppressed", Count: hidden})
-	w.Header().Set("Content-Disposition", "attachment; filename=crossings."+format)
-	if format == "parquet" {
-		w.Header().Set("Content-Type", "application/vnd.apache.parquet")
-		err = parquet.Write(w, rows)
-	} else {
-		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-		out := csv.NewWriter(w)
-		_ = out.Write([]string{"hour", "lane", "class", "outcome", "reason", "crossings"}) // Flush tells
-		for _, x := range rows {
-			_ = out.Write([]string{x.Hour, x.Lane, x.Class, x.Outcome, x.Reason, strconv.FormatInt(x.Count, 10)})
-		}
-		out.Flush()
-		err = out.Error()
+	if !small(int(hidden)) {
+		list = append(list, exported{Hour: "suppressed", Count: hidden})
 	}
-	if err != nil {
-		c.conf.Log.Warn("export broke off", "error", err)
-	}
+	return list
 }
+
+func writeCSV(w io.Writer, list []exported) error {
+	out := csv.NewWriter(w)
+	_ = out.Write([]string{"hour", "lane", "class", "outcome", "reason", "crossings"}) // Flush tells
+	for _, x := range list {
+		_ = out.Write([]string{x.Hour, x.Lane, x.Class, x.Outcome, x.Reason, strconv.FormatInt(x.Count, 10)})
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func writeParquet(w io.Writer, list []exported) error { return parquet.Write(w, list) }
 
 // crossings lists a lane's last crossings with their timelines.
 func (c *server) crossings(w http.ResponseWriter, r *http.Request, _ *session) {

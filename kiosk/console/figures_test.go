@@ -1,8 +1,15 @@
 package console
 
 import (
+	"bytes"
+	"encoding/csv"
+	"errors"
 	"math"
+	"net/http/httptest"
+	"slices"
 	"testing"
+
+	"github.com/parquet-go/parquet-go"
 
 	"passage/kiosk/site"
 )
@@ -67,5 +74,62 @@ func TestShares(t *testing.T) {
 	}
 	if cell := (&group{count: 19}).cell("k"); cell.Asked != nil {
 		t.Errorf("of 19: %+v", cell.Asked)
+	}
+}
+
+// Both exports hold the same cells, none of them small, and no last row that
+// would tell of one.
+func TestExport(t *testing.T) {
+	cell := func(lane, reason string, n int64) exported {
+		return exported{Hour: "2026-06-20T08Z", Lane: lane, Class: "EU", Outcome: "released", Reason: reason, Count: n}
+	}
+	count := func(cells ...exported) map[exported]int64 {
+		m := map[exported]int64{}
+		for _, c := range cells {
+			n := c.Count
+			c.Count = 0
+			m[c] = n
+		}
+		return m
+	}
+	for _, c := range []struct {
+		name string
+		in   map[exported]int64
+		want []exported
+	}{
+		{"nothing", count(), []exported{{Hour: "suppressed"}}},
+		{"one small cell", count(cell("E1", "", 19), cell("E2", "", 20)), []exported{cell("E2", "", 20)}},
+		{"small cells that hide each other", count(cell("E2", "", 300), cell("E1", "", 40), cell("E1", "FACE", 12), cell("E2", "FACE", 9)), []exported{cell("E1", "", 40), cell("E2", "", 300), {Hour: "suppressed", Count: 21}}},
+	} {
+		list := rows(c.in)
+		if !slices.Equal(list, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, list, c.want)
+		}
+		var sheet, file bytes.Buffer
+		if err := errors.Join(writeCSV(&sheet, list), writeParquet(&file, list)); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := csv.NewReader(&sheet).ReadAll()
+		if err != nil || len(lines) != len(c.want)+1 {
+			t.Errorf("%s: CSV: %v, %v", c.name, lines, err)
+		}
+		back, err := parquet.Read[exported](bytes.NewReader(file.Bytes()), int64(file.Len()))
+		if err != nil || !slices.Equal(back, c.want) {
+			t.Errorf("%s: Parquet: %v, %v", c.name, back, err)
+		}
+	}
+}
+
+func TestWholeHours(t *testing.T) {
+	for _, c := range []struct{ query, from, to string }{
+		{"from=2026-06-20T08:00:00Z&to=2026-06-20T10:00:00Z", "08:00", "10:00"},
+		{"from=2026-06-20T08:59:59Z&to=2026-06-20T09:00:01Z", "08:00", "10:00"},
+		{"from=2026-06-20T10:00:00Z&to=2026-06-20T09:00:00Z", "", ""},
+		{"from=yesterday", "", ""},
+	} {
+		from, to, err := hours(httptest.NewRequest("GET", "/api/statistics?"+c.query, nil))
+		if (err == nil) != (c.from != "") || err == nil && (from.Format("15:04") != c.from || to.Format("15:04") != c.to) {
+			t.Errorf("%s: %v to %v, %v", c.query, from, to, err)
+		}
 	}
 }
