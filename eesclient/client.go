@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,26 +107,6 @@ func Over(base string, t http.RoundTripper) *Client {
 // CloseIdle ends the connections that are not in use: their buffers hold the
 // last questions and answers.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
-
-// TLS loads a mutual TLS 1.3 configuration for either side.
-func TLS(f Files) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(f.Cert, f.Key)
-	if err != nil {
-		return nil, fmt.Errorf("eesclient: certificate: %w", err)
-	}
-	pem, err := os.ReadFile(f.CA)
-	if err != nil {
-		return nil, fmt.Errorf("eesclient: authority: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("eesclient: authority: %s has no certificate", f.CA)
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool,
-		ClientAuth: tls.RequireAndVerifyClientCert,
-	}, nil
-}
 
 // ErrMalformed says that an answer breaks the contract, is about something else,
 // or contradicts itself.

@@ -49,7 +49,7 @@ func TestCertificates(t *testing.T) {
 	}
 	config := must(eesclient.TLS(own))
 	for name, change := range map[string]func(*tls.Config){
-		"no certificate": func(c *tls.Config) { c.Certificates = nil },
+		"no certificate": func(c *tls.Config) { c.Certificates, c.GetClientCertificate = nil, nil },
 		"TLS 1.2":        func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 },
 	} {
 		c := config.Clone()
