@@ -74,6 +74,7 @@ type Shell struct {
 	events queue
 	lights chan Lights
 	alive  atomic.Int64 // when the last step ended, in Instant
+	logged atomic.Pointer[string]
 	group  *errgroup.Group
 	ctx    context.Context
 
@@ -105,12 +106,14 @@ func New(cfg Config, dev Devices, log *slog.Logger) *Shell {
 	if cfg.Location == nil {
 		cfg.Location = time.UTC
 	}
-	return &Shell{
-		cfg: cfg, dev: dev, log: log, start: time.Now(),
+	s := &Shell{
+		cfg: cfg, dev: dev, start: time.Now(),
 		events: newQueue(), lights: make(chan Lights, 1),
 		state: lane.Start(), why: map[lane.Health]string{}, lease: map[string]time.Time{},
 		counts: map[string]int{}, watch: map[chan struct{}]struct{}{}, signed: map[string]lane.Decision{},
 	}
+	s.log = slog.New(crossingLog{log.Handler(), &s.logged})
+	return s
 }
 
 // now is the lane's clock: above 0 and never going back.

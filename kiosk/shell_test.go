@@ -1,6 +1,7 @@
 package kiosk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -65,6 +66,51 @@ func (b *bench) has(want ...string) {
 	if got := b.Stored(); !slices.Equal(got, want) {
 		b.t.Fatalf("stored %v, want %v", got, want)
 	}
+}
+
+// What is logged while a traveller is there names their transaction, and so can
+// be found; what is logged otherwise names none.
+func TestLogNamesTheCrossing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text bytes.Buffer
+		q := world.NewQuick(nil, slog.New(slog.NewTextHandler(&text, nil)))
+		b := &bench{Quick: q, t: t, shell: q.Shell}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- q.Run(ctx) }()
+		b.until(lane.Idle)
+		var ids []string
+		for range 2 {
+			b.lay()
+			v := b.until(lane.Release)
+			ids = append(ids, v.Crossing.UUID)
+			b.until(lane.Idle)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		at, lines := 0, map[string]int{}
+		for line := range strings.Lines(text.String()) {
+			_, id, named := strings.Cut(strings.TrimSpace(line), " crossing=")
+			switch {
+			case strings.Contains(line, "msg=concluded"):
+				if id != ids[at] {
+					t.Errorf("crossing %d: %s", at, line)
+				}
+				at++
+			case named && (at >= len(ids) || id != ids[at]):
+				t.Errorf("while crossing %d was under way: %s", at, line)
+			case !named && strings.Contains(line, "phase=RELEASE"):
+				t.Errorf("of no crossing: %s", line)
+			}
+			lines[id]++
+		}
+		if at != 2 || lines[ids[0]] < 8 || lines[ids[1]] < 8 || lines[""] == 0 {
+			t.Errorf("%d concluded, lines %v", at, lines)
+		}
+	})
 }
 
 func TestACrossing(t *testing.T) {

@@ -75,6 +75,7 @@ func (s *Shell) begin(x lane.Transaction) {
 	if p.began.IsZero() || time.Since(p.began) > time.Minute {
 		p.began = time.Now()
 	}
+	s.logged.Store(&id)
 	s.mu.Lock()
 	s.pax = p
 	clear(s.signed)
@@ -346,5 +347,6 @@ func (s *Shell) conclude(f lane.Conclude) {
 	clear(s.signed)
 	s.mu.Unlock()
 	s.dev.Store.Conclude(f.Transaction, e)
-	s.log.Info("concluded", "transaction", uint32(f.Transaction), "uuid", p.uuid, "outcome", f.Outcome.String(), "reason", f.Reason.String(), "took", e.Took)
+	s.log.Info("concluded", "transaction", uint32(f.Transaction), "outcome", f.Outcome.String(), "reason", f.Reason.String(), "took", e.Took)
+	s.logged.Store(nil)
 }
