@@ -105,14 +105,13 @@ func worker(t *testing.T) (*matcher.Matcher, []image.Image) {
 // docs/benchmarks.md.
 func rates(t *testing.T, what string, genuine []float64, attacks map[camera.Instrument][]float64) {
 	t.Helper()
-	share := func(list []float64, alarm bool) float64 {
-		n := 0
+	count := func(list []float64, alarm bool) (n int) {
 		for _, v := range list {
 			if v >= pad.Alarm == alarm {
 				n++
 			}
 		}
-		return float64(n) / float64(max(len(list), 1))
+		return n
 	}
 	var b strings.Builder
 	for _, by := range camera.Instruments {
@@ -127,14 +126,15 @@ func rates(t *testing.T, what string, genuine []float64, attacks map[camera.Inst
 				}
 			}
 		}
-		fmt.Fprintf(&b, " %.0f %%, %.2f |", 100*share(attacks[by], false), auc/float64(max(1, len(attacks[by])*len(genuine))))
+		fmt.Fprintf(&b, " %d of %d, %.2f |", count(attacks[by], false), len(attacks[by]), auc/float64(max(1, len(attacks[by])*len(genuine))))
 	}
-	t.Logf("PAD | %s, %d people | %.0f %% |%s", what, len(genuine), 100*share(genuine, true), b.String())
+	t.Logf("PAD | %s | %d of %d |%s", what, count(genuine, true), len(genuine), b.String())
 }
 
 // Every simulated instrument against the real models: what is found with the
 // lane's light, and without it. A mask with the right face behind it is not
-// found; that is said, here and in docs/vision.md. -faces 13 takes minutes and
+// found, and for a cut-out no limit was set; that is said, here and in
+// docs/vision.md. -faces 13 takes minutes and
 // gives the figures.
 func TestAttacks(t *testing.T) {
 	m, list := worker(t)
@@ -155,7 +155,7 @@ func TestAttacks(t *testing.T) {
 			for _, by := range camera.Instruments {
 				v := observe(t, m, camera.Scene{Faces: list[n : n+1], By: by}, from, 1700*time.Millisecond, lit)
 				attacks[by] = append(attacks[by], v.Score)
-				if by != camera.Mask && lit && v.Score < pad.Alarm {
+				if by != camera.Mask && by != camera.Cutout && lit && v.Score < pad.Alarm {
 					t.Errorf("p%02d by %s, %s: %v", n+1, by, what, v)
 				}
 			}

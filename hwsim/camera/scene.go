@@ -18,18 +18,20 @@ type Instrument string
 // takes the light of the screen before it by its shape. A print is a flat sheet
 // with a border, of less contrast, dots and one blink: none. A screen shines by
 // itself, has a dark frame and a grid that beats against the camera's. A video
-// is a screen whose face blinks and turns. A mask has depth and takes light, but
-// its lids do not move and its skin has no detail.
+// is a screen whose face blinks and turns. A cut-out is a print along the outline
+// of the head, with holes through which the wearer's eyes are seen. A mask has
+// depth and takes light, but its lids do not move and its skin has no detail.
 const (
 	Genuine Instrument = ""
 	Print   Instrument = "print"
 	Screen  Instrument = "screen"
 	Video   Instrument = "video"
+	Cutout  Instrument = "cut-out"
 	Mask    Instrument = "mask"
 )
 
 // Instruments are all that are no genuine face.
-var Instruments = []Instrument{Print, Screen, Video, Mask}
+var Instruments = []Instrument{Print, Screen, Video, Cutout, Mask}
 
 // Light is what the traveller's screen adds to the light on a face, by red,
 // green and blue: 0 for none, 1 for as much as the lane's own.
@@ -165,12 +167,15 @@ func face(img, f *image.RGBA, s Scene, cx, cy, width, t float64) {
 	case Print:
 		tilt += .05 * math.Sin(1.7*t)
 		squeeze, border = 1+.05*math.Sin(1.9*t), .07
+	case Cutout: // on a head that turns, as far as a sheet can
+		p = pose{shut: alive(t).shut}
+		squeeze = 1 + .05*math.Sin(1.9*t)
 	}
 	if s.By == Screen || s.By == Video {
 		tilt += .02 * math.Sin(1.1*t)
 		border = .1
 	}
-	flat := border > 0
+	flat := border > 0 || s.By == Cutout
 	heights := relief()
 	cos, sin := math.Cos(tilt), math.Sin(tilt)
 	reach := math.Hypot(half[0], half[1]) * (1 + 2*border)
@@ -194,6 +199,9 @@ func face(img, f *image.RGBA, s Scene, cx, cy, width, t float64) {
 					continue
 				}
 			}
+			if s.By == Cutout && !within(u, v) {
+				continue
+			}
 			z := 0.0
 			if p.yaw != 0 || s.Light != (Light{}) && !flat {
 				z = heights[int(v*reliefSide)*reliefSide+int(u*reliefSide)]
@@ -203,13 +211,32 @@ func face(img, f *image.RGBA, s Scene, cx, cy, width, t float64) {
 				sv = lid(su, sv, p.shut)
 			}
 			c := sample(f, su*w, sv*h)
-			surface(&c, s, z, float64(x), float64(y))
+			if s.By != Cutout || !hole(u, v) { // behind a hole is skin and eye
+				surface(&c, s, z, float64(x), float64(y))
+			}
 			for k := range 3 {
 				was := float64(img.Pix[i+k])
 				img.Pix[i+k] = uint8(max(0, min(255, was+(c[k]-was)*alpha)))
 			}
 		}
 	}
+}
+
+// within says whether a point lies in the outline of the head.
+func within(u, v float64) bool {
+	x, y := (u-head[0])/head[2], (v-head[1])/head[3]
+	return x*x+y*y < 1
+}
+
+// hole says whether a point lies where a cut-out has its holes.
+func hole(u, v float64) bool {
+	for _, e := range eyes {
+		x, y := (u-e[0])/(.8*lids[0]), (v-e[1])/lids[1]
+		if x*x+y*y < 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // lid draws the skin above an eye over it: where an eye is, what is shown
@@ -268,7 +295,7 @@ func surface(c *[3]float64, s Scene, z, x, y float64) {
 				c[k] = .55*c[k] + .25*m + .2*tone + 30*max(0, z-.8)
 			}
 		}
-	case Print:
+	case Print, Cutout:
 		m := (c[0] + c[1] + c[2]) / 3
 		dots := 9 * math.Sin(x*1.9+y*.5) * math.Sin(y*1.9-x*.5)
 		for k := range c {
