@@ -199,6 +199,32 @@ func Now(ctx context.Context, db *sql.DB, lane string) (Head, error) {
 	return Head{lane, name, t.Size, t.Root()}, nil
 }
 
+// Teller signs the heads of a lane's journal as it grows. It is for one
+// goroutine.
+type Teller struct {
+	Lane   string
+	DB     *sql.DB // for reading
+	Signer note.Signer
+
+	name string
+	tree Tree
+}
+
+// Head signs for the entries so far; nil for an empty journal.
+func (t *Teller) Head(ctx context.Context) ([]byte, error) {
+	if t.name == "" {
+		name, err := journal.Name(ctx, t.DB)
+		if err != nil || name == "" {
+			return nil, err
+		}
+		t.name = name
+	}
+	if err := t.tree.Grow(ctx, t.DB); err != nil {
+		return nil, err
+	}
+	return Head{t.Lane, t.name, t.tree.Size, t.tree.Root()}.Sign(t.Signer)
+}
+
 // Verify proves that a journal is whole: that every entry follows from the one
 // before it, and that its first entries are the ones that each head was signed
 // for. Heads of another journal are an error: this is not the journal that the
@@ -248,6 +274,15 @@ func Verify(ctx context.Context, db *sql.DB, heads []Head) (entries, covered int
 		}
 	}
 	return entries, covered, nil
+}
+
+// PublicKey is the text of the public half of a lane's audit key at path.
+func PublicKey(path string) (string, error) {
+	b, err := os.ReadFile(path + ".pub")
+	if err != nil {
+		return "", fmt.Errorf("audit: key: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
 }
 
 // ReadKey reads the public half of a lane's audit key.

@@ -32,6 +32,7 @@ import (
 	"passage/hwsim/passkey"
 	"passage/keys"
 	"passage/kiosk"
+	"passage/kiosk/audit"
 	"passage/kiosk/fleet"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
@@ -111,6 +112,7 @@ type world struct {
 	key    ed25519.PrivateKey
 	desk   *desk
 	db     *sqlite.DB
+	dir    string // of the site
 	client *fleet.Client
 	creds  fleet.Credentials
 }
@@ -121,7 +123,8 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, key: ed25519.NewKeyFromSeed(make([]byte, 32)), desk: &desk{present: map[string]bool{}, need: 1, watching: make(chan struct{}, 1)}}
 	var err error
-	if w.site, err = site.Open(t.Context(), site.Config{Dir: t.TempDir(), Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Log: quiet}); err != nil {
+	w.dir = t.TempDir()
+	if w.site, err = site.Open(t.Context(), site.Config{Dir: w.dir, Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	w.run(w.site.Run)
@@ -469,6 +472,51 @@ func marshal(t *testing.T, v any) []byte {
 	return b
 }
 
+// An inspector with the roster key alone proves what officers said, from the
+// site's export; and sees what was added, altered or taken out.
+func TestExportedWords(t *testing.T) {
+	w, anna, ben := ready(t)
+	anna.release()
+	var a fleet.Answer
+	anna.call("POST", "/api/word/E1", anna.envelope(officer.Word{Lane: "E1", Kind: officer.Decision, Transaction: txn, Value: "divert", Reason: "doubt"}), &a)
+	ben.call("POST", "/api/word/E1", ben.envelope(officer.Word{Lane: "E1", Kind: officer.Order, Value: "open"}), &a)
+	db, closing, err := site.OpenDatabase(t.Context(), w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing()
+	var out bytes.Buffer
+	if err := site.Export(t.Context(), db, &out); err != nil {
+		t.Fatal(err)
+	}
+	key := w.key.Public().(ed25519.PublicKey)
+	p, err := audit.VerifyWords(bytes.NewReader(out.Bytes()), key)
+	if err != nil || p.Words < 3 || p.Refused != 0 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	lines := strings.SplitAfter(strings.TrimSpace(out.String()), "\n")
+	last := len(lines) - 1
+	for name, export := range map[string]string{
+		"a word taken out":          strings.Join(lines[:last-1], "") + lines[last],
+		"another decision":          strings.Replace(out.String(), `"value":"release"`, `"value":"divert"`, 1),
+		"another officer":           strings.Replace(out.String(), `"officer":"anna"`, `"officer":"ben"`, 1),
+		"another time":              strings.Replace(lines[last], `"at":1`, `"at":2`, 1),
+		"no roster":                 lines[last],
+		"something else":            "{}\n",
+		"a word that nobody signed": strings.Join(lines[:last], "") + strings.Replace(lines[last], `"envelope":"ey`, `"envelope":"eY`, 1),
+	} {
+		if name == "another time" {
+			export = strings.Join(lines[:last], "") + export
+		}
+		if _, err := audit.VerifyWords(strings.NewReader(export), key); !errors.Is(err, audit.ErrWords) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := audit.VerifyWords(bytes.NewReader(out.Bytes()), make([]byte, ed25519.PublicKeySize)); !errors.Is(err, audit.ErrWords) {
+		t.Errorf("another site's roster key: %v", err)
+	}
+}
+
 // A lane may speak for itself only, and one that is shut out is gone within
 // seconds.
 func TestLaneIsConfined(t *testing.T) {
@@ -504,13 +552,19 @@ func TestLaneIsConfined(t *testing.T) {
 	}
 	closed := make(chan struct{})
 	nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
+	began := time.Now()
 	if err := w.site.Revoke(t.Context(), "E1"); err != nil {
 		t.Fatal(err)
 	}
 	select {
 	case <-closed:
+		t.Logf("shut out %v after the word", time.Since(began))
 	case <-time.After(10 * time.Second):
 		t.Error("a lane that was shut out is still connected")
+	}
+	if again, err := nats.Connect(w.creds.URL, nats.Secure(conf), nats.UserCredentials(w.creds.User), nats.NoReconnect()); err == nil {
+		again.Close()
+		t.Error("a lane that was shut out comes back")
 	}
 	until(t, "the lane shows as away", func() bool {
 		list, _, _ := w.site.Hub().Since(0)

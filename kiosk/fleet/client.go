@@ -46,6 +46,10 @@ type Client struct {
 	Journal   *sql.DB // for reading
 	RosterKey ed25519.PublicKey
 	Log       *slog.Logger
+	// Head signs for the journal so far; nil gives the site no heads. HeadKey
+	// verifies it.
+	Head    func(context.Context) ([]byte, error)
+	HeadKey string
 
 	ear    officer.Ear
 	again  chan struct{} // the site wants to be asked where the journal goes on
@@ -143,6 +147,7 @@ func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error
 	group.Go(func() error { return c.views(ctx, nc, asked) })
 	group.Go(func() error { return c.roster(ctx, nc, changed) })
 	group.Go(func() error { return c.forward(ctx, nc) })
+	group.Go(func() error { return c.heads(ctx, nc) })
 	return group.Wait()
 }
 

@@ -25,6 +25,7 @@ import (
 
 	"passage/keys"
 	"passage/kiosk"
+	"passage/kiosk/audit"
 	"passage/kiosk/console"
 	"passage/kiosk/fleet"
 	"passage/kiosk/journal"
@@ -111,6 +112,7 @@ type computer struct {
 	j      *journal.Journal
 	txn    lane.Transaction
 	change chan struct{}
+	log    *slog.Logger
 	stop   func()
 }
 
@@ -124,7 +126,7 @@ func (a *airport) computer(id string) *computer {
 	if err != nil || name != id {
 		a.t.Fatalf("enrolled %q: %v", name, err)
 	}
-	return &computer{t: a.t, id: id, path: filepath.Join(a.t.TempDir(), "lane.db"), creds: creds, change: make(chan struct{}, 1)}
+	return &computer{t: a.t, id: id, path: filepath.Join(a.t.TempDir(), "lane.db"), creds: creds, change: make(chan struct{}, 1), log: quiet}
 }
 
 // start opens the journal and joins the site at creds.URL.
@@ -141,7 +143,16 @@ func (c *computer) start() {
 	if c.j, _, err = journal.Open(c.t.Context(), c.db.Writer, ring, nil); err != nil {
 		c.t.Fatal(err)
 	}
-	client := &fleet.Client{Lane: c.id, Desk: desk{c.change}, Journal: c.db.Reader, RosterKey: make(ed25519.PublicKey, ed25519.PublicKeySize), Log: quiet}
+	client := &fleet.Client{Lane: c.id, Desk: desk{c.change}, Journal: c.db.Reader, RosterKey: make(ed25519.PublicKey, ed25519.PublicKeySize), Log: c.log}
+	key := filepath.Join(filepath.Dir(c.path), "audit.key")
+	signer, err := audit.Key(key, c.id)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if client.HeadKey, err = audit.PublicKey(key); err != nil {
+		c.t.Fatal(err)
+	}
+	client.Head = (&audit.Teller{Lane: c.id, DB: c.db.Reader, Signer: signer}).Head
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = c.j.Run(ctx) }) // ends with ctx

@@ -335,6 +335,8 @@ func (s *Site) answer(ctx context.Context, m *nats.Msg) {
 		out, err = s.Roster(ctx)
 	case "journal":
 		out, err = s.got(ctx, lane, m.Data)
+	case "head":
+		out, err = s.head(ctx, lane, m.Data)
 	default:
 		return
 	}

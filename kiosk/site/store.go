@@ -90,6 +90,20 @@ CREATE TABLE progress (                   -- how much of the stream was dealt wi
 	stream INTEGER NOT NULL,              -- Unix ns when it was made: a site that lost its disk has another one
 	seq    INTEGER NOT NULL
 ) STRICT;
+`, `
+CREATE TABLE head_key (                   -- of a lane's audit: the first one holds
+	lane TEXT    PRIMARY KEY,
+	key  TEXT    NOT NULL,
+	at   INTEGER NOT NULL                 -- Unix s
+) STRICT;
+CREATE TABLE head (                       -- signed heads of lanes' journals
+	lane    TEXT    NOT NULL,
+	journal TEXT    NOT NULL,
+	size    INTEGER NOT NULL,
+	at      INTEGER NOT NULL,
+	note    BLOB    NOT NULL,
+	PRIMARY KEY (lane, journal, size)
+) STRICT;
 `}
 
 func openStore(ctx context.Context, path string) (*sqlite.DB, error) {

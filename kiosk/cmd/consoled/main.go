@@ -39,6 +39,10 @@ type cli struct {
 		Draft  draftCmd  `cmd:"" help:"Print the next roster of officers, to be signed."`
 		Import importCmd `cmd:"" help:"Take a signed roster."`
 	} `cmd:"" help:"Who may speak to the lanes."`
+	Audit struct {
+		Words wordsCmd `cmd:"" help:"Print all rosters and officers' words with their proof, for passage audit words."`
+		Heads headsCmd `cmd:"" help:"Write a lane's signed heads, for passage audit verify."`
+	} `cmd:"" help:"What lanes and officers signed for."`
 }
 
 func main() {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"passage/eesclient/watchlist"
 	"passage/keys"
 	"passage/kiosk"
+	"passage/kiosk/audit"
 	"passage/kiosk/config"
 	"passage/kiosk/devices"
 	"passage/kiosk/fleet"
@@ -195,6 +197,9 @@ func run(c cli) error {
 	group.Go(func() error { return site.serve(work) })
 	if conf.Fleet.Dir != "" {
 		joined := &fleet.Client{Lane: conf.Kiosk.Lane, Desk: shell, Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, Log: log}
+		if err := tellHeads(joined, conf.Store.Path); err != nil {
+			return err
+		}
 		group.Go(func() error { return joined.Run(work, console) })
 	}
 	group.Go(func() error { return serve(work, listener, pages) })
@@ -243,6 +248,21 @@ func openRing(ctx context.Context, db *sqlite.DB, source string) (*keys.Ring, er
 	}
 	defer clear(master)
 	return keys.Open(ctx, db, master)
+}
+
+// tellHeads has the lane sign for its journal at its site, by a key that it keeps
+// beside the store: the folder of its credentials is the operator's.
+func tellHeads(c *fleet.Client, store string) error {
+	path := filepath.Join(filepath.Dir(store), "audit.key")
+	signer, err := audit.Key(path, c.Lane)
+	if err != nil {
+		return err
+	}
+	if c.HeadKey, err = audit.PublicKey(path); err != nil {
+		return err
+	}
+	c.Head = (&audit.Teller{Lane: c.Lane, DB: c.Journal, Signer: signer}).Head
+	return nil
 }
 
 // openTrust loads the trust store that the configuration names.

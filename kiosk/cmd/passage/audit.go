@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"passage/kiosk/audit"
+	"passage/kiosk/officer"
 	"passage/sqlite"
 )
 
@@ -94,4 +95,34 @@ func readHeads(keyFile string, names []string) ([]audit.Head, error) {
 		heads = append(heads, h)
 	}
 	return heads, nil
+}
+
+type auditWordsCmd struct {
+	Key    string `required:"" placeholder:"roster-…" help:"The public half of the key that signs the site's rosters."`
+	Export string `arg:"" type:"existingfile" help:"What consoled audit words printed."`
+}
+
+func (auditWordsCmd) Help() string {
+	return `Example: an inspector, with nothing of the site's but its export and the roster key.
+
+  consoled audit words --config /etc/passage/console.toml > words.jsonl     on the site
+  passage audit words --key roster-… words.jsonl`
+}
+
+func (c auditWordsCmd) Run() error {
+	key, err := officer.ParseKey(c.Key)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(c.Export)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	p, err := audit.VerifyWords(f, key)
+	if err != nil {
+		return fmt.Errorf("after %d good words: %w", p.Words, err)
+	}
+	fmt.Printf("%d words, each proven by its officer's passkey, none missing between the first and the last; %d more were refused by lanes\n", p.Words, p.Refused)
+	return nil
 }

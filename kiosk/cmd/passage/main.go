@@ -31,6 +31,7 @@ type cli struct {
 	Audit struct {
 		Head   auditHeadCmd   `cmd:"" help:"Sign for the journal's entries so far."`
 		Verify auditVerifyCmd `cmd:"" help:"Prove that a journal is whole: nothing removed, nothing altered."`
+		Words  auditWordsCmd  `cmd:"" help:"Prove that officers said what a site's export says they did."`
 	} `cmd:"" help:"Proof that a lane's journal is whole."`
 	Backup  backupCmd  `cmd:"" help:"Copy a lane's store, or a site's, encrypted, while it works."`
 	Restore restoreCmd `cmd:"" help:"Bring a backup back."`
