@@ -262,7 +262,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, now time.Time) (rows in
 func (s *Store) whole(ctx context.Context, in *reader) error {
 	scratch := filepath.Join(s.dir, building)
 	defer os.Remove(scratch) // it has another name by then, if all went well
-	if err := s.build(ctx, in, scratch); err != nil {
+	if err := yielding(func() error { return s.build(ctx, in, scratch) }); err != nil {
 		return err
 	}
 	path := filepath.Join(s.dir, fmt.Sprintf("lists-%d.db", in.head.Version))
