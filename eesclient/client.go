@@ -94,7 +94,7 @@ func New(base string, f Files) (*Client, error) {
 		return nil, err
 	}
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(0) // coming back costs neither side a certificate
-	t := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 3 * time.Second}
+	t := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 3 * time.Second}
 	return Over(base, t), nil
 }
 

@@ -45,9 +45,9 @@ const (
 	mostWait  = time.Minute
 	mostLater = time.Hour
 	idleWait  = 500 * time.Millisecond
-	mostWide  = 16
+	mostWide  = 32
 	unhurried = 400 * time.Millisecond // a register that takes longer for a record has enough to do
-	round     = 128                    // records whose acknowledgements share a commit
+	round     = 16                     // records after each other whose acknowledgements share a commit
 )
 
 // pace is how hard Drain tries.
@@ -176,7 +176,7 @@ type item struct {
 func (o *Outbox) once(ctx context.Context, to Sender, conflict Conflict, wide int) (settled int, err error) {
 	// The first attempt after a failure is with one record: the register may
 	// still be away.
-	limit := round
+	limit := round * wide
 	if wide == 1 {
 		limit = 1
 	}

@@ -264,7 +264,7 @@ func TestPace(t *testing.T) {
 	for i, c := range []struct {
 		took time.Duration
 		want int
-	}{{0, 2}, {0, 4}, {0, 8}, {0, 16}, {0, 16}, {time.Second, 8}, {time.Second, 4}, {0, 8}, {2 * time.Second, 4}, {time.Second, 2}, {time.Second, 1}, {time.Second, 1}} {
+	}{{0, 2}, {0, 4}, {0, 8}, {0, 16}, {0, 32}, {0, 32}, {time.Second, 16}, {time.Second, 8}, {0, 16}, {2 * time.Second, 8}, {time.Second, 4}, {time.Second, 2}, {time.Second, 1}, {time.Second, 1}} {
 		if p.succeeded(c.took); p.wide != c.want {
 			t.Errorf("round %d of records that took %s: %d wide, want %d", i, c.took, p.wide, c.want)
 		}

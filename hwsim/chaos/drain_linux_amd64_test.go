@@ -68,7 +68,7 @@ func dayOffline(t *testing.T, dir string, n int) {
 	defer tx.Rollback()
 	for i := range n {
 		f := facts(uuid.NewString())
-		f.Level = "local"
+		f.Level, f.Identity.Number = "local", fmt.Sprintf("C%d", i) // somebody else each time: one's records wait for each other
 		if i < 2*people {
 			f.Class, f.File, f.Direction = lane.TCN_LISTED, fmt.Sprintf("F-%d", i%people), policy.Entry
 			f.Document, f.Identity.Number = policy.Document{Code: "P", Issuer: "BRA"}, fmt.Sprintf("X%d", i%people)

@@ -145,6 +145,8 @@ func (g *Register) Handler() http.Handler {
 	}})
 	slots := make(chan struct{}, mostAtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.under.Add(1)
+		defer g.under.Add(-1)
 		k := &kept{header: http.Header{}}
 		request := r.Header.Get("X-Request-Id")
 		if uuid.Validate(request) != nil {

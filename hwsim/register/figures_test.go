@@ -102,7 +102,7 @@ func afresh(recording []step) []step {
 	for i, s := range list {
 		list[i].args = slices.Clone(s.args)
 	}
-	list[0].args[0], list[0].args[2], list[1].args[1] = uuid.NewString(), key, key
+	list[0].args[0], list[0].args[2] = uuid.NewString(), key
 	return list
 }
 

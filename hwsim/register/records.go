@@ -42,16 +42,14 @@ func (g *Register) recorded(w http.ResponseWriter, r *http.Request, key, kind st
 func (g *Register) recording(caller, id, key, kind, file string, at time.Time, body []byte, was *string, hash *[]byte) ([]step, error) {
 	sum := sha256.Sum256(body)
 	sealed, err := g.keys.sealed(json.RawMessage(body), "record "+id)
-	return []step{
-		{
-			sql:  "INSERT INTO record (id, caller, key, hash, kind, file, day, crossed, at, sealed) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) ON CONFLICT DO NOTHING",
-			args: []any{id, caller, key, sum[:], kind, file, int64(stay.On(at)), at.UnixNano(), time.Now().UnixNano(), sealed},
-		},
-		{
-			sql: "SELECT id, hash FROM record WHERE caller=$1 AND key=$2", args: []any{caller, key},
-			row: func(scan func(...any) error) error { return scan(was, hash) },
-		},
-	}, err
+	// A key that is there already keeps its row, which answers: one statement
+	// for what is new and what is not.
+	return []step{{
+		sql: `INSERT INTO record (id, caller, key, hash, kind, file, day, crossed, at, sealed) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
+			ON CONFLICT (caller, key) DO UPDATE SET key=excluded.key RETURNING id, hash`,
+		args: []any{id, caller, key, sum[:], kind, file, int64(stay.On(at)), at.UnixNano(), time.Now().UnixNano(), sealed},
+		row:  func(scan func(...any) error) error { return scan(was, hash) },
+	}}, err
 }
 
 // Record takes an entry, an exit or a consultation.

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"passage/eesclient/api"
@@ -32,7 +33,8 @@ type Register struct {
 	db       store
 	keys     keys
 	contract *contract.Contract
-	erasing  sync.Mutex // one line of the chain at a time
+	erasing  sync.Mutex    // one line of the chain at a time
+	under    *atomic.Int64 // requests under way
 	lists    lists
 
 	mu     sync.Mutex
@@ -53,7 +55,8 @@ func New(ctx context.Context, db *sql.DB) (*Register, error) {
 // Open prepares a register in an SQLite database under a secret of KeySize
 // bytes, which must be the same for a database's whole life.
 func Open(ctx context.Context, db *sql.DB, secret []byte) (*Register, error) {
-	return open(ctx, newLite(db), secret)
+	under := new(atomic.Int64)
+	return open(ctx, newLite(db, under), under, secret)
 }
 
 // OpenPostgres prepares a register in the PostgreSQL database at a URL or DSN.
@@ -63,14 +66,14 @@ func OpenPostgres(ctx context.Context, url string, secret []byte) (*Register, er
 	if err != nil {
 		return nil, err
 	}
-	g, err := open(ctx, p, secret)
+	g, err := open(ctx, p, new(atomic.Int64), secret)
 	if err != nil {
 		p.close()
 	}
 	return g, err
 }
 
-func open(ctx context.Context, s store, secret []byte) (*Register, error) {
+func open(ctx context.Context, s store, under *atomic.Int64, secret []byte) (*Register, error) {
 	k, err := newKeys(secret)
 	if err != nil {
 		return nil, err
@@ -86,7 +89,7 @@ func open(ctx context.Context, s store, secret []byte) (*Register, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register: %w", err)
 	}
-	return &Register{db: s, keys: k, contract: c, faults: map[string]string{}, counts: map[string]int{}}, nil
+	return &Register{db: s, keys: k, contract: c, under: under, faults: map[string]string{}, counts: map[string]int{}}, nil
 }
 
 // Close ends the connections that OpenPostgres made.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // step is one statement of a transaction. Its parameters are $1, $2, …, first
@@ -86,12 +88,37 @@ type lite struct {
 }
 
 // group is what waits for the next commit. Requests that come while one is
-// being written share the one after it (group commit): the disk's latency is
-// paid once for all of them.
+// being written share the one after it (group commit), and whoever writes waits
+// a little for those that are under way: the disk's latency is paid once for all
+// of them.
 type group struct {
 	turn  chan struct{} // held by whoever writes
+	under *atomic.Int64 // requests under way, whether they have come here yet or not
+	more  chan struct{} // told of each job
 	mu    sync.Mutex
 	queue []*job
+}
+
+// gather is how long a commit waits for company.
+const gather = 2 * time.Millisecond
+
+// company waits until all requests that are under way have come, or for a while.
+func (g *group) company() {
+	late := time.NewTimer(gather)
+	defer late.Stop()
+	for {
+		g.mu.Lock()
+		n := len(g.queue)
+		g.mu.Unlock()
+		if n == 0 || int64(n) >= g.under.Load() {
+			return
+		}
+		select {
+		case <-g.more:
+		case <-late.C:
+			return
+		}
+	}
 }
 
 // job is one request's transaction.
@@ -101,7 +128,9 @@ type job struct {
 	done  chan error
 }
 
-func newLite(db *sql.DB) lite { return lite{db, &group{turn: make(chan struct{}, 1)}} }
+func newLite(db *sql.DB, under *atomic.Int64) lite {
+	return lite{db, &group{turn: make(chan struct{}, 1), under: under, more: make(chan struct{}, 1)}}
+}
 
 func (l lite) do(ctx context.Context, steps ...step) error {
 	j := &job{ctx, steps, make(chan error, 1)}
@@ -109,10 +138,15 @@ func (l lite) do(ctx context.Context, steps ...step) error {
 	l.group.queue = append(l.group.queue, j)
 	l.group.mu.Unlock()
 	select {
+	case l.group.more <- struct{}{}:
+	default:
+	}
+	select {
 	case err := <-j.done: // somebody else has written it
 		return err
 	case l.group.turn <- struct{}{}:
 	}
+	l.group.company()
 	l.group.mu.Lock()
 	batch := l.group.queue
 	l.group.queue = nil
