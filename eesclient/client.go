@@ -37,7 +37,7 @@ const (
 	stayWithin          = 2 * time.Second
 	authorisationWithin = 5 * time.Second
 	fileWithin          = 3 * time.Second
-	recordWithin        = 3 * time.Second
+	recordWithin        = 10 * time.Second // nobody waits for it, and giving up early would only send it again
 	healthWithin        = 2 * time.Second
 	extractWithin       = 10 * time.Minute
 )
@@ -94,7 +94,7 @@ func New(base string, f Files) (*Client, error) {
 		return nil, err
 	}
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(0) // coming back costs neither side a certificate
-	t := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 3 * time.Second}
+	t := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: recordWithin}
 	return Over(base, t), nil
 }
 

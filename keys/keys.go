@@ -194,7 +194,8 @@ func (r *Ring) load(ctx context.Context, q queryer) error {
 	return nil
 }
 
-// Keep follows the ring's changes until ctx ends.
+// Keep follows the ring's changes until ctx ends. A ring that another master key
+// wraps by now is left as it was last seen: its keys are in use still.
 func (r *Ring) Keep(ctx context.Context) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
@@ -203,7 +204,7 @@ func (r *Ring) Keep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := r.Refresh(ctx); err != nil && ctx.Err() == nil && !sqlite.Busy(err) {
+			if err := r.Refresh(ctx); err != nil && ctx.Err() == nil && !sqlite.Busy(err) && !errors.Is(err, ErrKey) {
 				return err
 			}
 		}

@@ -246,3 +246,50 @@ func TestTPM(t *testing.T) {
 		t.Error("half a file was taken for a key")
 	}
 }
+
+// A lane's ring moves from a key in a file to one in a TPM, and gets a new key
+// of its own, while the lane works; started again, the lane opens it with the
+// TPM alone.
+func TestRotateToATPM(t *testing.T) {
+	source := "tpm:" + filepath.Join(t.TempDir(), "lane.tpm") + "?device=" + startTPM(t)
+	if err := New(source); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "lane.db")
+	lane, db := open(t, path, master)
+	put(t, db, 1, lane.Seal(place, 1, []byte("one")))
+	tool, _ := open(t, path, master)
+	sealed, err := Load(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tool.Replace(t.Context(), []Place{place}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, db, 2, lane.Seal(place, 2, []byte("two"))) // it has not heard of it
+	if err := lane.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tool.Rewrap(t.Context(), sealed); err != nil {
+		t.Fatal(err)
+	}
+	put(t, db, 3, lane.Seal(place, 3, []byte("three")))
+	again, err := Load(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), db, master); !errors.Is(err, ErrKey) {
+		t.Errorf("the key of the file: %v", err)
+	}
+	restarted, err := Open(t.Context(), db, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*Ring{lane, restarted} {
+		for id, want := range map[int64]string{1: "one", 2: "two", 3: "three"} {
+			if got, err := get(t, r, db, id); err != nil || string(got) != want {
+				t.Errorf("%d: %q, %v", id, got, err)
+			}
+		}
+	}
+}

@@ -50,7 +50,9 @@ func (r *Ring) Retire(ctx context.Context, places []Place) (wrapped int, err err
 }
 
 // Rewrap wraps the ring's keys by another master key. A running lane keeps
-// working: it holds the ring's keys already.
+// working if it holds all of them, so that Rewrap is to run not sooner than
+// Adopted after Replace: it cannot read further ones until it is started again
+// with the new master key.
 func (r *Ring) Rewrap(ctx context.Context, master []byte) error {
 	to, err := aead(master)
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"iter"
 	"time"
 
 	"passage/eesclient/stay"
@@ -83,17 +84,30 @@ type tail struct {
 // keeps it from being taken for anything else.
 func signed(h hash.Hash) []byte { return append([]byte("passage extract 1\n"), h.Sum(nil)...) }
 
-// Write makes a copy of files at a time, signed by the register's key.
-func Write(w io.Writer, files []File, at time.Time, key ed25519.PrivateKey) error {
+// Write makes a copy of n files at a time, signed by the register's key. It
+// fails if they are not as many.
+func Write(w io.Writer, n int, files iter.Seq2[File, error], at time.Time, key ed25519.PrivateKey) error {
 	h := sha512.New()
-	out := json.NewEncoder(io.MultiWriter(w, h))
-	if err := out.Encode(head{1, at.UTC(), len(files)}); err != nil {
+	buffered := bufio.NewWriterSize(io.MultiWriter(w, h), 64<<10)
+	out := json.NewEncoder(buffered)
+	if err := out.Encode(head{1, at.UTC(), n}); err != nil {
 		return fmt.Errorf("extract: write: %w", err)
 	}
-	for _, f := range files {
-		if err := out.Encode(f); err != nil {
+	written := 0
+	for f, err := range files {
+		if err == nil {
+			err = out.Encode(f)
+		}
+		if err != nil {
 			return fmt.Errorf("extract: write: %w", err)
 		}
+		written++
+	}
+	if written != n {
+		return fmt.Errorf("extract: write: %d files, %d were announced", written, n)
+	}
+	if err := buffered.Flush(); err != nil {
+		return fmt.Errorf("extract: write: %w", err)
 	}
 	if err := json.NewEncoder(w).Encode(tail{ed25519.Sign(key, signed(h))}); err != nil {
 		return fmt.Errorf("extract: write: %w", err)

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,10 +38,42 @@ func people(n int) []File {
 func copyOf(t testing.TB, files []File, at time.Time, k ed25519.PrivateKey) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Write(&b, files, at, k); err != nil {
+	if err := Write(&b, len(files), all(files), at, k); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func all(files []File) iter.Seq2[File, error] {
+	return func(yield func(File, error) bool) {
+		for _, f := range files {
+			if !yield(f, nil) {
+				return
+			}
+		}
+	}
+}
+
+// What is not as many as was announced, or breaks off, is no copy.
+func TestWriteFails(t *testing.T) {
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		n    int
+		list iter.Seq2[File, error]
+	}{
+		"too few":  {6, all(people(5))},
+		"too many": {4, all(people(5))},
+		"broken":   {1, func(yield func(File, error) bool) { yield(File{}, broken) }},
+	} {
+		var b bytes.Buffer
+		if err := Write(&b, c.n, c.list, noon, key); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		e, _ := open(t)
+		if _, err := e.Import(t.Context(), &b, noon); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: taken over: %v", name, err)
+		}
+	}
 }
 
 func open(t testing.TB) (*Extract, string) {

@@ -46,7 +46,8 @@ const (
 	mostLater = time.Hour
 	idleWait  = 500 * time.Millisecond
 	mostWide  = 32
-	unhurried = 400 * time.Millisecond // a register that takes longer for a record has enough to do
+	quick     = 200 * time.Millisecond // a record's time by which a register could do more
+	slow      = 400 * time.Millisecond // and by which it has too much to do
 	round     = 16                     // records after each other whose acknowledgements share a commit
 )
 
@@ -59,10 +60,11 @@ type pace struct {
 // succeeded says how wide to go on after records that took so long each.
 func (p *pace) succeeded(each time.Duration) {
 	p.wait = 0
-	if each > unhurried {
-		p.wide = max(p.wide/2, 1)
-	} else {
+	switch {
+	case each < quick:
 		p.wide = min(2*p.wide, mostWide)
+	case each > slow:
+		p.wide = max(p.wide/2, 1)
 	}
 }
 

@@ -255,7 +255,7 @@ func TestPace(t *testing.T) {
 				t.Errorf("%s: failure %d: %v, %d wide, want %v", name, i+1, got, p.wide, want)
 			}
 		}
-		p.succeeded(unhurried)
+		p.succeeded(quick - 1)
 		if p.wide != 2 || p.wait != 0 {
 			t.Errorf("%s: after a success %+v", name, p)
 		}
@@ -264,7 +264,7 @@ func TestPace(t *testing.T) {
 	for i, c := range []struct {
 		took time.Duration
 		want int
-	}{{0, 2}, {0, 4}, {0, 8}, {0, 16}, {0, 32}, {0, 32}, {time.Second, 16}, {time.Second, 8}, {0, 16}, {2 * time.Second, 8}, {time.Second, 4}, {time.Second, 2}, {time.Second, 1}, {time.Second, 1}} {
+	}{{0, 2}, {0, 4}, {0, 8}, {0, 16}, {0, 32}, {0, 32}, {quick, 32}, {slow, 32}, {time.Second, 16}, {time.Second, 8}, {0, 16}, {2 * time.Second, 8}, {time.Second, 4}, {time.Second, 2}, {time.Second, 1}, {time.Second, 1}} {
 		if p.succeeded(c.took); p.wide != c.want {
 			t.Errorf("round %d of records that took %s: %d wide, want %d", i, c.took, p.wide, c.want)
 		}

@@ -7,13 +7,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	openapi_types "github.com/oapi-codegen/runtime/types"
 
 	"passage/eesclient/api"
-	"passage/eesclient/extract"
 	"passage/eesclient/stay"
 )
 
@@ -405,30 +403,5 @@ func (g *Register) Extract(w http.ResponseWriter, r *http.Request, q api.Extract
 		g.sendLists(w, r, since)
 		return
 	}
-	var files []extract.File
-	audit, err := g.audited(r.Context(), "", subject{}, "0")
-	if !g.done(w, r, err, audit, step{sql: "SELECT file, sealed FROM individual_file ORDER BY file", row: func(scan func(...any) error) error {
-		var p Person
-		if err := g.scanFile(scan, &p); err != nil {
-			return err
-		}
-		f := extract.File{Issuer: p.Issuer, Number: p.Number, File: p.File, Family: p.FamilyStatus, Reference: p.Reference}
-		if p.Visa == "short" || p.Visa == "long" {
-			f.Visa = p.Visa
-		}
-		if !p.VisaEnd.IsZero() {
-			f.VisaEnd = stay.On(p.VisaEnd)
-		}
-		for _, s := range p.Stays {
-			f.Stays = append(f.Stays, [2]int{int(s.First), int(s.Last)})
-		}
-		files = append(files, f)
-		return nil
-	}}) {
-		return
-	}
-	now := time.Now()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("ETag", `"files-`+now.UTC().Format("20060102T150405")+strings.ReplaceAll(now.Format(".000000"), ".", "-")+`"`)
-	_ = extract.Write(w, files, now, g.keys.sign) // the client has gone otherwise
+	g.sendFiles(w, r)
 }

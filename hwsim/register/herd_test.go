@@ -74,7 +74,7 @@ func comeBack(t *testing.T, files eesclient.Files, base string, lanes, each int)
 		}
 		config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 		config.VerifyConnection = func(tls.ConnectionState) error { atomic.AddInt64(&h.handshakes, 1); return nil }
-		transport := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 16, TLSHandshakeTimeout: 3 * time.Second}
+		transport := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 16, TLSHandshakeTimeout: 10 * time.Second}
 		ctx, cancel := context.WithCancel(t.Context())
 		c := &counting{Client: eesclient.Over(base, transport), h: h, end: cancel}
 		c.left.Store(int64(each))

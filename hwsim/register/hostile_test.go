@@ -216,11 +216,11 @@ func testReordered(t *testing.T, b bench) {
 		t.Errorf("an exit without an entry: %+v", s)
 	}
 	send("entry", day)
-	if s := stay("entry", day.AddDate(0, 0, 100)); s.Status != "ok" || s.Days != 80+10 {
+	if s := stay("entry", day.AddDate(0, 0, 100)); s.Status != "ok" || s.Days != 80+10 || *s.BilateralPossible {
 		t.Errorf("after the entry came: %+v", s)
 	}
 	send("entry", day.AddDate(0, 0, 100))
-	if s := stay("exit", day.AddDate(0, 0, 190)); s.Status != "ok" || s.Overstay != 1 {
+	if s := stay("exit", day.AddDate(0, 0, 190)); s.Status != "ok" || s.Overstay != 1 || !*s.BilateralPossible {
 		t.Errorf("91 days: %+v", s)
 	}
 	code, answer := post(t, b, "officer", "/v1/files/F-1/records?limit=2", "", nil)
@@ -242,7 +242,9 @@ func testReordered(t *testing.T, b bench) {
 // never taken for an answer.
 func TestLies(t *testing.T) {
 	b := newBench(t)
-	load(t, b, person())
+	p := person()
+	p.ETIAS = "valid"
+	load(t, b, p)
 	d, i := identity()
 	day := time.Date(2026, 6, 20, 0, 0, 0, 0, time.UTC)
 	key, body := record(t, "entry")
@@ -252,8 +254,9 @@ func TestLies(t *testing.T) {
 			_, err := b.Client.VerifyFace(t.Context(), "F-1", []byte{0xFF, 0xD8, 0xFF})
 			return err
 		},
-		"stay":   func() error { _, err := b.Client.Stay(t.Context(), "F-1", "entry", day); return err },
-		"record": func() error { return b.Send(t.Context(), key, body) },
+		"authorisation": func() error { _, err := b.Client.Authorisation(t.Context(), d, day); return err },
+		"stay":          func() error { _, err := b.Client.Stay(t.Context(), "F-1", "entry", day); return err },
+		"record":        func() error { return b.Send(t.Context(), key, body) },
 		"consult": func() error {
 			if a := b.Client.Consult(t.Context(), api.Consultation{List: "SIS", Document: d, Identity: i}); a != eesclient.Clear {
 				return eesclient.ErrMalformed
@@ -266,7 +269,7 @@ func TestLies(t *testing.T) {
 			t.Errorf("%s: the truth: %v", operation, err)
 		}
 		for _, lie := range []string{"another_request", "another_subject", "past", "contradiction", "nonsense"} {
-			if operation == "search" && lie == "another_subject" || operation != "consult" && lie == "past" ||
+			if (operation == "search" || operation == "authorisation") && lie == "another_subject" || operation != "consult" && lie == "past" ||
 				lie == "contradiction" && (operation == "verifyFace" || operation == "consult") {
 				continue // nothing in the answer that this lie could change
 			}

@@ -202,6 +202,8 @@ func lie(fault string, header http.Header, body map[string]any) {
 			}
 		case body["days"] != nil:
 			flip("status", "ok", "exhausted")
+		case body["until"] != nil: // a travel authorisation that is none, and ends
+			body["status"] = "none"
 		case body["kind"] != nil:
 			flip("kind", "entry", "exit", "consultation")
 		}

@@ -25,8 +25,8 @@ const (
 	mostHeader    = 16 << 10
 	mostBody      = 512 << 10
 	// mostAtOnce bounds the requests under way; more wait for queueWithin and
-	// are then sent away. That must leave a client, which gives a record three
-	// seconds, the time to hear it, and those under way the time to end.
+	// are then sent away. That must leave a client, which gives a question two
+	// seconds or more, the time to hear it, and those under way the time to end.
 	mostAtOnce  = 96
 	queueWithin = 500 * time.Millisecond
 	// mostLater bounds, in seconds, the times that are named to those who are
@@ -35,7 +35,7 @@ const (
 	mostLater = 8
 	// shaking bounds, for each core, the connections that are being made; the
 	// others wait in the kernel's queue. A thousand handshakes at once would
-	// all end late, after their clients' three seconds; in turn each takes a
+	// all end late, when their clients have given up; in turn each takes a
 	// millisecond of a core. Whoever has a place and is slow gives it up after
 	// placeWithin and goes on without.
 	shaking     = 64

@@ -79,7 +79,7 @@ func render() string {
 	for _, m := range Modes {
 		line(m.Mode, m.Meaning, m.Effect, m.Article)
 	}
-	table("Grounds of refusal", "A lane diverts; only an officer refuses, at the desk.", "letter", "the person", "article")
+	table("Grounds of refusal", "A lane diverts; only an officer refuses, at the desk. Letters and wording are from memory: nobody has compared them with the form in Annex V yet, which must happen before a refusal is written with them.", "letter", "the person", "article")
 	for _, g := range Grounds {
 		line(g.Letter, g.Ground, g.Article)
 	}

@@ -40,4 +40,18 @@ export default async function () {
     await c.close();
     await scene('E1');
   });
+  await test('lane page: an overstay that a bilateral agreement may excuse says so, days that are left do not', async () => {
+    const c = await context(1440, 1000);
+    for (const [what, days, agreement] of [['overstay', { overstay: 5 }, true], ['days left', { days: 60, last_day: '2026-08-18' }, false]]) {
+      await scene('E1', { phase: 'REVIEW', class: 'TCN_LISTED', reason: 'FACE', issuer: 'GBR', given: 'OLIVIA', surname: 'SAMPLE', shown: 48, ...days });
+      const page = await open(c, lanePages + '/lane');
+      if (await page.isVisible('[name=officer]')) { await page.fill('[name=officer]', 'anna'); await page.fill('[name=pin]', '4711'); await page.click('#signin button'); }
+      await page.waitForSelector('p.stay');
+      const said = await page.textContent('p.stay');
+      holds(said.includes('bilateral agreement') === agreement, `${what}: ${said}`);
+      await page.close();
+    }
+    await c.close();
+    await scene('E1');
+  });
 }

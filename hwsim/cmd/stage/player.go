@@ -180,6 +180,7 @@ func (p *player) days(now time.Time) kiosk.Stay {
 		out.Status, out.Days = "undetermined", 0
 		return out
 	}
+	out.Bilateral = stay.Result{Status: stay.Status(out.Status), Overstay: out.Overstay}.Bilateral()
 	on := stay.On(now)
 	stays := []stay.Stay{{First: on - 170, Last: on - 126}, {First: on - 80, Last: on - 51}}
 	r := stay.Entry(stays, on, stay.Visa{})

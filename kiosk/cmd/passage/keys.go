@@ -118,22 +118,22 @@ func (c keysRotateCmd) Run(ctx context.Context) error {
 // one, and destroys the old one. One that was interrupted is finished by the
 // next.
 func rotate(ctx context.Context, ring *keys.Ring, c keysRotateCmd, from string, wait time.Duration) error {
+	var master []byte
+	if c.To != "" && c.To != from {
+		if c.NoWait {
+			return errors.New("keys: --to cannot be had with --no-wait: a running lane must have seen the new key before another master key wraps it")
+		}
+		var err error
+		if master, err = keys.Load(c.To); err != nil {
+			return err
+		}
+		defer clear(master)
+	}
 	n, err := ring.Replace(ctx, places)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("a new key seals; %d keys of travellers wrapped anew\n", n)
-	if c.To != "" && c.To != from {
-		master, err := keys.Load(c.To)
-		if err != nil {
-			return err
-		}
-		defer clear(master)
-		if err := ring.Rewrap(ctx, master); err != nil {
-			return err
-		}
-		fmt.Printf("the ring is wrapped by %s: write it into store.key before the lane is started again\n", c.To)
-	}
 	if c.NoWait {
 		return nil
 	}
@@ -147,5 +147,12 @@ func rotate(ctx context.Context, ring *keys.Ring, c keysRotateCmd, from string, 
 		return err
 	}
 	fmt.Printf("the old key is destroyed; %d keys that were sealed with it meanwhile wrapped anew\n", n)
+	if master == nil {
+		return nil
+	}
+	if err := ring.Rewrap(ctx, master); err != nil {
+		return err
+	}
+	fmt.Printf("the ring is wrapped by %s: write it into store.key before the lane is started again\n", c.To)
 	return nil
 }
