@@ -48,6 +48,11 @@ type Site struct {
 	// Help presses the help button.
 	Help func(ctx context.Context) error
 
+	// Turn waits until the lane is free and keeps it so until done is called;
+	// Expect tells the officers whose script they follow. Both may be nil.
+	Turn   func(ctx context.Context) (done func(), err error)
+	Expect func(p persona.Persona)
+
 	Picture  func() ([]byte, bool)                                    // what the camera sees, a JPEG; may be nil
 	Garbage  func() error                                             // the MRZ reader sends nonsense; may be nil
 	Register func(what, fault string)                                 // may be nil: it is somebody else's
@@ -170,6 +175,13 @@ func (l *Lane) ByHand() bool {
 	return l.byHand
 }
 
+// Duty is whose script the officers follow, and false while they are to leave
+// everything to the panel.
+func (l *Lane) Duty() (p persona.Persona, theirs bool) {
+	p, _ = l.Present()
+	return p, !l.ByHand()
+}
+
 // Present is the person in the lane.
 func (l *Lane) Present() (p persona.Persona, here bool) {
 	l.mu.Lock()
@@ -222,10 +234,20 @@ func (l *Lane) come(ctx context.Context, id string, changes []string, steered bo
 	if err := l.away(ctx); err != nil { // who is there goes first
 		return err
 	}
+	done := func() {}
+	if l.Turn != nil {
+		if done, err = l.Turn(ctx); err != nil {
+			return err
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx == nil {
+		done()
 		return errors.New("panel: the lane is closing down")
+	}
+	if l.Expect != nil {
+		l.Expect(p)
 	}
 	x := &present{Persona: p, i: i, edited: len(changes) > 0, steered: steered, led: steered, card: card, gone: make(chan struct{})}
 	walk, stop := context.WithCancel(l.ctx)
@@ -238,7 +260,10 @@ func (l *Lane) come(ctx context.Context, id string, changes []string, steered bo
 		l.register(what, fault)
 	}
 	was := l.Seen().Last
-	l.walks.Go(func() { l.walk(walk, x, was) })
+	l.walks.Go(func() {
+		defer done()
+		l.walk(walk, x, was)
+	})
 	return nil
 }
 

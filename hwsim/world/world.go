@@ -56,6 +56,9 @@ type World struct {
 	// answer is always divert. Away is an officer who is not there.
 	Decision string
 	Away     bool
+	// Duty, if there is one, says what the officer decides in REVIEW, and false
+	// while they are to leave everything to somebody else.
+	Duty func() (decision string, theirs bool)
 	// Zone is what the MRZ reader makes of a document's zone; nil for nothing
 	// special.
 	Zone func(lines []string) []byte
@@ -262,7 +265,7 @@ func (w *World) Start() error {
 			Conf: config.Gate{Baud: 19200, Address: 1, OpenMax: 3 * time.Second, CloseMax: 3 * time.Second, EntryHold: hold, ExitHold: hold}, Log: log,
 		},
 		Reader: &devices.Reader{
-			Cards: slot{w.Field, l}, Trust: func() *pki.Store { return w.trust }, Location: time.UTC, Log: log,
+			Cards: slot{w.Field, l}, Trust: w.trusted, Location: time.UTC, Log: log,
 			Zones: func() (devices.ZoneSource, io.Closer, error) { return serial.New(w.zones, serial.STX), w.zones, nil },
 		},
 		Vision:   &devices.Vision{Camera: &camera.Camera{Open: w.Eyes.open}, Matcher: w.Eyes, Decoder: w.Eyes, Policy: matching()},
@@ -284,6 +287,12 @@ func (w *World) Start() error {
 	w.mu.Unlock()
 	go func() { l.ended <- shell.Run(run, was) }()
 	return nil
+}
+
+func (w *World) trusted() *pki.Store {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.trust
 }
 
 const hold = 6 * time.Second
@@ -337,9 +346,11 @@ func (w *World) Close() error {
 	return err
 }
 
+// anna is the officer.
+var anna = kiosk.Officer{ID: "anna", Role: "guard", OnSite: true}
+
 // Officer is on duty until ctx ends: present, decides, tidies up.
 func (w *World) Officer(ctx context.Context) error {
-	anna := kiosk.Officer{ID: "anna", Role: "guard", OnSite: true}
 	var last time.Time
 	asked := ""
 	for people.Pause(ctx, 400*time.Millisecond) {
@@ -366,7 +377,13 @@ func (w *World) Officer(ctx context.Context) error {
 				return nil
 			}
 			asked = key
-			decision := w.Decision
+			decision, theirs := w.Decision, true
+			if w.Duty != nil {
+				decision, theirs = w.Duty()
+			}
+			if !theirs {
+				continue
+			}
 			if state != "REVIEW" {
 				decision = "divert"
 			}
@@ -390,6 +407,11 @@ func (w *World) Officer(ctx context.Context) error {
 			if order == "" {
 				continue
 			}
+			if w.Duty != nil {
+				if _, theirs := w.Duty(); !theirs {
+					continue
+				}
+			}
 			var o lane.OfficerOrder
 			if err := o.UnmarshalText([]byte(order)); err != nil {
 				return fmt.Errorf("world: officer: %w", err)
@@ -406,7 +428,7 @@ func (w *World) Officer(ctx context.Context) error {
 func (w *World) Traveller(script string, card *passport.Card) *people.Traveller {
 	return &people.Traveller{
 		ID: "bia", Script: script, Gate: w.Gate,
-		Screen: func() string { return fmt.Sprintf("S%d", w.Shell().View().State.Screen()) },
+		Screen: func() string { return screenOf(w.Shell().View()) },
 		Lay: func() error {
 			w.Field.Put(card)
 			send := zone
@@ -430,6 +452,9 @@ func (w *World) Traveller(script string, card *passport.Card) *people.Traveller 
 		Help: func(context.Context) error { w.Shell().Help(); return nil },
 	}
 }
+
+// screenOf is what the traveller's screen shows.
+func screenOf(v kiosk.View) string { return fmt.Sprintf("S%d", v.State.Screen()) }
 
 // Garbage makes the MRZ reader send nonsense.
 func (w *World) Garbage() { w.zones.sent <- []byte("\x02\xFF\x00?<<<\x03P<UTO\x03") }

@@ -97,7 +97,7 @@ func (c chaosCmd) Run(ctx context.Context) error {
 }
 
 func (x *chaos) run(ctx context.Context, group *errgroup.Group) error {
-	if err := x.prepare(x.list); err != nil {
+	if err := x.prepare(); err != nil {
 		return err
 	}
 	stop, err := x.pcscd(ctx)
@@ -229,7 +229,7 @@ func (x *chaos) guests(n int) (usual, odd []int) {
 
 func (x *chaos) visit(ctx context.Context, l *lanesim.Lane, id string, i int) error {
 	p := x.list[i]
-	card, err := x.issuers.card(p, i, x.files, x.today)
+	card, err := x.from.Card(p, i, x.files, x.today)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"passage/hwsim/lanesim"
+	"passage/hwsim/panel"
 	"passage/hwsim/pcscd"
 	"passage/hwsim/persona"
 	"passage/hwsim/register"
@@ -54,14 +54,14 @@ type row struct {
 // demo is the demonstration under way.
 type demo struct {
 	demoCmd
-	today    time.Time
-	reg      *register.Register
-	lanes    map[string]*lanesim.Lane
-	issuers  *issuers
-	pictures []image.Image
-	files    [][]byte
-	places   []place
-	turns    chan struct{} // one for each traveller under way
+	today time.Time
+	reg   *register.Register
+	lanes map[string]*lanesim.Lane
+	stageSet
+	hands  []*panel.Lane
+	used   map[string]chan struct{} // a lane is somebody's: of the demonstration, or of the panel
+	places []place
+	turns  chan struct{} // one for each traveller under way
 
 	alone  sync.RWMutex             // held for writing by who has the register to themselves
 	laid   map[string]chan struct{} // by persona: the crossing is over
@@ -110,7 +110,7 @@ func (c demoCmd) Run(ctx context.Context) error {
 
 func newDemo(c demoCmd, list []persona.Persona) *demo {
 	nothing := func(context.Context) error { return nil }
-	x := &demo{demoCmd: c, today: today(), lanes: map[string]*lanesim.Lane{}, laid: map[string]chan struct{}{}, kiosks: map[string]*program{}, opened: nothing, closing: nothing, places: lineUp(c.Lanes, c.Port), turns: make(chan struct{}, atOnce(c.Lanes))}
+	x := &demo{demoCmd: c, today: today(), lanes: map[string]*lanesim.Lane{}, used: map[string]chan struct{}{}, laid: map[string]chan struct{}{}, kiosks: map[string]*program{}, opened: nothing, closing: nothing, places: lineUp(c.Lanes, c.Port), turns: make(chan struct{}, atOnce(c.Lanes))}
 	for _, p := range list {
 		x.laid[p.ID] = make(chan struct{})
 	}
@@ -118,23 +118,18 @@ func newDemo(c demoCmd, list []persona.Persona) *demo {
 }
 
 // prepare makes what the lanes are given: portraits, issuers, certificates.
-func (x *demo) prepare(list []persona.Persona) error {
+func (x *demo) prepare() error {
 	if err := os.RemoveAll(x.Dir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(x.Dir, 0o755); err != nil {
 		return err
 	}
-	var err error
-	if x.pictures, x.files, err = lanesim.Portraits(".cache/portraits"); err != nil {
+	set, err := newStageSet(".cache/portraits", filepath.Join(x.Dir, "trust"))
+	if err != nil {
 		return err
 	}
-	if x.issuers, err = newIssuers(list); err != nil {
-		return err
-	}
-	if err := x.issuers.write(filepath.Join(x.Dir, "trust")); err != nil {
-		return err
-	}
+	x.stageSet = *set
 	var names []string
 	for _, p := range x.places {
 		names = append(names, p.name)
@@ -144,7 +139,7 @@ func (x *demo) prepare(list []persona.Persona) error {
 }
 
 func (x *demo) run(ctx context.Context, list []persona.Persona) error {
-	if err := x.prepare(list); err != nil {
+	if err := x.prepare(); err != nil {
 		return err
 	}
 	stop, err := x.pcscd(ctx)
@@ -166,7 +161,7 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 		cancel()
 		_ = group.Wait() // its error was seen, or the demonstration is over
 	}()
-	if err := x.register(work, group, list); err != nil {
+	if err := x.register(work, group); err != nil {
 		return err
 	}
 	hash, err := web.HashPIN(pin)
@@ -191,6 +186,9 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	}
 	fmt.Printf("demo: officer anna, PIN %s\n", pin)
 	fmt.Printf("demo: console  %s\n", x.site.pages)
+	at := fmt.Sprintf("127.0.0.1:%d", x.Port+70)
+	group.Go(func() error { return panel.Serve(work, at, x.hands...) })
+	fmt.Printf("demo: panel    http://%s\n", at)
 	for _, o := range [][3]string{{"gina", "Gina Garde", "guard"}, {"sam", "Sam Saal", "supervisor"}} {
 		page, err := x.site.invite(work, o[0], o[1], o[2])
 		if err != nil {
@@ -234,12 +232,12 @@ func cancelled(cancel func(), group *errgroup.Group) error {
 	return group.Wait()
 }
 
-func (x *demo) register(ctx context.Context, group *errgroup.Group, list []persona.Persona) error {
+func (x *demo) register(ctx context.Context, group *errgroup.Group) error {
 	reg, end, err := openRegister(ctx, filepath.Join(x.Dir, "ees.db"), "")
 	if err != nil {
 		return err
 	}
-	if err := acquaint(ctx, reg, list, x.today); err != nil {
+	if err := acquaint(ctx, reg, x.list, x.today); err != nil {
 		return errors.Join(err, end())
 	}
 	x.reg = reg
@@ -329,6 +327,22 @@ metrics = %q
 	group.Go(func() error { return kiosk.run(ctx) })
 	l := &lanesim.Lane{Devices: d, Desk: lanesim.NewDesk("http://" + p.page)}
 	x.lanes[name] = l
+	used := make(chan struct{}, 1)
+	x.used[name] = used
+	site := x.stageSet.site(d, l.Desk, p.direction, x.reg)
+	site.Expect = l.Expect
+	site.Turn = func(ctx context.Context) (func(), error) {
+		select {
+		case used <- struct{}{}:
+			return func() { <-used }, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	hands := panel.New(site)
+	l.Hold = hands.ByHand
+	x.hands = append(x.hands, hands)
+	group.Go(func() error { return hands.Run(ctx) })
 	return l, nil
 }
 
@@ -389,7 +403,13 @@ func (x *demo) cross(ctx context.Context, at *place, p persona.Persona, i int) r
 		case <-ctx.Done():
 		}
 	}
-	card, err := x.issuers.card(p, i, x.files, x.today)
+	select { // the panel may have somebody in the lane
+	case x.used[at.name] <- struct{}{}:
+	case <-ctx.Done():
+		return r
+	}
+	defer func() { <-x.used[at.name] }()
+	card, err := x.from.Card(p, i, x.files, x.today)
 	if err != nil {
 		r.Got = err.Error()
 		return r

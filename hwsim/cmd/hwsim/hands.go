@@ -5,11 +5,13 @@ import (
 	"image"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"passage/hwsim/camera"
 	"passage/hwsim/lanesim"
 	"passage/hwsim/panel"
 	"passage/hwsim/passport"
+	"passage/hwsim/passport/testpki"
 	"passage/hwsim/persona"
 	"passage/hwsim/register"
 )
@@ -18,7 +20,7 @@ import (
 // its documents, and its faces.
 type stageSet struct {
 	list     []persona.Persona
-	from     *issuers
+	from     *persona.Issuers
 	pictures []image.Image
 	files    [][]byte
 }
@@ -33,21 +35,25 @@ func newStageSet(portraits, trust string) (*stageSet, error) {
 	if x.pictures, x.files, err = lanesim.Portraits(portraits); err != nil {
 		return nil, err
 	}
-	if x.from, err = newIssuers(x.list); err != nil {
+	if x.from, err = persona.NewIssuers(x.list); err != nil {
 		return nil, err
 	}
 	if trust, err = filepath.Abs(trust); err != nil {
 		return nil, err
 	}
-	return x, x.from.write(trust)
+	return x, publish(x.from, trust)
 }
 
 // hands puts the panel's hands on a lane. reg is nil where the register is
 // another process's.
 func (x *stageSet) hands(d *lanesim.Devices, desk *lanesim.Desk, direction string, reg *register.Register) *panel.Lane {
+	return panel.New(x.site(d, desk, direction, reg))
+}
+
+func (x *stageSet) site(d *lanesim.Devices, desk *lanesim.Desk, direction string, reg *register.Register) panel.Site {
 	s := panel.Site{
 		Name: d.Name, Direction: direction, Gate: d.Gate, People: x.list,
-		Card: func(p persona.Persona, i int) (*passport.Card, error) { return x.from.card(p, i, x.files, today()) },
+		Card: func(p persona.Persona, i int) (*passport.Card, error) { return x.from.Card(p, i, x.files, today()) },
 		Put: func(ctx context.Context, card *passport.Card) (func() error, error) {
 			doc, err := d.Lay(ctx, card)
 			if err != nil {
@@ -74,7 +80,7 @@ func (x *stageSet) hands(d *lanesim.Devices, desk *lanesim.Desk, direction strin
 			return len(list), err
 		}
 	}
-	return panel.New(s)
+	return s
 }
 
 // seen is what a lane's pages show, for the panel.
@@ -94,4 +100,15 @@ func seen(desk *lanesim.Desk) panel.Seen {
 		s.Last, s.LastReason, s.LastTook = r.UUID, r.Reason, r.Seconds
 	}
 	return s
+}
+
+// publish keeps a lane's trust store in dir as the issuers need it.
+func publish(from *persona.Issuers, dir string) error {
+	return from.Publish(func(trusted []*testpki.Authority) error { return testpki.Write(dir, trusted...) })
+}
+
+// today is the day that the catalogue's offsets count from.
+func today() time.Time {
+	y, m, d := time.Now().UTC().Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }

@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +15,8 @@ import (
 
 	"passage/hwsim/gate"
 	"passage/hwsim/lanesim"
+	"passage/hwsim/panel"
 	"passage/hwsim/pcscd"
-	"passage/hwsim/persona"
 	"passage/kiosk/web"
 )
 
@@ -30,6 +28,7 @@ type laneCmd struct {
 	Reader    string `default:"127.0.0.1:8220" help:"Where documents are laid down: kioskd listens there, or vsmartcard's vpcd does."`
 	PCSC      bool   `name:"pcsc" help:"kioskd reads documents through pcscd; --reader is vpcd's address, 127.0.0.1:35963 by default."`
 	Page      string `default:"127.0.0.1:8080" help:"Where kioskd is to serve its pages."`
+	Panel     string `default:"127.0.0.1:8240" help:"Where the panel is served."`
 	Portraits string `default:".cache/portraits" help:"Folder of p01.jpg, p02.jpg, …; make setup makes them."`
 }
 
@@ -40,17 +39,17 @@ func (laneCmd) Help() string {
   hwsim lane
   cat .cache/lane/lane-devices.toml .cache/lane/lane-register.toml > .cache/lane/lane.toml
   kioskd --config .cache/lane/lane.toml
-  hwsim officer http://127.0.0.1:8080/lane
 
-A traveller then does what you type into the terminal of hwsim lane:
+Then send people in at http://127.0.0.1:8240, or type the panel's words into the
+terminal of hwsim lane:
 
-  lay P01      P01 of the catalogue (hwsim personas) lays the passport down
-  take         and takes it back
-  walk         walks on: to the marks, then out, as far as the leaves let them
-  back         walks back
-  face P01     shows a face to the camera; face alone shows nobody
-  gone         is gone
-  fault fire   the gate has a fault (hwsim gate --list); clear fire ends it`
+  send P01         P01 of the catalogue (hwsim personas) crosses
+  lay P01          or lays the passport down, and waits to be led
+  walk marks       walk out, walk back
+  fault fire       clear fire ends it
+
+The panel lists all its words. Two officers are signed in and decide by each
+person's script; "officer hand" leaves that to you.`
 }
 
 func (c laneCmd) Run(ctx context.Context) error {
@@ -68,16 +67,9 @@ func (c laneCmd) Run(ctx context.Context) error {
 		}
 		reader = fmt.Sprintf("type = \"pcsc\"\nname = %q", pcscd.Slots[0].Name)
 	}
-	list, err := persona.All()
-	if err != nil {
-		return err
-	}
-	from, err := newIssuers(list)
-	if err != nil {
-		return err
-	}
 	trust := filepath.Join(dir, "trust")
-	if err := from.write(trust); err != nil {
+	set, err := newStageSet(c.Portraits, trust)
+	if err != nil {
 		return err
 	}
 	hash, err := web.HashPIN(pin)
@@ -94,13 +86,9 @@ func (c laneCmd) Run(ctx context.Context) error {
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		return err
 	}
-	ready := make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return d.Run(ctx, func() { close(ready) }) })
-	select {
-	case <-ready:
-	case <-ctx.Done():
-		return group.Wait()
+	if err := begin(ctx, group, d); err != nil {
+		return errors.Join(err, group.Wait())
 	}
 	was := ""
 	d.Gate.Listen(func(r gate.Record) {
@@ -109,9 +97,13 @@ func (c laneCmd) Run(ctx context.Context) error {
 			fmt.Println("gate:", now)
 		}
 	})
-	fmt.Printf("gate at %s\nMRZ reader at %s\ncamera at http://%s/stream\ndocuments go to %s\ntrust store at %s\nofficers anna and bert, PIN %s\n\n# %s, the devices of lane %s; hwsim register has the rest\n%s\n",
-		d.GatePath(), d.MRZPath(), d.Camera, c.Reader, trust, pin, path, c.Name, conf)
-	h := &hand{laneCmd: c, d: d, list: list, from: from}
+	fmt.Printf("gate at %s\nMRZ reader at %s\ncamera at http://%s/stream\ndocuments go to %s\ntrust store at %s\nofficers anna and bert, PIN %s\npanel at http://%s\n\n# %s, the devices of lane %s; hwsim register has the rest\n%s\n",
+		d.GatePath(), d.MRZPath(), d.Camera, c.Reader, trust, pin, c.Panel, path, c.Name, conf)
+	people := lanesim.NewDesk("http://" + c.Page)
+	l := set.hands(d, people, c.Direction, nil)
+	group.Go(func() error { return l.Run(ctx) })
+	group.Go(func() error { return people.Keep(ctx, pin, d.Gate, d.Eye, l.Duty) })
+	group.Go(func() error { return panel.Serve(ctx, c.Panel, l) })
 	lines := make(chan string)
 	go func() { // ends with the program: a read of a terminal cannot be called off
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -122,116 +114,13 @@ func (c laneCmd) Run(ctx context.Context) error {
 		for {
 			select {
 			case <-ctx.Done():
-				return h.take()
-			case l := <-lines:
-				if err := h.do(ctx, strings.Fields(l)); err != nil {
+				return nil
+			case line := <-lines:
+				if err := l.Do(ctx, line); err != nil {
 					fmt.Println("hwsim:", err)
 				}
 			}
 		}
 	})
 	return group.Wait()
-}
-
-// hand leads one traveller through the lane by typed words.
-type hand struct {
-	laneCmd
-	d    *lanesim.Devices
-	list []persona.Persona
-	from *issuers
-
-	doc      *lanesim.Document
-	pictures []image.Image
-	files    [][]byte
-}
-
-const somebody = "traveller"
-
-func (h *hand) do(ctx context.Context, words []string) error {
-	if len(words) == 0 {
-		return nil
-	}
-	what := ""
-	if len(words) > 1 {
-		what = words[1]
-	}
-	g := h.d.Gate
-	if _, here := g.Position(somebody); !here && slices.Contains([]string{"lay", "walk"}, words[0]) {
-		g.AddPerson(somebody, gate.Approach)
-	}
-	switch words[0] {
-	case "lay":
-		return h.lay(ctx, what)
-	case "take":
-		return h.take()
-	case "walk":
-		if x, _ := g.Position(somebody); x < gate.Marks-0.1 {
-			g.Walk(somebody, gate.Marks, 1.3)
-		} else {
-			g.Walk(somebody, gate.Beyond, 1.3)
-		}
-	case "back":
-		g.Walk(somebody, gate.Approach-1.5, 1.3)
-	case "gone":
-		g.Remove(somebody)
-		h.d.Eye.Show()
-	case "face":
-		if what == "" {
-			h.d.Eye.Show()
-			return nil
-		}
-		i, err := h.find(what)
-		if err == nil {
-			h.d.Eye.Show(h.pictures[i%len(h.pictures)])
-		}
-		return err
-	case "fault":
-		if !g.Inject(what, 0) {
-			return fmt.Errorf("no fault of the gate is called %q", what)
-		}
-	case "clear":
-		if !g.Clear(what) {
-			return fmt.Errorf("no fault of the gate is called %q", what)
-		}
-	default:
-		return errors.New("words are lay, take, walk, back, face, gone, fault, clear; hwsim lane --help tells more")
-	}
-	return nil
-}
-
-// find returns a person's place in the catalogue, with the portraits at hand.
-func (h *hand) find(id string) (int, error) {
-	i := slices.IndexFunc(h.list, func(p persona.Persona) bool { return strings.EqualFold(p.ID, id) })
-	if i < 0 {
-		return 0, fmt.Errorf("nobody is %q; hwsim personas lists everybody", id)
-	}
-	var err error
-	if h.pictures == nil {
-		h.pictures, h.files, err = lanesim.Portraits(h.Portraits)
-	}
-	return i, err
-}
-
-func (h *hand) lay(ctx context.Context, id string) error {
-	if err := h.take(); err != nil {
-		return err
-	}
-	i, err := h.find(id)
-	if err != nil {
-		return err
-	}
-	card, err := h.from.card(h.list[i], i, h.files, today())
-	if err == nil {
-		h.doc, err = h.d.Lay(ctx, card)
-	}
-	return err
-}
-
-func (h *hand) take() error {
-	if h.doc == nil {
-		return nil
-	}
-	doc := h.doc
-	h.doc = nil
-	return doc.Take()
 }

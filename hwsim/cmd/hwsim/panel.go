@@ -16,6 +16,8 @@ import (
 	"passage/hwsim/panel"
 	"passage/hwsim/persona"
 	"passage/hwsim/register/testca"
+	"passage/hwsim/world"
+	"passage/kiosk/policy"
 	"passage/kiosk/web"
 )
 
@@ -26,6 +28,7 @@ type panelCmd struct {
 	Port      int      `default:"8250" help:"First of five ports on loopback: the lane's pages, camera, reader, register."`
 	Portraits string   `default:".cache/portraits" help:"Folder of p01.jpg, p02.jpg, …; make setup makes them."`
 	Kioskd    string   `placeholder:"PATH" help:"The program of the lane; beside hwsim by default."`
+	Quick     bool     `help:"The lane's shell, journal, policy and drivers inside hwsim, with played faces: no kioskd, no vision, no further port."`
 	Play      []string `type:"existingfile" placeholder:"FILE" help:"Play these scenarios and end: exit 0 only if everything was as awaited."`
 }
 
@@ -33,6 +36,10 @@ func (panelCmd) Help() string {
 	return `Example: one whole lane with its register, to play with at http://127.0.0.1:8240.
 
   hwsim panel
+
+The same at once, where neither kioskd nor visiond have been built:
+
+  hwsim panel --quick
 
 In an integrator's CI: two scenarios, each on the real lane program.
 
@@ -57,57 +64,21 @@ func (c panelCmd) Run(ctx context.Context) error {
 		}
 		plays = append(plays, s)
 	}
-	dir, err := filepath.Abs(c.Dir)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
-		return err
-	}
-	set, err := newStageSet(c.Portraits, filepath.Join(dir, "trust"))
-	if err != nil {
-		return err
-	}
-	const name = "lane"
-	if err := testca.Write(dir, "register/register", name); err != nil {
-		return err
-	}
-	reg, end, err := openRegister(ctx, filepath.Join(dir, "ees.db"), "")
-	if err != nil {
-		return err
-	}
-	if err := acquaint(ctx, reg, set.list, today()); err != nil {
-		return errors.Join(err, end())
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, work := errgroup.WithContext(ctx)
-	at := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", c.Port+i) }
-	group.Go(func() error {
-		defer end()
-		return reg.Serve(work, at(3), testca.Files(dir, "register"), func(string) {})
-	})
-	d := &lanesim.Devices{Name: name, Dir: dir, Camera: at(1), Dial: func() (net.Conn, error) { return net.DialTimeout("tcp", at(2), 3*time.Second) }}
-	if err := begin(work, group, d); err != nil {
-		return errors.Join(err, cancelled(cancel, group))
+	start, from := c.whole, filepath.Join(c.Dir, "kioskd.log")
+	if c.Quick {
+		start, from = c.inside, "no log"
 	}
-	conf, err := c.conf(d, dir, at)
+	l, err := start(work, group)
 	if err != nil {
 		return errors.Join(err, cancelled(cancel, group))
 	}
-	group.Go(func() error { return c.kioskd(work, conf, filepath.Join(dir, "kioskd.log")) })
-	desk := lanesim.NewDesk("http://" + at(0))
-	l := set.hands(d, desk, c.Direction, reg)
 	group.Go(func() error { return l.Run(work) })
-	group.Go(func() error {
-		return desk.Keep(work, pin, d.Gate, d.Eye, func() (persona.Persona, bool) {
-			p, _ := l.Present()
-			return p, !l.ByHand()
-		})
-	})
 	group.Go(func() error { return panel.Serve(work, c.Listen, l) })
 	if len(plays) == 0 {
-		fmt.Printf("panel: http://%s\nlane pages: http://%s/lane (officers anna and bert, PIN %s), http://%s/traveller\nlog: %s\n", c.Listen, at(0), pin, at(0), filepath.Join(dir, "kioskd.log"))
+		fmt.Printf("panel: http://%s\n", c.Listen)
 		return group.Wait()
 	}
 	bad := 0
@@ -122,9 +93,85 @@ func (c panelCmd) Run(ctx context.Context) error {
 	}
 	err = cancelled(cancel, group)
 	if bad > 0 {
-		return errors.Join(err, fmt.Errorf("panel: %d of %d scenarios went otherwise; see %s", bad, len(plays), filepath.Join(dir, "kioskd.log")))
+		return errors.Join(err, fmt.Errorf("panel: %d of %d scenarios went otherwise; see %s", bad, len(plays), from))
 	}
 	return err
+}
+
+// inside is a lane in this process.
+func (c panelCmd) inside(ctx context.Context, group *errgroup.Group) (*panel.Lane, error) {
+	list, err := persona.All()
+	if err != nil {
+		return nil, err
+	}
+	w, err := world.New(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	direction := policy.Exit
+	if c.Direction == "entry" {
+		direction = policy.Entry
+	}
+	w.Rule = func(p *policy.Policy) { *p = policy.Default(direction); p.Production = false }
+	l, err := w.Hands(c.Direction, list)
+	if err == nil {
+		err = w.Start()
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	group.Go(func() error {
+		err := w.Officer(ctx)
+		_ = w.Stop() // it has ended with ctx
+		return errors.Join(err, w.Close())
+	})
+	return l, nil
+}
+
+// whole is a lane of real processes and wires: devices, register, the lane's own
+// program.
+func (c panelCmd) whole(ctx context.Context, group *errgroup.Group) (*panel.Lane, error) {
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+		return nil, err
+	}
+	set, err := newStageSet(c.Portraits, filepath.Join(dir, "trust"))
+	if err != nil {
+		return nil, err
+	}
+	const name = "lane"
+	if err := testca.Write(dir, "register/register", name); err != nil {
+		return nil, err
+	}
+	reg, end, err := openRegister(ctx, filepath.Join(dir, "ees.db"), "")
+	if err != nil {
+		return nil, err
+	}
+	at := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", c.Port+i) }
+	group.Go(func() error {
+		defer end()
+		if err := acquaint(ctx, reg, set.list, today()); err != nil {
+			return err
+		}
+		return reg.Serve(ctx, at(3), testca.Files(dir, "register"), func(string) {})
+	})
+	d := &lanesim.Devices{Name: name, Dir: dir, Camera: at(1), Dial: func() (net.Conn, error) { return net.DialTimeout("tcp", at(2), 3*time.Second) }}
+	if err := begin(ctx, group, d); err != nil {
+		return nil, err
+	}
+	conf, err := c.conf(d, dir, at)
+	if err != nil {
+		return nil, err
+	}
+	group.Go(func() error { return c.kioskd(ctx, conf, filepath.Join(dir, "kioskd.log")) })
+	desk := lanesim.NewDesk("http://" + at(0))
+	l := set.hands(d, desk, c.Direction, reg)
+	group.Go(func() error { return desk.Keep(ctx, pin, d.Gate, d.Eye, l.Duty) })
+	fmt.Printf("lane pages: http://%s/lane (officers anna and bert, PIN %s), http://%s/traveller\nlog: %s\n", at(0), pin, at(0), filepath.Join(dir, "kioskd.log"))
+	return l, nil
 }
 
 // begin starts a lane's devices and returns when they are there.

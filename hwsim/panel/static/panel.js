@@ -11,6 +11,7 @@ let catalogue, view, lane = new URLSearchParams(location.search).get('lane') ?? 
 
 function tell(text, bad) { $('told').textContent = text; $('told').className = bad ? 'bad' : ''; }
 async function say(words) {
+  tell(words + ' …');
   try {
     const r = await fetch(`/api/lanes/${lane}/do`, { method: 'POST', body: JSON.stringify({ words }) });
     const said = await r.json();
@@ -115,6 +116,11 @@ const zones = ['S0 approach', 'S1 entry curtain', 'S2 entry half', 'S3 exit half
 const tone = s => /^(READY|IDLE|OCCUPIED|RELEASE|ENTRY_OPEN|EXIT_OPEN)$/.test(s) ? 'good' : /^(FAULT|FALLBACK|EVACUATE|HOLD|OUT_OF_SERVICE|MULTI)$/.test(s) ? 'bad' : /^(REVIEW|LUGGAGE|MAINTENANCE|SAFE_CLOSED|BOOT|WAIT_DB)$/.test(s) ? 'mid' : '';
 const names = { traveller: 'the traveller', second: 'the second person', bag: 'the bag' };
 for (const z of zones) $('sensors').append(el('li', { textContent: z }));
+
+// On a telephone the plan ends where people come from and go to.
+const narrow = matchMedia('(max-width: 759px)'), fit = () => $('scene').setAttribute('viewBox', narrow.matches ? '-128 -36 384 232' : '-170 -34 520 226');
+narrow.addEventListener('change', fit);
+fit();
 
 // Everything that moves goes smoothly from where it was drawn to where it is.
 const shown = {}; // by what: value now and aimed at

@@ -1,4 +1,4 @@
-package main
+package persona_test
 
 import (
 	"slices"
@@ -7,6 +7,7 @@ import (
 
 	"passage/drivers/emrtd"
 	"passage/drivers/emrtd/mrz"
+	"passage/drivers/emrtd/pki"
 	"passage/hwsim/passport/testpki"
 	"passage/hwsim/persona"
 	"passage/kiosk/policy"
@@ -19,12 +20,15 @@ func TestDocumentsEarnTheirReasons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	offices, err := newIssuers(list)
+	offices, err := persona.NewIssuers(list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := testpki.Trust(offices.trusted...)
-	if err != nil {
+	var store *pki.Store
+	if err := offices.Publish(func(trusted []*testpki.Authority) (err error) {
+		store, err = testpki.Trust(trusted...)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	chips := []string{"CHIP_AUTH", "CHIP_READ", "PA_FAIL", "PA_UNDET"}
@@ -33,7 +37,7 @@ func TestDocumentsEarnTheirReasons(t *testing.T) {
 		if _, on := p.Chip["bomb"]; on {
 			continue // its reader is content; the decoder is not
 		}
-		card, err := offices.card(p, i, portraits, today())
+		card, err := offices.Card(p, i, portraits, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
