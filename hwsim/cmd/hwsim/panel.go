@@ -25,7 +25,7 @@ type panelCmd struct {
 	Listen    string   `default:"127.0.0.1:8240" help:"Where the panel is served."`
 	Direction string   `default:"entry" enum:"entry,exit" help:"entry or exit."`
 	Dir       string   `default:".cache/panel" help:"Work folder; emptied first."`
-	Port      int      `default:"8250" help:"First of five ports on loopback: the lane's pages, camera, reader, register."`
+	Port      int      `default:"8260" help:"First of four ports on loopback: the lane's pages, camera, reader, register."`
 	Portraits string   `default:".cache/portraits" help:"Folder of p01.jpg, p02.jpg, …; make setup makes them."`
 	Kioskd    string   `placeholder:"PATH" help:"The program of the lane; beside hwsim by default."`
 	Quick     bool     `help:"The lane's shell, journal, policy and drivers inside hwsim, with played faces: no kioskd, no vision, no further port."`

@@ -24,6 +24,7 @@ import (
 	"passage/drivers/mrz"
 	"passage/drivers/pcsc"
 	"passage/eesclient"
+	"passage/keys"
 	"passage/kiosk/config"
 	"passage/kiosk/devices"
 	"passage/matcher"
@@ -71,6 +72,8 @@ var looks = []struct {
 	name string
 	look func(context.Context, config.Config) finding
 }{
+	{"clock", lookClock},
+	{"power", lookPower},
 	{"store", lookStore},
 	{"trust store", lookTrust},
 	{"gate", lookGate},
@@ -79,6 +82,7 @@ var looks = []struct {
 	{"camera", lookCamera},
 	{"model pack", lookPack},
 	{"register", lookRegister},
+	{"console", lookConsole},
 }
 
 func (c doctorCmd) Run(ctx context.Context) error {
@@ -136,12 +140,13 @@ func (c doctorCmd) Run(ctx context.Context) error {
 const lowDisk = 1 << 30
 
 func lookStore(ctx context.Context, c config.Config) finding {
-	key, err := os.ReadFile(c.Store.Key)
-	if err != nil {
-		return bad(err, fmt.Sprintf("make the key once, as the user of kioskd: head -c 32 /dev/urandom > %s; chmod 600 %s", c.Store.Key, c.Store.Key))
-	}
-	if len(key) != 32 {
-		return bad(fmt.Errorf("the key %s has %d bytes, not 32", c.Store.Key, len(key)), "bring back the right key; a new one cannot read an old store")
+	key, err := keys.Load(c.Store.Key)
+	clear(key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return bad(err, "make the key once, as the user of kioskd: passage keys new "+c.Store.Key)
+	case err != nil:
+		return bad(err, "bring back the right key; a new one cannot read an old store")
 	}
 	dir := filepath.Dir(c.Store.Path)
 	// A store that is not there yet is not made here: it would belong to
@@ -348,6 +353,9 @@ func lookCamera(ctx context.Context, c config.Config) finding {
 		return bad(fmt.Errorf("%s: %s", c.Camera, why), "uncover the lens, switch the light on, start the camera again")
 	}
 	what := fmt.Sprintf("%s: %d × %d, %.1f frames a second, %d ms old", c.Camera, f.Width, f.Height, float64(n)/frameWatch.Seconds(), f.Age.Milliseconds())
+	if todo, seen := light(f); todo != "" {
+		return warn(todo, "%s, %s", what, seen)
+	}
 	if f.Width < 600 || f.Height < 800 {
 		return warn("set the camera to 600 × 800 or more, upright", "%s", what)
 	}

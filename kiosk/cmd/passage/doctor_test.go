@@ -74,7 +74,7 @@ func TestDoctorStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expect(t, "no key", look(), "bad", "chmod 600")
+	expect(t, "no key", look(), "bad", "passage keys new")
 	put(key, 16, 0o600)
 	expect(t, "a short key", look(), "bad", "16 bytes")
 	put(key, 32, 0o600)
@@ -93,10 +93,15 @@ func TestDoctorStore(t *testing.T) {
 	}
 	defer db.Close()
 	expect(t, "a store in use", look(), "ok")
-	if err := os.Chmod(key, 0o644); err != nil {
+	for mode, state := range map[os.FileMode]string{0o640: "warn", 0o644: "bad"} {
+		if err := os.Chmod(key, mode); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "an open key", look(), state, "chmod 600")
+	}
+	if err := os.Chmod(key, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, "an open key", look(), "warn", "chmod 600")
 	c.Store.Path = filepath.Join(dir, "none", "lane.db")
 	expect(t, "no folder", look(), "bad")
 }

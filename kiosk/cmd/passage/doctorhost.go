@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"passage/drivers/camera"
+	"passage/kiosk/config"
+	"passage/kiosk/fleet"
+	"passage/kiosk/host"
+)
+
+// lookClock asks the kernel whether somebody sets its clock.
+func lookClock(_ context.Context, c config.Config) finding {
+	k, err := host.ReadClock()
+	if err != nil {
+		return bad(err, "look at the kernel's log: adjtimex must be allowed to read")
+	}
+	return clockFinding(k, c.Host.Clock)
+}
+
+// clockFinding judges a clock; needed says that the lane closes for a wrong one.
+func clockFinding(k host.Clock, needed bool) finding {
+	const todo = "install chrony, give it the site's own servers, and see chronyc tracking"
+	why := k.Wrong()
+	switch {
+	case why != "" && needed:
+		return bad(errors.New(why), todo)
+	case why != "":
+		return warn(todo+"; then set host.clock to synchronised", "%s", why)
+	case !needed:
+		return warn("set host.clock to synchronised, so that the lane closes when nobody sets it any more", "synchronised, at most %v off", k.MaxError.Round(time.Millisecond))
+	}
+	return good("synchronised, at most %v off", k.MaxError.Round(time.Millisecond))
+}
+
+// lookPower asks the uninterruptible power supply, and for the port of the
+// figures.
+func lookPower(ctx context.Context, c config.Config) finding {
+	if c.Host.UPS == nil {
+		return good("no UPS is configured: a power cut ends a crossing as a case")
+	}
+	words, err := c.Host.UPS.Status(ctx)
+	what := strings.Join(words, " ")
+	switch {
+	case err != nil:
+		return bad(err, "see that upsd runs and that host.ups is address:port/name as upsc -l lists it")
+	case slices.Contains(words, "LB"):
+		return bad(fmt.Errorf("%s says %s", c.Host.UPS.Name, what), "the battery is low: bring back the mains")
+	case slices.Contains(words, "OB"):
+		return bad(fmt.Errorf("%s says %s", c.Host.UPS.Name, what), "it runs on battery and the lane takes nobody: bring back the mains")
+	case slices.Contains(words, "RB"):
+		return warn("replace the battery", "%s says %s", c.Host.UPS.Name, what)
+	}
+	return good("%s says %s", c.Host.UPS.Name, what)
+}
+
+// lookConsole shakes hands with the site's server as kioskd does, and sends
+// nothing.
+func lookConsole(ctx context.Context, c config.Config) finding {
+	const again = "enrol the lane again: consoled enrol on the site's server, passage lane enrol here"
+	if c.Fleet.Dir == "" {
+		return good("no site is configured: officers sign in on the lane's own page")
+	}
+	to, err := fleet.Load(c.Fleet.Dir)
+	if err != nil {
+		return bad(err, again)
+	}
+	conf, err := to.TLS()
+	if err != nil {
+		return bad(err, again)
+	}
+	pair, err := tls.LoadX509KeyPair(to.Cert, to.Key)
+	if err != nil {
+		return bad(err, again)
+	}
+	leaf := pair.Leaf
+	if time.Now().After(leaf.NotAfter) {
+		return bad(fmt.Errorf("the lane's certificate ended on %s", leaf.NotAfter.Format(time.DateOnly)), again)
+	}
+	u, err := url.Parse(to.URL)
+	if err != nil {
+		return bad(err, again)
+	}
+	within, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	if err := greet(within, u.Host, conf); err != nil {
+		return bad(fmt.Errorf("%s: %w", u.Host, err), "see that consoled runs, and that this machine reaches it; without it the lane works on with officers on its own page")
+	}
+	what := fmt.Sprintf("%s answers", u.Host)
+	if time.Until(leaf.NotAfter) < certificateSoon {
+		return warn(again, "%s; the lane's certificate ends on %s", what, leaf.NotAfter.Format(time.DateOnly))
+	}
+	return good("%s; the lane's certificate ends on %s", what, leaf.NotAfter.Format(time.DateOnly))
+}
+
+// greet connects to a NATS server that speaks TLS after its greeting.
+func greet(ctx context.Context, addr string, conf *tls.Config) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	if at, ok := ctx.Deadline(); ok {
+		if err := c.SetDeadline(at); err != nil {
+			return err
+		}
+	}
+	line, most := make([]byte, 0, 1024), 4096
+	for b := make([]byte, 1); len(line) < most; { // byte by byte: what follows is the handshake's
+		if _, err := c.Read(b); err != nil {
+			return err
+		}
+		if b[0] == '\n' {
+			break
+		}
+		line = append(line, b[0])
+	}
+	if !strings.HasPrefix(string(line), "INFO ") {
+		return errors.New("it is no NATS server")
+	}
+	conf = conf.Clone()
+	if conf.ServerName == "" {
+		conf.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	return tls.Client(c, conf).HandshakeContext(ctx)
+}
+
+// Limits of what a picture may be like, whoever stands before the camera.
+const (
+	darkest   = 40  // mean of 0 to 255
+	brightest = 215 //
+	burnt     = 0.2 // of the pixels at the upper end
+	softest   = 1.5 // mean absolute second difference: an unsharp picture has hardly any
+)
+
+// light says what to do about a picture's exposure and focus, or nothing.
+func light(f camera.Frame) (todo, seen string) {
+	if len(f.Pixels) < 3*f.Width*f.Height || f.Width < 3 || f.Height < 1 {
+		return "", ""
+	}
+	sum, high, detail, n := 0, 0, 0, 0
+	grey := func(i int) int { return (int(f.Pixels[3*i]) + 2*int(f.Pixels[3*i+1]) + int(f.Pixels[3*i+2])) / 4 }
+	for y := 0; y < f.Height; y++ {
+		for x := 1; x+1 < f.Width; x++ {
+			i := y*f.Width + x
+			g := grey(i)
+			sum += g
+			if g >= 250 {
+				high++
+			}
+			detail += max(2*g-grey(i-1)-grey(i+1), grey(i-1)+grey(i+1)-2*g)
+			n++
+		}
+	}
+	mean, soft := sum/n, float64(detail)/float64(n)
+	switch {
+	case mean < darkest:
+		return "switch the lane's light on, or open the camera's aperture", fmt.Sprintf("too dark: brightness %d of 255", mean)
+	case mean > brightest || float64(high) > burnt*float64(n):
+		return "shade the camera or close its aperture", fmt.Sprintf("too bright: brightness %d of 255, %d %% burnt out", mean, 100*high/n)
+	case soft < softest:
+		return "clean and focus the lens at the marks, with somebody standing there", fmt.Sprintf("out of focus: detail %.1f, %.1f at least", soft, softest)
+	}
+	return "", ""
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"passage/drivers/camera"
+	simcamera "passage/hwsim/camera"
+	"passage/kiosk/config"
+	"passage/kiosk/console"
+	"passage/kiosk/fleet"
+	"passage/kiosk/host"
+	"passage/kiosk/site"
+)
+
+func TestDoctorClock(t *testing.T) {
+	set := host.Clock{Synchronised: true, MaxError: 12 * time.Millisecond}
+	for _, c := range []struct {
+		name   string
+		clock  host.Clock
+		needed bool
+		state  string
+		words  []string
+	}{
+		{"set, and needed", set, true, "ok", []string{"12ms"}},
+		{"set, and nobody asks", set, false, "warn", []string{"host.clock"}},
+		{"never set, and needed", host.Clock{}, true, "bad", []string{"chrony"}},
+		{"never set, and nobody asks", host.Clock{}, false, "warn", []string{"not synchronised", "host.clock"}},
+		{"far off", host.Clock{Synchronised: true, Offset: 3 * time.Second}, true, "bad", []string{"off by 3s"}},
+		{"long unset", host.Clock{Synchronised: true, MaxError: 5 * time.Second}, true, "bad", []string{"5s"}},
+	} {
+		expect(t, c.name, clockFinding(c.clock, c.needed), c.state, c.words...)
+	}
+	if f := lookClock(t.Context(), config.Config{}); f.State == "" || f.Found == "" {
+		t.Errorf("this machine's clock: %+v", f)
+	}
+}
+
+// upsd answers every question with one line.
+func upsd(t *testing.T, line string) *host.UPS {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := bufio.NewReader(c).ReadString('\n'); err == nil {
+				fmt.Fprintln(c, line)
+			}
+			c.Close()
+		}
+	}()
+	return &host.UPS{Address: l.Addr().String(), Name: "ups"}
+}
+
+func TestDoctorPower(t *testing.T) {
+	with := func(u *host.UPS) finding {
+		return lookPower(t.Context(), config.Config{Host: config.Host{UPS: u}})
+	}
+	expect(t, "none", with(nil), "ok", "no UPS")
+	expect(t, "mains", with(upsd(t, `VAR ups ups.status "OL"`)), "ok", "OL")
+	expect(t, "battery", with(upsd(t, `VAR ups ups.status "OB DISCHRG"`)), "bad", "on battery")
+	expect(t, "low", with(upsd(t, `VAR ups ups.status "OB LB"`)), "bad", "low")
+	expect(t, "old", with(upsd(t, `VAR ups ups.status "OL RB"`)), "warn", "replace")
+	expect(t, "unknown", with(upsd(t, `ERR UNKNOWN-UPS`)), "bad", "upsc -l")
+	expect(t, "nobody", with(&host.UPS{Address: "127.0.0.1:1", Name: "ups"}), "bad", "upsd")
+}
+
+func TestDoctorConsole(t *testing.T) {
+	look := func(dir string) finding {
+		return lookConsole(t.Context(), config.Config{Fleet: config.Fleet{Dir: dir}})
+	}
+	expect(t, "no site", look(""), "ok", "no site")
+	expect(t, "not enrolled", look(t.TempDir()), "bad", "passage lane enrol")
+
+	log, dir := slog.New(slog.DiscardHandler), t.TempDir()
+	s, err := site.Open(t.Context(), site.Config{Dir: filepath.Join(dir, "site"), Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s.Run)
+	door, err := tls.Listen("tcp", "127.0.0.1:0", s.TLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk := &http.Server{Handler: console.Enrolment(s, log), ReadHeaderTimeout: time.Second}
+	go func() { _ = desk.Serve(door) }() // ended by Close
+	t.Cleanup(func() { desk.Close() })
+	code, err := site.Code(t.Context(), filepath.Join(dir, "site"), "L1", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := fleet.Enrol(t.Context(), "https://"+door.Addr().String(), code, filepath.Join(dir, "lane")); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "a site", look(filepath.Join(dir, "lane")), "ok", "answers", "ends on")
+	s.Close()
+	expect(t, "a site that is away", look(filepath.Join(dir, "lane")), "bad", "consoled")
+}
+
+func TestGreetRefuses(t *testing.T) {
+	for name, say := range map[string]string{"nonsense": "220 mail\r\n", "no end": strings.Repeat("x", 10_000), "nothing": ""} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if c, err := l.Accept(); err == nil {
+				fmt.Fprint(c, say)
+				c.Close()
+			}
+		}()
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+		if err := greet(ctx, l.Addr().String(), &tls.Config{MinVersion: tls.VersionTLS13}); err == nil {
+			t.Errorf("%s was taken for a server", name)
+		}
+		stop()
+		l.Close()
+	}
+}
+
+// Exposure and focus, on the simulated camera's own pictures.
+func TestLight(t *testing.T) {
+	frame := func(fault string, gain float64) camera.Frame {
+		t.Helper()
+		eye := &simcamera.Camera{}
+		face := image.NewRGBA(image.Rect(0, 0, 360, 480))
+		for i := range face.Pix {
+			face.Pix[i] = uint8(90 + i*37%80)
+		}
+		eye.Show(face)
+		eye.Inject(fault)
+		b, _ := eye.Frame()
+		img, err := jpeg.Decode(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := img.Bounds()
+		f := camera.Frame{Width: r.Dx(), Height: r.Dy()}
+		for y := range f.Height {
+			for x := range f.Width {
+				cr, cg, cb, _ := img.At(x, y).RGBA()
+				for _, v := range []uint32{cb, cg, cr} {
+					f.Pixels = append(f.Pixels, uint8(min(255, float64(v>>8)*gain)))
+				}
+			}
+		}
+		return f
+	}
+	for _, c := range []struct {
+		name, fault string
+		gain        float64
+		say         string
+	}{
+		{"as it should be", "", 1, ""}, {"dark", "", .2, "too dark"}, {"bright", "", 3, "too bright"}, {"unsharp", "blur", 1, "out of focus"}, {"covered", "covered", 1, "too dark"},
+	} {
+		todo, seen := light(frame(c.fault, c.gain))
+		if c.say == "" && todo != "" || !strings.Contains(seen, c.say) || c.say != "" && todo == "" {
+			t.Errorf("%s: %q → %q, want %q", c.name, seen, todo, c.say)
+		}
+	}
+	if todo, _ := light(camera.Frame{Width: 10, Height: 10}); todo != "" {
+		t.Error("a frame without pixels is judged")
+	}
+}
