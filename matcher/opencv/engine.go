@@ -21,7 +21,8 @@ import (
 
 // Engine holds the models of a pack. It is for one goroutine.
 type Engine struct {
-	// Bare leaves out quality and attack cues, which a list of pairs needs not.
+	// Bare leaves out quality, attack cues and all faces but the nearest,
+	// which a list of pairs needs not.
 	Bare bool
 
 	pack      *pack.Manifest
@@ -199,22 +200,26 @@ func (e *Engine) faces(img gocv.Mat) ([]found, error) {
 	if err != nil {
 		return nil, err
 	}
+	middle := float64(img.Cols()) / 2
+	near := func(b box) float64 {
+		away := math.Abs(b.x+b.w/2-middle) / middle
+		return b.w * (1 - min(away, 1)/2)
+	}
+	boxes = boxes[:min(len(boxes), examined)]
+	slices.SortStableFunc(boxes, func(a, b box) int { return cmp(near(b), near(a)) })
 	var list []found
-	for _, b := range boxes[:min(len(boxes), examined)] {
+	for _, b := range boxes {
 		x, err := e.landmarks(img, b)
 		if err != nil {
 			return nil, err
 		}
-		if x.flag >= minFlag {
-			list = append(list, x)
+		if x.flag < minFlag {
+			continue
+		}
+		if list = append(list, x); e.Bare {
+			break // the others' places are not asked for
 		}
 	}
-	middle := float64(img.Cols()) / 2
-	near := func(x found) float64 {
-		away := math.Abs(x.box.x+x.box.w/2-middle) / middle
-		return x.box.w * (1 - min(away, 1)/2)
-	}
-	slices.SortStableFunc(list, func(a, b found) int { return cmp(near(b), near(a)) })
 	return list, nil
 }
 
