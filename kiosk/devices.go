@@ -209,10 +209,13 @@ type Stay struct {
 }
 
 // Neighbours are the other lanes of the site. Claim says that a document is
-// being used here, and reports whether another lane has it now or had it in
-// the last two minutes. The tag is a keyed hash of the document number.
+// being used here, and reports whether that speaks against it: another lane has
+// it now or had it in the last two minutes, or the site's rules across lanes say
+// so. Passed says that its traveller was released. The tag is a keyed hash of
+// the document number.
 type Neighbours interface {
-	Claim(ctx context.Context, tag string) (elsewhere bool)
+	Claim(ctx context.Context, tag string) (against bool)
+	Passed(ctx context.Context, tag string)
 }
 
 // Alone is the neighbourhood of a single lane.
@@ -220,6 +223,9 @@ type Alone struct{}
 
 // Claim reports that nobody else exists.
 func (Alone) Claim(context.Context, string) bool { return false }
+
+// Passed tells nobody.
+func (Alone) Passed(context.Context, string) {}
 
 // Span is one step of a crossing's timeline, in time since the document was
 // placed.

@@ -20,6 +20,7 @@ import (
 type traveller struct {
 	number lane.Transaction
 	uuid   string
+	tag    string // by which the site's lanes know the document
 	began  time.Time
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -199,7 +200,8 @@ func (s *Shell) qualify(p *traveller) {
 	var elsewhere bool
 	var both sync.WaitGroup
 	began := time.Since(p.began)
-	both.Go(func() { elsewhere = s.dev.Neighbours.Claim(p.ctx, Tag(s.cfg.SiteKey, d.Issuer, id.Number)) })
+	tag := Tag(s.cfg.SiteKey, d.Issuer, id.Number)
+	both.Go(func() { elsewhere = s.dev.Neighbours.Claim(p.ctx, tag) })
 	if searched != nil {
 		select {
 		case <-searched:
@@ -221,7 +223,7 @@ func (s *Shell) qualify(p *traveller) {
 		finding.Reason = lane.DB_OFF // known to be away: better outside than inside
 	}
 	s.mu.Lock()
-	p.class = finding.Class
+	p.class, p.tag = finding.Class, tag
 	p.spans = append(p.spans, Span{"qualify", began, time.Since(p.began)})
 	s.mu.Unlock()
 	s.events.put(lane.Qualified{Transaction: p.number, Finding: finding})
@@ -347,6 +349,12 @@ func (s *Shell) conclude(f lane.Conclude) {
 	clear(s.signed)
 	s.mu.Unlock()
 	s.dev.Store.Conclude(f.Transaction, e)
+	if f.Outcome == lane.OutcomeReleased && p.tag != "" {
+		s.group.Go(func() error {
+			s.dev.Neighbours.Passed(s.ctx, p.tag)
+			return nil
+		})
+	}
 	s.log.Info("concluded", "transaction", uint32(f.Transaction), "outcome", f.Outcome.String(), "reason", f.Reason.String(), "took", e.Took)
 	s.logged.Store(nil)
 }

@@ -36,6 +36,11 @@ type Console struct {
 	// For leaf nodes: where a country's console listens for its sites' servers, and
 	// the country that a site joins with the credentials in a folder.
 	Leafs, Country, CountryDir string
+	// Rules across lanes: for how long a document that passed may not pass the
+	// same way again, and how often it may be tried in how long; 0 is off.
+	PassingBack time.Duration
+	Attempts    int
+	AttemptsFor time.Duration
 }
 
 // Bridge is a place where the lanes' alarms go, too.
@@ -76,6 +81,11 @@ type rawConsole struct {
 		Replicas       int
 		Leafs, Country string
 		CountryDir     string `toml:"country_dir"`
+	}
+	Rules struct {
+		PassingBack duration `toml:"passing_back"`
+		Attempts    int
+		AttemptsFor duration `toml:"attempts_for"`
 	}
 	Host struct{ Metrics string }
 	Area []struct {
@@ -138,6 +148,7 @@ func ParseConsole(b []byte) (Console, error) {
 		p.add("fleet.hosts", "is missing: the names or addresses by which lanes reach this machine")
 	}
 	p.fleet(&c, r)
+	p.rules(&c, r)
 	if c.RosterKey, err = officer.ParseKey(r.Site.RosterKey); err != nil {
 		p.add("site.roster_key", "%v; passage roster key makes one", err)
 	}
@@ -168,6 +179,17 @@ func ParseConsole(b []byte) (Console, error) {
 		c.Bridges = append(c.Bridges, Bridge(b))
 	}
 	return c, errors.Join(p.list...)
+}
+
+// rules checks the rules across lanes.
+func (p *problems) rules(c *Console, r rawConsole) {
+	c.PassingBack, c.Attempts, c.AttemptsFor = time.Duration(r.Rules.PassingBack), r.Rules.Attempts, time.Duration(r.Rules.AttemptsFor)
+	if c.PassingBack < 0 || c.PassingBack > 7*24*time.Hour {
+		p.add("rules.passing_back", "%v is not within 0 (off) to 168h", c.PassingBack)
+	}
+	if c.Attempts < 0 || c.Attempts == 1 || c.Attempts > 20 || (c.Attempts > 0) != (c.AttemptsFor > 0) || c.AttemptsFor > 24*time.Hour {
+		p.add("rules.attempts", "%d in %v: 2 to 20 within at most 24h, or neither", c.Attempts, c.AttemptsFor)
+	}
 }
 
 // mostReplicas is what JetStream takes.

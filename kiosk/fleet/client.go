@@ -42,6 +42,7 @@ type Credentials struct {
 // Client is one lane's end of the fleet. Run it once.
 type Client struct {
 	Lane      string
+	Direction string // entry or exit
 	Desk      web.Desk
 	Journal   *sql.DB // for reading
 	RosterKey ed25519.PublicKey
@@ -54,7 +55,8 @@ type Client struct {
 	ear    officer.Ear
 	again  chan struct{} // the site wants to be asked where the journal goes on
 	mu     sync.Mutex
-	served []seen // cases that officers were shown, newest last
+	nc     *nats.Conn // nil before the first connection
+	served []seen     // cases that officers were shown, newest last
 }
 
 // seen is a case as it was shown: what a decision may rest on.
@@ -126,6 +128,9 @@ func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error
 		return fmt.Errorf("fleet: %w", err)
 	}
 	defer nc.Close()
+	c.mu.Lock()
+	c.nc = nc
+	c.mu.Unlock()
 	changed, asked := make(chan struct{}, 1), make(chan struct{}, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	for subject, handle := range map[string]nats.MsgHandler{
@@ -447,3 +452,56 @@ func (c *Client) shown(transaction, digest string) bool {
 	defer c.mu.Unlock()
 	return slices.Contains(c.served, seen{transaction, digest})
 }
+
+// correlate is how long a traveller waits for the site's word on a document.
+const correlate = time.Second
+
+// Claim tells the site that a document is used here and says whether something
+// speaks against it. A site that is away, or slow, cannot hold up a lane:
+// correlation is an aid, not a condition.
+func (c *Client) Claim(ctx context.Context, tag string) bool {
+	a, err := c.sight(ctx, Sighting{Tag: tag, Direction: c.Direction})
+	if err != nil {
+		if ctx.Err() == nil {
+			c.Log.Warn("site: document not compared with other lanes", "error", err)
+		}
+		return false
+	}
+	if a.Why != Nothing {
+		c.Log.Info("site: something speaks against a document", "why", fmt.Sprintf("%.20q", a.Why))
+	}
+	return a.Why != Nothing
+}
+
+// Passed tells the site that the traveller of a document was released.
+func (c *Client) Passed(ctx context.Context, tag string) {
+	if _, err := c.sight(ctx, Sighting{Tag: tag, Direction: c.Direction, Passed: true}); err != nil && ctx.Err() == nil {
+		c.Log.Warn("site: not told that a document passed", "error", err)
+	}
+}
+
+func (c *Client) sight(ctx context.Context, s Sighting) (Correlation, error) {
+	var a Correlation
+	c.mu.Lock()
+	nc := c.nc
+	c.mu.Unlock()
+	if nc == nil || !nc.IsConnected() {
+		return a, errAway
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return a, fmt.Errorf("fleet: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, correlate)
+	defer cancel()
+	m, err := request(ctx, nc, Question(c.Lane, "document"), b)
+	if err != nil {
+		return a, err
+	}
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		return a, fmt.Errorf("fleet: document: %w", err)
+	}
+	return a, nil
+}
+
+var errAway = errors.New("fleet: the site is away")

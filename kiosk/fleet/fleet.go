@@ -37,7 +37,8 @@ const (
 // Subject is lane.ID.WHAT: view, journal, do or ask.
 func Subject(lane, what string) string { return "lane." + lane + "." + what }
 
-// Question is site.ask.ID.WHAT: roster, or journal with the journal's name.
+// Question is site.ask.ID.WHAT: roster, journal with the journal's name, or
+// document with a Sighting.
 func Question(lane, what string) string { return "site.ask." + lane + "." + what }
 
 // Inbox is the prefix of a lane's reply subjects: a lane may hear no other's.
@@ -162,4 +163,35 @@ type Got struct {
 	Seq     int64  `json:"seq"`
 	Chain   []byte `json:"chain,omitempty"`
 	Problem string `json:"problem,omitempty"`
+}
+
+// Sighting is a document in a lane: a keyed hash of issuer and number, which
+// way the lane leads, and whether it has passed there or was only laid down.
+type Sighting struct {
+	Tag       string `json:"tag"`
+	Direction string `json:"direction"` // entry or exit
+	Passed    bool   `json:"passed,omitempty"`
+}
+
+var tagForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// Sound says whether a sighting has the form that a lane gives it.
+func (s Sighting) Sound() error {
+	if !tagForm.MatchString(s.Tag) || s.Direction != "entry" && s.Direction != "exit" {
+		return errors.New("fleet: that is no sighting of a document")
+	}
+	return nil
+}
+
+// What may speak against a document that a lane by itself would take.
+const (
+	Nothing    = ""
+	Elsewhere  = "elsewhere"   // in use in another lane, or within the last two minutes
+	PassedBack = "passed_back" // it passed in this direction and not in the other since
+	TooOften   = "too_often"   // tried again and again
+)
+
+// Correlation is the site's answer to a Sighting.
+type Correlation struct {
+	Why string `json:"why,omitempty"`
 }

@@ -113,6 +113,7 @@ type computer struct {
 	txn    lane.Transaction
 	change chan struct{}
 	log    *slog.Logger
+	client *fleet.Client
 	stop   func()
 }
 
@@ -143,7 +144,8 @@ func (c *computer) start() {
 	if c.j, _, err = journal.Open(c.t.Context(), c.db.Writer, ring, nil); err != nil {
 		c.t.Fatal(err)
 	}
-	client := &fleet.Client{Lane: c.id, Desk: desk{c.change}, Journal: c.db.Reader, RosterKey: make(ed25519.PublicKey, ed25519.PublicKeySize), Log: c.log}
+	client := &fleet.Client{Lane: c.id, Direction: "entry", Desk: desk{c.change}, Journal: c.db.Reader, RosterKey: make(ed25519.PublicKey, ed25519.PublicKeySize), Log: c.log}
+	c.client = client
 	key := filepath.Join(filepath.Dir(c.path), "audit.key")
 	signer, err := audit.Key(key, c.id)
 	if err != nil {
@@ -157,7 +159,7 @@ func (c *computer) start() {
 	var running sync.WaitGroup
 	running.Go(func() { _ = c.j.Run(ctx) }) // ends with ctx
 	running.Go(func() {
-		if err := client.Run(ctx, c.creds); err != nil && ctx.Err() == nil {
+		if err := c.client.Run(ctx, c.creds); err != nil && ctx.Err() == nil {
 			c.t.Error(err)
 		}
 	})
@@ -635,4 +637,47 @@ func TestSiteFromCopy(t *testing.T) {
 	c.cross(2)
 	a.start()
 	a.has("E1", 16, 320)
+}
+
+// Two lanes of a site and one document.
+func TestDocumentInTwoLanes(t *testing.T) {
+	a := newAirport(t)
+	a.stop()
+	a.conf.Rules = site.Rules{PassingBack: time.Hour}
+	a.start()
+	var lanes []*fleet.Client
+	for _, id := range []string{"E1", "E2"} {
+		c := a.computer(id)
+		c.start()
+		lanes = append(lanes, c.client)
+		until(t, id+" is there", func() bool { return !c.client.Claim(t.Context(), strings.Repeat("f", 32)) && a.seen(id) })
+	}
+	tag := strings.Repeat("0a", 16)
+	if lanes[0].Claim(t.Context(), tag) {
+		t.Error("the first lane may not have it")
+	}
+	if !lanes[1].Claim(t.Context(), tag) {
+		t.Error("the second lane takes it, too")
+	}
+	back := strings.Repeat("0b", 16)
+	lanes[0].Claim(t.Context(), back)
+	lanes[0].Passed(t.Context(), back)
+	if !lanes[0].Claim(t.Context(), back) {
+		t.Error("it passes the same way twice")
+	}
+	a.stop()
+	if lanes[0].Claim(t.Context(), tag) || lanes[1].Claim(t.Context(), tag) {
+		t.Error("a site that is away holds up a lane")
+	}
+}
+
+// seen says whether the site hears a lane.
+func (a *airport) seen(id string) bool {
+	list, _, _ := a.site.Hub().Since(0)
+	for _, l := range list {
+		if l.ID == id {
+			return !l.Away
+		}
+	}
+	return false
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
@@ -164,19 +165,35 @@ func (s *Site) relay(ctx context.Context) error {
 	return s.consume(ctx, "country", s.handOn)
 }
 
-// handOn publishes journals to the country in their order, the next one when it
-// has the one before: it could not take in a batch whose beginning is missing.
+// handOn publishes journals to the country in their order and waits until it has
+// them all. After a failure all are sent again, under other numbers: the country
+// has refused those behind a gap, and takes in the rest once.
 func (s *Site) handOn(ctx context.Context, list []*nats.Msg, done func(*sql.Tx) error) error {
-	js, err := s.nc.JetStream(nats.MaxWait(within))
+	js, err := s.nc.JetStream(nats.PublishAsyncMaxPending(fetchMost + 1))
 	if err != nil {
 		return fmt.Errorf("site: country: %w", err)
 	}
-	for _, m := range list {
+	ctx, cancel := context.WithTimeout(ctx, handOnFor)
+	defer cancel()
+	sending := strconv.FormatInt(time.Now().UnixNano(), 36)
+	acks := make([]nats.PubAckFuture, len(list))
+	for i, m := range list {
 		up := &nats.Msg{Subject: countrySubject(s.name, "journal", between(m.Subject)), Data: m.Data, Header: nats.Header{}}
-		up.Header.Set(nats.MsgIdHdr, s.name+"-"+m.Header.Get(nats.MsgIdHdr))
-		if _, err := js.PublishMsg(up, nats.Context(ctx)); err != nil {
+		up.Header.Set(nats.MsgIdHdr, s.name+"-"+sending+"-"+m.Header.Get(nats.MsgIdHdr))
+		if acks[i], err = js.PublishMsgAsync(up); err != nil {
 			return fmt.Errorf("site: country: %w", err)
+		}
+	}
+	for _, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return fmt.Errorf("site: country: %w", err)
+		case <-ctx.Done():
+			return fmt.Errorf("site: country: %w", ctx.Err())
 		}
 	}
 	return atomically(ctx, s.db.Writer, done)
 }
+
+const handOnFor = 10 * time.Second

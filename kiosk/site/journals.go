@@ -45,7 +45,7 @@ const (
 
 // project writes what arrives in the stream into the store until ctx ends.
 func (s *Site) project(ctx context.Context) error {
-	if err := s.troubles(ctx); err != nil {
+	if err := s.troubles(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	return s.consume(ctx, "store", s.takeAll)
@@ -225,4 +225,18 @@ func (s *Site) troubles(ctx context.Context) error {
 	}
 	s.hub.trouble(found)
 	return nil
+}
+
+// Streamed is how many batches of journals the stream holds; 0 if it does not
+// answer.
+func (s *Site) Streamed(ctx context.Context) uint64 {
+	js, err := s.nc.JetStream()
+	if err != nil {
+		return 0
+	}
+	info, err := js.StreamInfo(fleet.Stream, nats.Context(ctx))
+	if err != nil {
+		return 0
+	}
+	return info.State.Msgs
 }

@@ -40,6 +40,7 @@ type Config struct {
 	NATS     []string
 	Replicas int
 	Leafs    string // host:port for the servers of sites, at a country's console; empty: none
+	Rules    Rules  // across lanes
 	Above    Above  // the country's server, at a site's console; the zero value: none
 	Log      *slog.Logger
 }
@@ -54,6 +55,7 @@ type Site struct {
 	name string     // of the site in its country
 	db   *sqlite.DB
 	hub  *Hub
+	seen *sightings
 	port int
 
 	accounts sync.Mutex // guards account, which revocations change
@@ -73,7 +75,7 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 	if len(conf.Hosts) == 0 {
 		return nil, errors.New("site: say by which names lanes reach this machine")
 	}
-	s := &Site{conf: conf, hub: newHub()}
+	s := &Site{conf: conf, hub: newHub(), seen: newSightings(conf.Rules)}
 	var err error
 	if s.keys, err = loadKeys(filepath.Join(conf.Dir, "keys")); err != nil {
 		return nil, err
@@ -337,6 +339,11 @@ func (s *Site) answer(ctx context.Context, m *nats.Msg) {
 		out, err = s.got(ctx, lane, m.Data)
 	case "head":
 		out, err = s.head(ctx, lane, m.Data)
+	case "document":
+		var seen fleet.Sighting
+		if err = json.Unmarshal(m.Data, &seen); err == nil {
+			out, err = s.seen.note(lane, seen, time.Now())
+		}
 	default:
 		return
 	}

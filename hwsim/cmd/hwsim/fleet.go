@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/pem"
@@ -9,7 +10,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,18 +115,43 @@ func (x *crowded) run(ctx context.Context, group *errgroup.Group) error {
 	if err := pause(ctx, 15*time.Second); err != nil {
 		return err
 	}
+	console := x.site.program.pid()
+	busy := [2]time.Duration{processor(console), processor(os.Getpid())}
 	x.measuring.Store(true)
 	if err := pause(ctx, x.For); err != nil {
 		return err
 	}
 	x.measuring.Store(false)
-	most := peak(x.site.program.pid())
+	busy = [2]time.Duration{processor(console) - busy[0], processor(os.Getpid()) - busy[1]}
+	most := peak(console)
 	total, stored, broken, err := x.settle(ctx)
 	if err != nil {
 		return err
 	}
 	stop()
-	return x.report(most, total, stored, broken)
+	return x.report(busy, most, total, stored, broken)
+}
+
+// processor is the processor time that a process has used.
+func processor(pid int) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := bytes.Cut(b, []byte(") ")) // its name may hold anything
+	f := bytes.Fields(after)
+	if len(f) < 13 {
+		return 0
+	}
+	var ticks time.Duration
+	for _, n := range f[11:13] { // utime and stime, in hundredths of a second
+		v, err := strconv.ParseInt(string(n), 10, 64)
+		if err != nil {
+			return 0
+		}
+		ticks += time.Duration(v)
+	}
+	return ticks * 10 * time.Millisecond
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -292,7 +320,7 @@ func percentile(list []time.Duration, p float64) time.Duration {
 	return list[min(len(list)-1, int(float64(len(list))*p))]
 }
 
-func (x *crowded) report(most float64, total, stored, broken int64) error {
+func (x *crowded) report(busy [2]time.Duration, most float64, total, stored, broken int64) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.lags) == 0 || len(x.answers) == 0 {
@@ -302,6 +330,8 @@ func (x *crowded) report(most float64, total, stored, broken int64) error {
 	text := fmt.Sprintf("| %d lanes on one consoled, in real time: a lane's state changes → the page is told, p99 | < 1 s | %s | median %s, worst %s, of %d changes over %v on %d pages; %d times a lane was away |\n",
 		x.Lanes, ms(percentile(x.lags, 0.99)), ms(percentile(x.lags, 0.5)), ms(percentile(x.lags, 1)), len(x.lags), x.For, x.Consoles, x.away) +
 		fmt.Sprintf("| consoled resident meanwhile, peak | < 400 MB | %.0f MB | with its NATS server and all journals; from its start on, %d enrolments included |\n", most, x.Lanes) +
+		fmt.Sprintf("| processors that this took | — | %.2f consoled, %.2f the lanes | of %d in this machine: seconds of processor time a second, of consoled and of the one process with all lanes and pages |\n",
+			busy[0].Seconds()/x.For.Seconds(), busy[1].Seconds()/x.For.Seconds(), runtime.NumCPU()) +
 		fmt.Sprintf("| review decided → lane's answer at the page, p99 | < 100 ms | %s | median %s, worst %s, of %d words under that load; %d came too late or got no answer |\n",
 			ms(percentile(x.answers, 0.99)), ms(percentile(x.answers, 0.5)), ms(percentile(x.answers, 1)), len(x.answers), x.late) +
 		fmt.Sprintf("| crossings that the lanes concluded and the site stored | all, once | %d of %d at least | %d journals with a gap or a broken chain |\n", min(stored, total), total, broken)

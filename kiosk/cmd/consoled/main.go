@@ -102,7 +102,8 @@ func (c serveCmd) Run(ctx context.Context) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("site", conf.Name)
 	s, err := site.Open(ctx, site.Config{
-		Dir: conf.Dir, Fleet: conf.Fleet, Hosts: conf.Hosts, NATS: conf.NATS, Replicas: conf.Replicas, Leafs: conf.Leafs, Above: site.Above{URL: conf.Country, Dir: conf.CountryDir}, Log: log,
+		Dir: conf.Dir, Fleet: conf.Fleet, Hosts: conf.Hosts, NATS: conf.NATS, Replicas: conf.Replicas, Leafs: conf.Leafs, Above: site.Above{URL: conf.Country, Dir: conf.CountryDir},
+		Rules: site.Rules{PassingBack: conf.PassingBack, Attempts: conf.Attempts, AttemptsFor: conf.AttemptsFor}, Log: log,
 	})
 	if err != nil {
 		return err

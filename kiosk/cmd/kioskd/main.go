@@ -153,8 +153,14 @@ func run(c cli) error {
 		}
 		return list
 	}
+	var others kiosk.Neighbours = site
+	var joined *fleet.Client
+	if conf.Fleet.Dir != "" {
+		joined = &fleet.Client{Lane: conf.Kiosk.Lane, Direction: string(conf.Kiosk.Policy.Direction), Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, Log: log}
+		others = both{joined, site}
+	}
 	shell := kiosk.New(conf.Kiosk, kiosk.Devices{
-		Gate: devices.SerialGate(conf.Gate, conf.Kiosk.ExitOnFailure, log), Reader: doc, Vision: eyes, Register: reg, Neighbours: site, Store: store,
+		Gate: devices.SerialGate(conf.Gate, conf.Kiosk.ExitOnFailure, log), Reader: doc, Vision: eyes, Register: reg, Neighbours: others, Store: store,
 		Notices: notices,
 	}, log)
 	var officers []web.Officer
@@ -195,8 +201,8 @@ func run(c cli) error {
 		group.Go(func() error { return offline.Refresh(work, log) })
 	}
 	group.Go(func() error { return site.serve(work) })
-	if conf.Fleet.Dir != "" {
-		joined := &fleet.Client{Lane: conf.Kiosk.Lane, Desk: shell, Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, Log: log}
+	if joined != nil {
+		joined.Desk = shell
 		if err := tellHeads(joined, conf.Store.Path); err != nil {
 			return err
 		}

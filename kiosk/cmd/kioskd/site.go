@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"passage/eesclient"
+	"passage/kiosk"
 	"passage/kiosk/config"
 )
 
@@ -78,6 +79,26 @@ func (n *neighbours) Claim(ctx context.Context, tag string) bool {
 	asking.Wait()
 	return elsewhere.Load()
 }
+
+// Passed tells nobody: neighbours without a site know the first rule only.
+func (*neighbours) Passed(context.Context, string) {}
+
+// both asks the site and the neighbours that it may have by themselves.
+type both struct {
+	site  kiosk.Neighbours
+	peers *neighbours
+}
+
+func (b both) Claim(ctx context.Context, tag string) bool {
+	var asking sync.WaitGroup
+	var peers bool
+	asking.Go(func() { peers = b.peers.Claim(ctx, tag) })
+	against := b.site.Claim(ctx, tag)
+	asking.Wait()
+	return against || peers
+}
+
+func (b both) Passed(ctx context.Context, tag string) { b.site.Passed(ctx, tag) }
 
 func (n *neighbours) serve(ctx context.Context) error {
 	if n.listen == "" {
