@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -55,7 +56,7 @@ type World struct {
 	// Decision is what the officer decides in REVIEW; in HOLD and MULTI the
 	// answer is always divert. Away is an officer who is not there.
 	Decision string
-	Away     bool
+	Away     atomic.Bool
 	// Duty, if there is one, says what the officer decides in REVIEW, and false
 	// while they are to leave everything to somebody else.
 	Duty func() (decision string, theirs bool)
@@ -354,7 +355,7 @@ func (w *World) Officer(ctx context.Context) error {
 	var last time.Time
 	asked := ""
 	for people.Pause(ctx, 400*time.Millisecond) {
-		if w.Away {
+		if w.Away.Load() {
 			continue
 		}
 		s := w.Shell()

@@ -288,6 +288,9 @@ func (s *Site) Run(ctx context.Context) error {
 		return fmt.Errorf("site: %w", err)
 	}
 	lanes, err := s.Lanes(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
