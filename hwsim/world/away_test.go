@@ -22,7 +22,7 @@ func TestSiteAwayTenMinutes(t *testing.T) {
 		}
 		w.Away.Store(true)
 		left := time.Now()
-		time.Sleep(17 * time.Second)
+		time.Sleep(22 * time.Second)
 		card, err := w.Card(nil)
 		if err != nil {
 			t.Fatal(err)
