@@ -172,6 +172,9 @@ func TestForeignBytes(t *testing.T) {
 		"deep":             strings.Repeat(`[`, 100000),
 		"deep in a field":  strings.Replace(good, `"SIS"`, strings.Repeat(`{"a":`, 10000), 1),
 		"a null document":  strings.Replace(good, `"list":"SIS"`, `"list":null`, 1),
+		"an object a name": strings.Replace(good, `"KANARIE"`, `{}`, 1),
+		"a list a name":    strings.Replace(good, `"KANARIE"`, `[]`, 1),
+		"an object inside": strings.Replace(good, `"KANARIE"`, `{"KANARIE":"A"}`, 1),
 		"a line feed more": strings.Replace(good, `"KANARIE"`, `"KANARIE\n"`, 1),
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/v1/consult", nil)
