@@ -107,10 +107,8 @@ type Lane struct {
 	mu      sync.Mutex
 	ctx     context.Context // while Run runs
 	who     *present
-	beside  int // the second person's place in People
-	faces   []int
-	by      camera.Instrument
-	posed   bool // by a word: faces and by are not the script's
+	beside  int  // the second person's place in People
+	posed   bool // by a word, not by the script
 	byHand  bool // officers decide nothing by themselves
 	copies  int
 	faults  map[string]string // of camera and register, that a word has set
