@@ -37,7 +37,7 @@ export function leave() {
 // said last, stay.
 export async function card() {
   const id = here.chosen, l = lanes.get(id) ?? { id, away: true }, v = l.view;
-  const key = JSON.stringify([id, l.away, v?.state, v?.gate?.alarms, v?.gate?.faults, v?.gate?.occupied, v?.gate?.state, v?.closed, v?.officers, v?.devices, watched.has(id), v?.under, v?.banners, v?.alerts]);
+  const key = JSON.stringify([id, l.away, v?.state, v?.gate?.alarms, v?.gate?.faults, v?.gate?.occupied, v?.gate?.state, v?.closed, v?.officers, v?.devices, watched.has(id), v?.under, v?.banners, v?.alerts, l.problem]);
   if (key === shown) return;
   const fresh = !shown || JSON.parse(shown)[0] !== id;
   shown = key;
@@ -59,7 +59,7 @@ export async function card() {
     may('settle_case') ? el('div', { id: 'open-cases' }) : null, past];
   $('card').replaceChildren(...[head, el('p', { className: 'meaning', textContent: v.closed && v.state === 'OUT_OF_SERVICE' ? 'Closed by an officer.' : means[v.state] ?? '' }),
     answered.length ? el('p', { className: 'seen', textContent: answered.map(a => `${alerts[a.kind] ?? words(a.kind)}: ${a.by} sees to it`).join(' · ') }) : null,
-    ...(v.banners ?? []).map(b => el('p', { className: 'banner', textContent: b })), out,
+    ...[...(v.banners ?? []), l.problem].filter(Boolean).map(b => el('p', { className: 'banner', textContent: b })), out,
     // Where there is a decision to take it comes first.
     ...(v.under?.review ? [box, ...about] : [...about.slice(0, 1), box, ...about.slice(1)])].filter(Boolean));
   if (looks) await load(l);

@@ -83,7 +83,7 @@ export function tile(id) {
   const t = tiles.get(id), l = lanes.get(id) ?? { id, away: true };
   if (!t) return;
   const v = l.view, gone = l.away || !v, u = gone ? null : v.under, unanswered = gone ? 0 : (v.alerts ?? []).filter(a => !a.by).length;
-  const sub = gone ? (l.seen ? `for ${ago(l.seen)}` : 'never seen') : u ? [u.class === 'unknown' ? '' : u.class.replaceAll('_', ' '), u.reason].filter(Boolean).join(' · ') : (v.devices ?? []).filter(d => !d.ok).map(d => d.name).join(', ');
+  const sub = gone ? (l.seen ? `for ${ago(l.seen)}` : 'never seen') : u ? [u.class === 'unknown' ? '' : u.class.replaceAll('_', ' '), u.reason].filter(Boolean).join(' · ') : [...(v.devices ?? []).filter(d => !d.ok).map(d => d.name), l.problem ? 'journal refused' : ''].filter(Boolean).join(', ');
   const what = short[state(l)] ?? words(state(l));
   text(t.children[1], what);
   text(t.children[3], sub);

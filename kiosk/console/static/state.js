@@ -2,7 +2,7 @@
 // the officer looks at. All of it goes when the page is locked.
 import { call, say as sign } from './passkey.js';
 
-export const lanes = new Map(); // id → { id, seen, away, view }
+export const lanes = new Map(); // id → { id, seen, away, view, problem }
 export const watched = new Set(); // lanes that this officer is answerable for
 export const here = { me: null, chosen: null };
 
