@@ -141,7 +141,7 @@ const (
 	darkest   = 40  // mean of 0 to 255
 	brightest = 215 //
 	burnt     = 0.2 // of the pixels at the upper end
-	softest   = 1.5 // mean absolute second difference: an unsharp picture has hardly any
+	softest   = 3   // by how much, of 255, the sharpest hundredth of a picture bends at least; one out of focus comes to 2
 )
 
 // light says what to do about a picture's exposure and focus, or nothing.
@@ -149,7 +149,8 @@ func light(f camera.Frame) (todo, seen string) {
 	if len(f.Pixels) < 3*f.Width*f.Height || f.Width < 3 || f.Height < 1 {
 		return "", ""
 	}
-	sum, high, detail, n := 0, 0, 0, 0
+	sum, high, n := 0, 0, 0
+	var bends [2*255 + 1]int // how often the grey of a pixel is so far from the line between its neighbours
 	grey := func(i int) int { return (int(f.Pixels[3*i]) + 2*int(f.Pixels[3*i+1]) + int(f.Pixels[3*i+2])) / 4 }
 	for y := 0; y < f.Height; y++ {
 		for x := 1; x+1 < f.Width; x++ {
@@ -159,18 +160,22 @@ func light(f camera.Frame) (todo, seen string) {
 			if g >= 250 {
 				high++
 			}
-			detail += max(2*g-grey(i-1)-grey(i+1), grey(i-1)+grey(i+1)-2*g)
+			d := 2*g - grey(i-1) - grey(i+1)
+			bends[max(d, -d)]++
 			n++
 		}
 	}
-	mean, soft := sum/n, float64(detail)/float64(n)
+	mean, sharp := sum/n, len(bends)-1
+	for left := n / 100; sharp > 0 && left >= bends[sharp]; sharp-- {
+		left -= bends[sharp]
+	}
 	switch {
 	case mean < darkest:
 		return "switch the lane's light on, or open the camera's aperture", fmt.Sprintf("too dark: brightness %d of 255", mean)
 	case mean > brightest || float64(high) > burnt*float64(n):
 		return "shade the camera or close its aperture", fmt.Sprintf("too bright: brightness %d of 255, %d %% burnt out", mean, 100*high/n)
-	case soft < softest:
-		return "clean and focus the lens at the marks, with somebody standing there", fmt.Sprintf("out of focus: detail %.1f, %.1f at least", soft, softest)
+	case sharp < softest:
+		return "clean and focus the lens at the marks, with somebody standing there", fmt.Sprintf("out of focus: the sharpest hundredth bends by %d of 255, %d at least", sharp, softest)
 	}
 	return "", ""
 }

@@ -139,14 +139,16 @@ func TestGreetRefuses(t *testing.T) {
 
 // Exposure and focus, on the simulated camera's own pictures.
 func TestLight(t *testing.T) {
-	frame := func(fault string, gain float64) camera.Frame {
+	frame := func(fault string, gain float64, bare bool) camera.Frame {
 		t.Helper()
 		eye := &simcamera.Camera{}
 		face := image.NewRGBA(image.Rect(0, 0, 360, 480))
 		for i := range face.Pix {
-			face.Pix[i] = uint8(90 + i*37%80)
+			face.Pix[i] = uint8(90 + 80*(i/4%360/20%2)) // bars, for their edges
 		}
-		eye.Show(face)
+		if !bare {
+			eye.Show(face)
+		}
 		eye.Inject(fault)
 		b, _ := eye.Frame()
 		img, err := jpeg.Decode(bytes.NewReader(b))
@@ -168,11 +170,18 @@ func TestLight(t *testing.T) {
 	for _, c := range []struct {
 		name, fault string
 		gain        float64
+		bare        bool
 		say         string
 	}{
-		{"as it should be", "", 1, ""}, {"dark", "", .2, "too dark"}, {"bright", "", 3, "too bright"}, {"unsharp", "blur", 1, "out of focus"}, {"covered", "covered", 1, "too dark"},
+		{"as it should be", "", 1, false, ""},
+		{"nobody there", "", 1, true, ""},
+		{"dark", "", .2, false, "too dark"},
+		{"bright", "", 3, false, "too bright"},
+		{"covered", "covered", 1, false, "too dark"},
+		{"unsharp", "blur", 1, false, "out of focus"},
+		{"unsharp, nobody there", "blur", 1, true, "out of focus"},
 	} {
-		todo, seen := light(frame(c.fault, c.gain))
+		todo, seen := light(frame(c.fault, c.gain, c.bare))
 		if c.say == "" && todo != "" || !strings.Contains(seen, c.say) || c.say != "" && todo == "" {
 			t.Errorf("%s: %q → %q, want %q", c.name, seen, todo, c.say)
 		}
