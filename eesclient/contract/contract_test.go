@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,22 @@ func check(t testing.TB, c *contract.Contract, x contracttest.Case) *contract.Br
 		return o.Answer(x.Status, x.Header, x.Body)
 	}
 	return o.Request(x.Request, x.Body)
+}
+
+// A number with a fraction is no count of days.
+func TestHalfADay(t *testing.T) {
+	c, d := load(t)
+	h, body := d.Answer("stay", 200, func(int) int { return 0 })
+	days := regexp.MustCompile(`"days":\s*[0-9]+`)
+	if !days.Match(body) {
+		t.Fatalf("no days in %s", body)
+	}
+	for text, want := range map[string]bool{`"days": 1`: true, `"days": 1.0`: true, `"days": 1.5`: false, `"days": 1e400`: false} {
+		b := operation(t, c, "stay").Answer(200, h, days.ReplaceAll(body, []byte(text)))
+		if (b == nil) != want || b != nil && b.Rule != "type" {
+			t.Errorf("%s: %v", text, b)
+		}
+	}
 }
 
 // What the contract allows is accepted, on both sides.
