@@ -162,7 +162,7 @@ func TestDrainFigures(t *testing.T) {
 	}
 	defer out.Close()
 	lines := fmt.Sprintf("| %d offline crossings drained (60 %% entries and exits, 40 %% consultations), each exactly once | ≥ 80 %% of bare inserts | %.0f records/s, %.0f %% | bare: %.0f rows/s into the same table with its indices, a durable commit each, on the same disk; medians of 3 |\n", *crossings, drained[1], 100*drained[1]/bare[1], bare[1]) +
-		fmt.Sprintf("| the same while lane and register are killed %d times | each exactly once | %d records, each once, in %.0f s | SIGKILL at times drawn by chance, each side started again at once |\n", kills, *crossings, took.Seconds())
+		fmt.Sprintf("| the same while lane and register are killed %d times | each exactly once | %d records, each once, in %.0f s | SIGKILL after numbers of records drawn by chance, each side started again at once |\n", kills, *crossings, took.Seconds())
 	if _, err := out.WriteString(lines); err != nil {
 		t.Error(err)
 	}
@@ -293,7 +293,11 @@ func (n *noted) Send(ctx context.Context, key string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	return c.Send(ctx, key, body)
+	if err := c.Send(ctx, key, body); err != nil {
+		return err
+	}
+	_, err = fmt.Println("sent")
+	return err
 }
 
 func (n *noted) client() (*eesclient.Client, error) {
@@ -319,8 +323,8 @@ func settling(dir string) error {
 	return s.stop()
 }
 
-// killing drains n crossings while either side is killed again and again at
-// times drawn by chance, at most most times.
+// killing drains n crossings while either side is killed again and again, each
+// time after a number of records drawn by chance, at most most times.
 func killing(t *testing.T, n, most int) (kills int, took time.Duration) {
 	t.Helper()
 	dir := folder(t)
@@ -337,19 +341,24 @@ func killing(t *testing.T, n, most int) (kills int, took time.Duration) {
 	began := time.Now()
 	end := start()
 	defer func() { end() }()
-	lanes := func() (*exec.Cmd, chan error) {
-		cmd, _ := process(t, dir, "settle")
-		done := make(chan error, 1)
-		go func() { done <- cmd.Wait() }()
-		return cmd, done
+	lanes := func() (*exec.Cmd, chan struct{}, chan error) {
+		cmd, out := process(t, dir, "settle")
+		sent, done := make(chan struct{}, n), make(chan error, 1)
+		go func() {
+			for lines := bufio.NewScanner(out); lines.Scan(); {
+				select {
+				case sent <- struct{}{}:
+				default: // more than there are records: some came twice
+				}
+			}
+			done <- cmd.Wait()
+		}()
+		return cmd, sent, done
 	}
-	cmd, done := lanes()
+	draw := func() int { return 1 + rand.N(n/most) }
+	cmd, sent, done := lanes()
 	var sides [2]int
-	for {
-		var next <-chan time.Time
-		if kills < most {
-			next = time.After(50*time.Millisecond + rand.N(400*time.Millisecond))
-		}
+	for left := draw(); ; {
 		select {
 		case err := <-done:
 			if err != nil {
@@ -358,8 +367,12 @@ func killing(t *testing.T, n, most int) (kills int, took time.Duration) {
 			everyOnce(t, dir, n)
 			t.Logf("%d crossings: the register was killed %d times, the lane %d times", n, sides[0], sides[1])
 			return kills, time.Since(began)
-		case <-next:
+		case <-sent:
 		}
+		if left--; left > 0 || kills == most {
+			continue
+		}
+		left = draw()
 		kills++
 		side := rand.IntN(2)
 		sides[side]++
@@ -372,7 +385,7 @@ func killing(t *testing.T, n, most int) (kills int, took time.Duration) {
 			t.Fatal(err)
 		}
 		<-done
-		cmd, done = lanes()
+		cmd, sent, done = lanes()
 	}
 }
 
