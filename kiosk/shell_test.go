@@ -48,11 +48,11 @@ func work(t *testing.T, story func(b *bench)) {
 
 func (b *bench) until(p lane.Phase) kiosk.View {
 	b.t.Helper()
-	v, err := b.Until(p)
-	if err != nil {
+	if _, err := b.Until(p); err != nil {
 		b.t.Fatal(err, b.Orders())
 	}
-	return v
+	synctest.Wait() // the step's effects follow the state that pages see
+	return b.shell.View()
 }
 
 func (b *bench) lay() {
