@@ -9,8 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -81,30 +79,31 @@ func TestWatchScreen(t *testing.T) {
 
 // The browser ends with the command, and so do its children.
 func TestScreenEndsItsBrowser(t *testing.T) {
-	pids := filepath.Join(t.TempDir(), "pids")
-	lane := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		b, _ := os.ReadFile(pids)
-		fmt.Fprintf(w, `{"seen":true,"frozen":%v,"ago":0}`, strings.Count(string(b), "\n") == 2)
-	}))
-	defer lane.Close()
-	script := fmt.Sprintf("sleep 600 & echo $! >>%[1]s; echo $$ >>%[1]s; wait", pids)
-	err := screenCmd{Lane: lane.URL, Browser: []string{"--", "sh", "-c", script}}.Run(t.Context())
-	if !errors.Is(err, errFrozen) {
-		t.Error(err)
+	dir := t.TempDir()
+	started, held := filepath.Join(dir, "started"), filepath.Join(dir, "held")
+	if err := syscall.Mkfifo(held, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	b, err := os.ReadFile(pids)
+	// Both processes hold this pipe open: it ends when both are dead.
+	alive, err := os.OpenFile(held, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range strings.Fields(string(b)) {
-		n, err := strconv.Atoi(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n)); err == nil && !strings.Contains(string(stat), ") Z ") {
-			t.Errorf("process %d is still there: %s", n, stat)
-			_ = syscall.Kill(n, syscall.SIGKILL)
-		}
+	defer alive.Close()
+	lane := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, err := os.Stat(started)
+		fmt.Fprintf(w, `{"seen":true,"frozen":%v,"ago":0}`, err == nil)
+	}))
+	defer lane.Close()
+	script := fmt.Sprintf("exec 3>%s; sleep 600 & : >%s; wait", held, started)
+	if err := (screenCmd{Lane: lane.URL, Browser: []string{"--", "sh", "-c", script}}).Run(t.Context()); !errors.Is(err, errFrozen) {
+		t.Error(err)
+	}
+	if err := alive.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(alive); err != nil {
+		t.Errorf("a process of the browser is still there: %v", err)
 	}
 	if err := (screenCmd{Lane: lane.URL, Browser: []string{"false"}}).Run(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("a browser that ends at once: %v", err)
