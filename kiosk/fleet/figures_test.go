@@ -78,14 +78,7 @@ func overLeaf(t *testing.T, messages int) float64 {
 	a.start()
 	defer a.stop()
 	c := a.computer("E1")
-	conf, err := c.creds.TLS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect(c.creds.URL, nats.Secure(conf), nats.UserCredentials(c.creds.User), nats.CustomInboxPrefix(fleet.Inbox("E1")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc := c.dial()
 	defer nc.Close()
 	fill(t, nc, messages)
 	country.start()

@@ -173,6 +173,20 @@ func (c *computer) start() {
 	c.t.Cleanup(c.stop)
 }
 
+// dial is a connection with the lane's own credentials, beside its client.
+func (c *computer) dial(more ...nats.Option) *nats.Conn {
+	c.t.Helper()
+	conf, err := c.creds.TLS()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	nc, err := nats.Connect(c.creds.URL, append(more, nats.Secure(conf), nats.UserCredentials(c.creds.User), nats.CustomInboxPrefix(fleet.Inbox(c.id)))...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return nc
+}
+
 // cross journals n crossings of twenty entries each.
 func (c *computer) cross(n int) {
 	for range n {
@@ -409,14 +423,7 @@ func TestLaneThatMisbehaves(t *testing.T) {
 	good := a.computer("E2")
 	good.start()
 	bad := a.computer("E1")
-	conf, err := bad.creds.TLS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect(bad.creds.URL, nats.Secure(conf), nats.UserCredentials(bad.creds.User), nats.CustomInboxPrefix(fleet.Inbox("E1")), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc := bad.dial(nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	defer nc.Close()
 	js, err := nc.JetStream()
 	if err != nil {
@@ -505,14 +512,7 @@ func TestJournalThatDoesNotFollow(t *testing.T) {
 	}
 
 	// A lane that sends it nevertheless.
-	conf, err := c.creds.TLS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect(c.creds.URL, nats.Secure(conf), nats.UserCredentials(c.creds.User), nats.CustomInboxPrefix(fleet.Inbox("E1")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc := c.dial()
 	defer nc.Close()
 	asked, err := nc.SubscribeSync(fleet.Subject("E1", "ask"))
 	if err != nil {
