@@ -1,12 +1,13 @@
 package lane
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"passage/hwsim/mutant"
 )
 
 // mutations are single edits of the core that a tired person could make. The
@@ -49,27 +50,7 @@ func TestMutationsAreCaught(t *testing.T) {
 	caught := 0
 	for _, m := range mutations {
 		t.Run(m.name, func(t *testing.T) {
-			path := filepath.Join(here, m.file)
-			source, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.Count(string(source), m.old) != 1 {
-				t.Fatalf("%s has %q %d times, want once", m.file, m.old, strings.Count(string(source), m.old))
-			}
-			dir := t.TempDir()
-			mutant := filepath.Join(dir, m.file)
-			if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutant}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			list := filepath.Join(dir, "overlay.json")
-			if err := os.WriteFile(list, overlay, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			list := mutant.Overlay(t, filepath.Join(here, m.file), m.old, m.new)
 			c := exec.CommandContext(t.Context(), "go", "test", "-overlay", list, "-run", "^TestSearch$", "-count=1", ".")
 			c.Env = append(os.Environ(), "LANE_SEARCH="+m.search)
 			out, err := c.CombinedOutput()

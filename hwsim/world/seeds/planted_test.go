@@ -1,15 +1,14 @@
 package seeds
 
 import (
-	"encoding/json"
 	"flag"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
+
+	"passage/hwsim/mutant"
 )
 
 var plant = flag.Bool("planted", false, "plant bugs in the lane, one after the other, and see each caught within a minute")
@@ -43,28 +42,8 @@ func TestPlanted(t *testing.T) {
 	caught := 0
 	for _, m := range planted {
 		t.Run(m.name, func(t *testing.T) {
-			path := filepath.Join(kiosk, m.file)
-			source, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := strings.Count(string(source), m.old); n != 1 {
-				t.Fatalf("%s has %q %d times, want once", m.file, m.old, n)
-			}
-			dir := t.TempDir()
-			mutant := filepath.Join(dir, filepath.Base(m.file))
-			if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutant}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			list := filepath.Join(dir, "overlay.json")
-			if err := os.WriteFile(list, overlay, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			program := filepath.Join(dir, "seeds.test")
+			list := mutant.Overlay(t, filepath.Join(kiosk, m.file), m.old, m.new)
+			program := filepath.Join(t.TempDir(), "seeds.test")
 			if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", list, "-o", program, ".").CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
