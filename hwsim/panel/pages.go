@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -114,9 +113,7 @@ func Serve(ctx context.Context, addr string, lanes ...*Lane) error {
 		return fmt.Errorf("panel: %w", err)
 	}
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	if err := s.Serve(in); !errors.Is(err, http.ErrServerClosed) {
+	if err := pages.Serve(ctx, s, in); err != nil {
 		return fmt.Errorf("panel: %w", err)
 	}
 	return nil

@@ -4,7 +4,6 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 
 	"passage/kiosk"
 	"passage/kiosk/lane"
+	"passage/kiosk/pages"
 )
 
 // New returns a registry with the Go runtime's and the process's own figures.
@@ -43,9 +43,7 @@ func Serve(ctx context.Context, address string, r *prometheus.Registry) error {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := pages.Serve(ctx, s, l); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return nil

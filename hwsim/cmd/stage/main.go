@@ -37,6 +37,7 @@ import (
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
+	"passage/kiosk/pages"
 	"passage/kiosk/site"
 	"passage/kiosk/web"
 	"passage/sqlite"
@@ -146,12 +147,7 @@ func (s *stage) origins() []string {
 
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ErrorLog: stdlog.New(io.Discard, "", 0)}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return pages.Serve(ctx, server, l)
 }
 
 // join enrols a lane and runs its end of the fleet, with a journal that holds a

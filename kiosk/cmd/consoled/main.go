@@ -26,6 +26,7 @@ import (
 	"passage/kiosk/host"
 	"passage/kiosk/metrics"
 	"passage/kiosk/officer"
+	"passage/kiosk/pages"
 	"passage/kiosk/site"
 )
 
@@ -203,9 +204,7 @@ func serve(ctx context.Context, address string, secure *tls.Config, h http.Handl
 		l = tls.NewListener(l, secure)
 	}
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := pages.Serve(ctx, s, l); err != nil {
 		return fmt.Errorf("pages: %w", err)
 	}
 	return nil

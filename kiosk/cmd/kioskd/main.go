@@ -36,6 +36,7 @@ import (
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/metrics"
+	"passage/kiosk/pages"
 	"passage/kiosk/web"
 	"passage/matcher"
 	"passage/sqlite"
@@ -326,9 +327,7 @@ func registerKey(path string) (ed25519.PublicKey, error) {
 
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := pages.Serve(ctx, s, l); err != nil {
 		return fmt.Errorf("pages: %w", err)
 	}
 	return nil

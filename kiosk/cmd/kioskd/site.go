@@ -5,9 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -16,6 +16,7 @@ import (
 	"passage/eesclient"
 	"passage/kiosk"
 	"passage/kiosk/config"
+	"passage/kiosk/pages"
 )
 
 // neighbours asks the other lanes of the site whether they have a document,
@@ -116,10 +117,12 @@ func (n *neighbours) serve(ctx context.Context) error {
 		n.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(struct{ Used bool }{ok && time.Since(at) <= usedFor}) // the peer has gone otherwise
 	})
-	s := &http.Server{Addr: n.listen, Handler: mux, TLSConfig: n.tls, ReadTimeout: 3 * time.Second}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	if err := s.ListenAndServeTLS("", ""); !errors.Is(err, http.ErrServerClosed) {
+	s := &http.Server{Handler: mux, TLSConfig: n.tls, ReadTimeout: 3 * time.Second}
+	l, err := net.Listen("tcp", n.listen)
+	if err != nil {
+		return fmt.Errorf("site: %w", err)
+	}
+	if err := pages.Serve(ctx, s, l); err != nil {
 		return fmt.Errorf("site: %w", err)
 	}
 	return nil
