@@ -157,6 +157,12 @@ func (s *Site) listen(ctx context.Context) error {
 	if s.nats, err = server.NewServer(options); err != nil {
 		return fmt.Errorf("site: nats: %w", err)
 	}
+	// An account that is known before the start has its JetStream when the server
+	// listens. Else the link to a country brings it in later, beside our own
+	// connection, and may remove the folder in which our stream is being made.
+	if _, err := s.nats.LookupAccount(account.Subject); err != nil {
+		return fmt.Errorf("site: account: %w", err)
+	}
 	s.nats.Start()
 	if !s.nats.ReadyForConnections(started) {
 		return errors.New("site: nats: it did not start within ten seconds: is the address free?")
