@@ -102,21 +102,24 @@ func local(next http.Handler) http.Handler {
 	})
 }
 
-// Serve serves the panel of lanes at addr until ctx ends, and runs the lanes.
-func Serve(ctx context.Context, addr string, lanes ...*Lane) error {
+// Listen opens the panel of lanes at addr, which answers from now on, as soon as
+// serve runs; serve returns when ctx ends.
+func Listen(addr string, lanes ...*Lane) (serve func(ctx context.Context) error, err error) {
 	h, err := Handler(lanes...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("panel: %w", err)
+		return nil, fmt.Errorf("panel: %w", err)
 	}
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	if err := pages.Serve(ctx, s, in); err != nil {
-		return fmt.Errorf("panel: %w", err)
-	}
-	return nil
+	return func(ctx context.Context) error {
+		if err := pages.Serve(ctx, s, in); err != nil {
+			return fmt.Errorf("panel: %w", err)
+		}
+		return nil
+	}, nil
 }
 
 // Group is a kind of faults to choose from.

@@ -187,7 +187,11 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	fmt.Printf("demo: officer anna, PIN %s\n", pin)
 	fmt.Printf("demo: console  %s\n", x.site.pages)
 	at := fmt.Sprintf("127.0.0.1:%d", x.Port+70)
-	group.Go(func() error { return panel.Serve(work, at, x.hands...) })
+	serve, err := panel.Listen(at, x.hands...)
+	if err != nil {
+		return errors.Join(err, cancelled(cancel, group))
+	}
+	group.Go(func() error { return serve(work) })
 	fmt.Printf("demo: panel    http://%s\n", at)
 	for _, o := range [][3]string{{"gina", "Gina Garde", "guard"}, {"sam", "Sam Saal", "supervisor"}} {
 		page, err := x.site.invite(work, o[0], o[1], o[2])

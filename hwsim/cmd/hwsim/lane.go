@@ -86,9 +86,17 @@ func (c laneCmd) Run(ctx context.Context) error {
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	if err := begin(ctx, group, d); err != nil {
-		return errors.Join(err, group.Wait())
+		return errors.Join(err, cancelled(cancel, group))
+	}
+	people := lanesim.NewDesk("http://" + c.Page)
+	l := set.hands(d, people, c.Direction, nil)
+	serve, err := panel.Listen(c.Panel, l)
+	if err != nil {
+		return errors.Join(err, cancelled(cancel, group))
 	}
 	was := ""
 	d.Gate.Listen(func(r gate.Record) {
@@ -99,11 +107,9 @@ func (c laneCmd) Run(ctx context.Context) error {
 	})
 	fmt.Printf("gate at %s\nMRZ reader at %s\ncamera at http://%s/stream\ndocuments go to %s\ntrust store at %s\nofficers anna and bert, PIN %s\npanel at http://%s\n\n# %s, the devices of lane %s; hwsim register has the rest\n%s\n",
 		d.GatePath(), d.MRZPath(), d.Camera, c.Reader, trust, pin, c.Panel, path, c.Name, conf)
-	people := lanesim.NewDesk("http://" + c.Page)
-	l := set.hands(d, people, c.Direction, nil)
 	group.Go(func() error { return l.Run(ctx) })
 	group.Go(func() error { return people.Keep(ctx, pin, d.Gate, d.Eye, l.Duty) })
-	group.Go(func() error { return panel.Serve(ctx, c.Panel, l) })
+	group.Go(func() error { return serve(ctx) })
 	lines := make(chan string)
 	go func() { // ends with the program: a read of a terminal cannot be called off
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {

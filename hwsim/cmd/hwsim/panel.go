@@ -76,7 +76,11 @@ func (c panelCmd) Run(ctx context.Context) error {
 		return errors.Join(err, cancelled(cancel, group))
 	}
 	group.Go(func() error { return l.Run(work) })
-	group.Go(func() error { return panel.Serve(work, c.Listen, l) })
+	serve, err := panel.Listen(c.Listen, l)
+	if err != nil {
+		return errors.Join(err, cancelled(cancel, group))
+	}
+	group.Go(func() error { return serve(work) })
 	if len(plays) == 0 {
 		fmt.Printf("panel: http://%s\n", c.Listen)
 		return group.Wait()
