@@ -18,25 +18,25 @@ var mutations = []struct {
 	search               string // the search that has to catch it
 }{
 	{"accept any intended", "lane.go", "if t.s.Phase == Intend && t.mine(e.Transaction) {", "if t.s.Phase == Intend {", "nothing rare"},
-	{"open the exit before the intent is durable", "phases.go", "\tt.do(WriteIntent{t.s.Transaction})\n", "\tt.do(WriteIntent{t.s.Transaction})\n\tt.ask(OpenExit)\n", "nothing rare"},
+	{"open the exit before the intent is durable", "inside.go", "\tt.do(WriteIntent{t.s.Transaction})\n", "\tt.do(WriteIntent{t.s.Transaction})\n\tt.ask(OpenExit)\n", "nothing rare"},
 	{"a missing answer is clear", "answers.go", "Pending:       {wayWait, DB_OFF},", "Pending:       {wayRelease, NONE},", "nothing rare"},
 	{"not consulted is clear", "answers.go", "NotConsulted:  {wayDivert, DB_OFF},", "NotConsulted:  {wayRelease, NONE},", "nothing rare"},
 	{"one officer overrides a hit", "answers.go", "\t\t\tneed = 2\n\t\tcase HitInquiry", "\t\tcase HitInquiry", "nothing rare"},
 	{"a stolen document may be overridden", "answers.go", "if c == CheckSLTD || c == CheckLost {", "if c == CheckLost {", "nothing rare"},
 	{"forget the officer's confirmation", "answers.go", "if worst == wayRelease && v.Confirm {", "if worst == wayDivert && v.Confirm {", "nothing rare"},
-	{"record without evidence", "phases.go", "case g.Walked && (g.Crossed || g.State == GateFallback):", "case !g.Occupied:", "nothing rare"},
+	{"record without evidence", "release.go", "case g.Walked && (g.Crossed || g.State == GateFallback):", "case !g.Occupied:", "nothing rare"},
 	{"idle although a bag is left", "phases.go", "case !g.empty() && permits[Luggage]&(1<<g.State) != 0:", "case g.Bag && g.Occupied:", "nothing rare"},
 	{"forget the trapped limit", "lane.go", "if s.Trapped > 0 && t.now >= s.Trapped {", "if s.Trapped > 0 && t.now >= s.Trapped && s.Phase != Hold {", "nothing rare"},
 	{"a late intent is not voided", "lane.go", "\t\tt.do(Void(e))\n", "\t\t_ = Void(e)\n", "nothing rare"},
 	{"no case after a power cut", "lane.go", "t.do(OpenCase{e.OpenIntent, PowerCut})", "_ = OpenCase{e.OpenIntent, PowerCut}", "restart"},
-	{"no case in the gate's fallback", "phases.go", "func (t *turn) broken(why CaseReason) {\n\tt.settle(why)\n", "func (t *turn) broken(why CaseReason) {\n\tt.s.Intended = false\n", "watchdog"},
+	{"no case in the gate's fallback", "release.go", "func (t *turn) broken(why CaseReason) {\n\tt.settle(why)\n", "func (t *turn) broken(why CaseReason) {\n\tt.s.Intended = false\n", "watchdog"},
 	{"stay in the phase while the gate evacuates", "lane.go", "s.Gate.State == GateEvacuate && s.Phase != Evacuate {", "s.Gate.State == GateEvacuate && s.Phase == Idle {", "fire"},
 	{"take travellers without an officer", "phases.go", "return s.Lease && !s.Closed && s.Unfit == 0", "return !s.Closed && s.Unfit == 0", "nothing rare"},
 	{"one officer evacuates from afar", "lane.go", "if e.Signatures >= 2 || e.OnSite {", "if e.Signatures >= 1 || e.OnSite {", "fire"},
-	{"open the entry with the document still there", "phases.go", "\tcase !s.Document:\n\t\tt.to(Enter, t.r.Door)", "\tcase s.Document:\n\t\tt.to(Enter, t.r.Door)", "nothing rare"},
-	{"void a person who may have gone", "phases.go", "\tcase (g.State == GateOccupied || g.Occupied) && (g.Walked || g.Crossed):", "\tcase g.Alarms == 255:", "nothing rare"},
-	{"let a traveller in although the camera has failed", "phases.go", "\tcase !s.Document && s.Unfit != 0:", "\tcase !s.Document && s.Unfit == 255:", "something fails and is mended"},
-	{"a second intent in one transaction", "phases.go", "if t.mine(e.Transaction) && !s.Spent && releasable", "if t.mine(e.Transaction) && releasable", "nothing rare"},
+	{"open the entry with the document still there", "outside.go", "\tcase !s.Document:\n\t\tt.to(Enter, t.r.Door)", "\tcase s.Document:\n\t\tt.to(Enter, t.r.Door)", "nothing rare"},
+	{"void a person who may have gone", "release.go", "\tcase (g.State == GateOccupied || g.Occupied) && (g.Walked || g.Crossed):", "\tcase g.Alarms == 255:", "nothing rare"},
+	{"let a traveller in although the camera has failed", "outside.go", "\tcase !s.Document && s.Unfit != 0:", "\tcase !s.Document && s.Unfit == 255:", "something fails and is mended"},
+	{"a second intent in one transaction", "inside.go", "if t.mine(e.Transaction) && !s.Spent && releasable", "if t.mine(e.Transaction) && releasable", "nothing rare"},
 }
 
 func TestMutationsAreCaught(t *testing.T) {
