@@ -182,7 +182,7 @@ func (r Rules) Step(s State, now Instant, e Event) (State, []Effect) {
 	t := turn{r: r, s: s, now: now, e: e}
 	t.observe()
 	if !t.dominated() {
-		rows[t.s.Phase](&t)
+		t.row()
 		t.consistent()
 	}
 	return t.s, t.fx
@@ -197,33 +197,61 @@ type turn struct {
 	fx  []Effect
 }
 
-// rows is the transition table: one function a phase, one case a row.
-var rows = [phases]func(*turn){
-	OutOfService: (*turn).outOfService,
-	Idle:         (*turn).idle,
-	DocRead:      (*turn).docRead,
-	Eligible:     (*turn).eligible,
-	TakeDoc:      (*turn).takeDoc,
-	Enter:        (*turn).enter,
-	Sealing:      (*turn).sealing,
-	Inside:       (*turn).inside,
-	Decide:       (*turn).decide,
-	WaitDB:       (*turn).decide,
-	Review:       (*turn).review,
-	Intend:       (*turn).intend,
-	Release:      (*turn).release,
-	Clearing:     (*turn).clearing,
-	CheckEmpty:   (*turn).checkEmpty,
-	Commit:       (*turn).commit,
-	DivertOut:    (*turn).divertOut,
-	DivertIn:     (*turn).divertIn,
-	Returning:    (*turn).returning,
-	Multi:        (*turn).multi,
-	Luggage:      (*turn).luggage,
-	Hold:         (*turn).hold,
-	Fallback:     (*turn).fallback,
-	Fault:        (*turn).fault,
-	Evacuate:     (*turn).evacuate,
+// row is the transition table: one function a phase, one case a row. It is a
+// switch, so that a turn stays on the stack: a lane steps ten times a second,
+// and the search a hundred million times.
+func (t *turn) row() {
+	switch t.s.Phase {
+	case OutOfService:
+		t.outOfService()
+	case Idle:
+		t.idle()
+	case DocRead:
+		t.docRead()
+	case Eligible:
+		t.eligible()
+	case TakeDoc:
+		t.takeDoc()
+	case Enter:
+		t.enter()
+	case Sealing:
+		t.sealing()
+	case Inside:
+		t.inside()
+	case Decide, WaitDB:
+		t.decide()
+	case Review:
+		t.review()
+	case Intend:
+		t.intend()
+	case Release:
+		t.release()
+	case Clearing:
+		t.clearing()
+	case CheckEmpty:
+		t.checkEmpty()
+	case Commit:
+		t.commit()
+	case DivertOut:
+		t.divertOut()
+	case DivertIn:
+		t.divertIn()
+	case Returning:
+		t.returning()
+	case Multi:
+		t.multi()
+	case Luggage:
+		t.luggage()
+	case Hold:
+		t.hold()
+	case Fallback:
+		t.fallback()
+	case Fault:
+		t.fault()
+	case Evacuate:
+		t.evacuate()
+	case phases:
+	}
 }
 
 func (t *turn) do(fx ...Effect) { t.fx = append(t.fx, fx...) }
