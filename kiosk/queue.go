@@ -11,8 +11,9 @@ type queue struct {
 }
 
 type pending struct {
-	mu   sync.Mutex
-	list []any
+	mu    sync.Mutex
+	list  []any
+	taken []any // what take returned last, to be used again
 }
 
 func newQueue() queue { return queue{ready: make(chan struct{}, 1), q: &pending{}} }
@@ -27,10 +28,11 @@ func (q queue) put(v any) {
 	}
 }
 
+// take returns what has come in since the last call, good until the next one.
 func (q queue) take() []any {
 	q.q.mu.Lock()
 	defer q.q.mu.Unlock()
-	list := q.q.list
-	q.q.list = nil
-	return list
+	clear(q.q.taken)
+	q.q.list, q.q.taken = q.q.taken[:0], q.q.list
+	return q.q.taken
 }

@@ -149,13 +149,22 @@ func (s *Shell) Run(ctx context.Context, was Recovery) error {
 	return nil
 }
 
-// loop is the one goroutine that steps the lane.
+// loop is the one goroutine that steps the lane. The ends of ctx and work come
+// in by the queue, like all else: it turns hundreds of times a crossing, and
+// each channel that it listens to is paid for at every turn.
 func (s *Shell) loop(ctx, work context.Context) error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	done := ctx.Done()
-	var giveUp <-chan time.Time
-	for {
+	var giveUp time.Time // zero until ctx ends
+	defer context.AfterFunc(ctx, func() {
+		s.events.put(func() {
+			s.log.Info("stopping")
+			s.setUnfit(lane.UnfitStopping, "stopping")
+			giveUp = time.Now().Add(stopWithin)
+		})
+	})()
+	defer context.AfterFunc(work, func() { s.events.put(func() {}) })()
+	for work.Err() == nil {
 		select {
 		case <-s.events.ready:
 			for _, v := range s.events.take() {
@@ -164,20 +173,12 @@ func (s *Shell) loop(ctx, work context.Context) error {
 		case <-tick.C:
 			s.housekeep()
 			s.step(lane.Tick{})
-			if giveUp != nil && s.stopped() {
+			if !giveUp.IsZero() && (s.stopped() || time.Now().After(giveUp)) {
 				return context.Canceled
 			}
-		case <-done:
-			done = nil
-			s.log.Info("stopping")
-			s.setUnfit(lane.UnfitStopping, "stopping")
-			giveUp = time.After(stopWithin)
-		case <-giveUp:
-			return context.Canceled
-		case <-work.Done():
-			return context.Cause(work)
 		}
 	}
+	return context.Cause(work)
 }
 
 // stopped says whether a clean stop may end: the lane is empty and locked, or
@@ -220,7 +221,9 @@ func (s *Shell) step(e lane.Event) bool {
 	s.mu.Unlock()
 	if changed {
 		s.dev.Store.Append(Entry{Now: now, At: began, Event: e, Effects: effects, After: after})
-		if _, polled := e.(lane.GateSeen); !polled || after.Phase != before.Phase || len(effects) > 0 {
+		_, polled := e.(lane.GateSeen)
+		silent := polled && after.Phase == before.Phase && len(effects) == 0
+		if !silent && s.log.Enabled(s.ctx, slog.LevelInfo) {
 			s.log.Info("step", "event", lane.Name(e), "phase", after.Phase.String(), "transaction", uint32(after.Transaction), "effects", names(effects))
 		}
 	}

@@ -52,6 +52,10 @@ func Tag(key []byte, issuer, number string) string {
 	return hex.EncodeToString(m.Sum(nil)[:16])
 }
 
+// spansUsual is how many steps the timeline of an ordinary crossing has room
+// for without growing.
+const spansUsual = 32
+
 // placed notes when a document came to rest: the start of a crossing's time.
 func (s *Shell) placed() {
 	s.mu.Lock()
@@ -72,7 +76,7 @@ func Transaction(ctx context.Context) string {
 func (s *Shell) begin(x lane.Transaction) {
 	id := uuid.NewString()
 	ctx, cancel := context.WithCancel(context.WithValue(s.ctx, transactionKey{}, id))
-	p := &traveller{number: x, uuid: id, began: s.placedAt, ctx: ctx, cancel: cancel, phase: lane.DocRead, since: time.Now()}
+	p := &traveller{number: x, uuid: id, began: s.placedAt, ctx: ctx, cancel: cancel, phase: lane.DocRead, since: time.Now(), spans: make([]Span, 0, spansUsual)}
 	if p.began.IsZero() || time.Since(p.began) > time.Minute {
 		p.began = time.Now()
 	}
