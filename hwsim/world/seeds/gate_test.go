@@ -155,11 +155,11 @@ func (s *sim) openEntry(ret bool) {
 			case brings:
 				g.Bag = true
 			case walksBack:
-				s.move(s.walkTime(), func() { g.inside = false; s.outside(); s.closeEntry() })
+				s.move(s.walkTime(), func() { g.inside = false; s.closeEntry() })
 				return
 			}
 			if s.now.Habit == brings && s.now.N%2 == 0 {
-				s.move(s.walkTime(), func() { g.inside = false; s.outside(); s.closeEntry() })
+				s.move(s.walkTime(), func() { g.inside = false; s.closeEntry() })
 				return
 			}
 			s.move(s.walkTime(), func() { s.closeEntry() })
@@ -177,7 +177,6 @@ func (s *sim) leaveBack() {
 	}
 	s.move(s.walkTime(), func() {
 		g.inside, g.second = false, false
-		s.outside()
 		if g.State == lane.GateEntryOpen {
 			s.move(s.dice.between(ofLeaf, 10*ms, 30*ms), func() { s.closeEntry() })
 		}
@@ -242,7 +241,6 @@ func (s *sim) leaveByExit() {
 		g.Walked = true
 	}
 	g.nextBlind = false
-	s.outside()
 }
 
 func (s *sim) closeExit() {

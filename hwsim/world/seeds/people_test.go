@@ -43,9 +43,9 @@ func (s *sim) officer(ctx context.Context) {
 			s.presentAt = last
 			s.mu.Unlock()
 		}
-		key := state.Phase.String() + uuid
 		switch state.Phase {
 		case lane.Review, lane.Hold, lane.Multi:
+			key := state.Phase.String() + uuid
 			if lazy || key == asked && state.Phase != lane.Hold {
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"passage/kiosk"
@@ -33,7 +34,8 @@ type sim struct {
 	armed  []upset
 	active int // upsets that have not ended
 	limit  time.Duration
-	bell   chan struct{}
+	look   func() bool   // what play waits for; see until
+	bell   chan struct{} // look said yes, or a rule is broken
 	uuid   string
 	word   func(context.Context, *kiosk.Shell) // the officer's last
 	state  lane.State
@@ -51,13 +53,13 @@ type sim struct {
 	outcomes                 [8]int
 	cover                    *coverage
 	violation                string
-	over                     chan struct{} // closed by the first violation
 }
 
 // coverage is what the seeds have met.
 type coverage struct {
 	upsets [kinds][phases]int
 	states map[lane.State]struct{}
+	last   lane.State // saves looking up what was there just now
 }
 
 // life is one process of the lane: what belongs to it goes with it.
@@ -83,8 +85,12 @@ func (s *sim) say(f func(*life)) {
 	s.calls = append(s.calls, func() { f(l) })
 }
 
-// unlock frees the lock and says what was to be said meanwhile.
+// unlock frees the lock and says what was to be said meanwhile. Whatever
+// changed, changed under the lock: here is where people look around.
 func (s *sim) unlock() {
+	if s.look != nil && s.look() {
+		s.ring()
+	}
 	calls := s.calls
 	s.calls = nil
 	s.mu.Unlock()
@@ -103,7 +109,7 @@ func (s *sim) broken(why string) {
 	s.trace("BROKEN: %s", why)
 	if s.violation == "" {
 		s.violation = fmt.Sprintf("%s (traveller %d, lane %v, gate %v)", why, s.now.N, s.state.Phase, s.gate.State)
-		close(s.over)
+		s.ring()
 	}
 }
 
@@ -113,8 +119,6 @@ func (s *sim) ring() {
 	default:
 	}
 }
-
-func (s *sim) outside() { s.ring() }
 
 var rules = func() lane.Rules {
 	r := lane.DefaultRules()
@@ -168,286 +172,6 @@ func (s *sim) crash(landed bool) {
 	})
 }
 
-// stepped is called with every step of the core that changed something, before
-// its effects are carried out.
-func (s *sim) stepped(l *life, e kiosk.Entry) {
-	s.mu.Lock()
-	defer s.unlock()
-	if l.dead {
-		return
-	}
-	before := s.state
-	s.state = e.After
-	s.steps++
-	if s.text != nil {
-		names := make([]string, len(e.Effects))
-		for i, f := range e.Effects {
-			names[i] = fmt.Sprintf("%s%v", lane.Name(f), f)
-		}
-		s.trace("%s %v -> %v %s", lane.Name(e.Event), e.Event, e.After.Phase, strings.Join(names, " "))
-	}
-	s.judge(before, e)
-	if s.cover != nil {
-		was := e.After
-		was.Transaction, was.Vector.Oldest = 0, 0
-		was.Deadline, was.Prompt, was.Trapped = 0, 0, 0
-		s.cover.states[was] = struct{}{}
-	}
-	if e.After.Phase == before.Phase {
-		return
-	}
-	s.ring()
-	s.armed = slices.DeleteFunc(s.armed, func(u upset) bool {
-		if u.Phase != e.After.Phase {
-			return false
-		}
-		s.active++
-		s.after(u.After, func() { s.upset(u) })
-		return true
-	})
-}
-
-// judge compares a step with the rules that no lane may break, written without
-// the core's own tables.
-func (s *sim) judge(before lane.State, e kiosk.Entry) {
-	after := e.After
-	g := after.Gate
-	for _, f := range e.Effects {
-		switch f := f.(type) {
-		case lane.Order:
-			switch f.Command {
-			case lane.OpenEntry:
-				if after.Document || g.Occupied || g.Bag || after.Unfit != 0 {
-					s.broken("the entry was ordered open for nobody who may come in")
-				}
-				if s.life.failing != nil && time.Since(s.life.failedAt) > 300*time.Millisecond {
-					s.broken("a traveller was let in with a disk that fails")
-				}
-			case lane.OpenExit:
-				if g.Entry != lane.LeafLocked || !after.Live {
-					s.broken("the exit was ordered open beside the entry, or for nobody")
-				}
-			case lane.EvacuateGate:
-				if o, ok := e.Event.(lane.Ordered); !ok || o.Signatures < 2 && !o.OnSite {
-					s.broken("evacuated on one word from afar")
-				}
-			}
-		case lane.WriteIntent:
-			if why := unfavourable(before, after, e); why != "" {
-				s.broken("an intent was written: " + why)
-			}
-		case lane.Read:
-			if !after.Lease || after.Unfit != 0 || after.Closed {
-				s.broken("a traveller was taken without an officer, or by an unfit lane")
-			}
-			// The same by what is, and not by what the lane believes of it.
-			const late = 300 * time.Millisecond
-			switch {
-			case time.Since(s.presentAt) > 30*time.Second+late:
-				s.broken("a traveller was taken with nobody present")
-			case (s.camera || s.models) && time.Since(s.sickAt) > late:
-				s.broken("a traveller was taken by a lane that cannot see")
-			}
-		}
-	}
-	switch {
-	case g.Link && g.State == lane.GateEvacuate && after.Phase != lane.Evacuate:
-		s.broken("the gate evacuates and the lane does not")
-	case after.Phase == lane.Idle && (g.Occupied || g.Bag || !g.Link):
-		s.broken("the lane is open with somebody or something inside")
-	}
-}
-
-// unfavourable says why nobody may be let through, or nothing.
-func unfavourable(before, s lane.State, e kiosk.Entry) string {
-	v := s.Vector
-	if !s.Live || v.Oldest == 0 || e.Now-v.Oldest > lane.Instant(120*time.Second) {
-		return "the answers are too old, or there are none"
-	}
-	d, officer := e.Event.(lane.Decided)
-	if officer && (before.Phase != lane.Review || d.Decision != lane.DecideRelease || d.Transaction != s.Transaction || d.Signatures < 1) {
-		return "no officer released this traveller"
-	}
-	if !officer && (v.Face != lane.FaceMatch || v.Confirm) {
-		return "the face does not match, or an officer must confirm"
-	}
-	if officer && v.Face == lane.FaceAttack && d.Signatures < 2 {
-		return "one officer overrode an attack"
-	}
-	for c := range lane.Checks {
-		if !v.Demands.Has(c) {
-			continue
-		}
-		switch a := v.Answers[c]; {
-		case a == lane.Clear, a == lane.NotApplicable, a == lane.LocalCopy:
-		case a == lane.Pending:
-			return c.String() + " has not answered"
-		case !officer:
-			return c.String() + " is not clear"
-		case a == lane.HitAction && (c == lane.CheckSLTD || c == lane.CheckLost):
-			return "a stolen document"
-		case (a == lane.HitAction || a == lane.Possible || a == lane.HitInquiry) && d.Signatures < 2:
-			return "one officer overrode a hit"
-		}
-	}
-	return ""
-}
-
-// upset breaks something.
-func (s *sim) upset(u upset) {
-	g := &s.gate
-	s.trace("upset: %v", u)
-	if s.cover != nil {
-		s.cover.upsets[u.Kind][s.state.Phase]++
-	}
-	end := func() {}
-	set := func(what *bool) { *what = true; end = func() { *what = false } }
-	switch u.Kind {
-	case orderLost:
-		g.nextLost = true
-	case answerLost:
-		g.nextDeaf = true
-	case orderLate:
-		g.nextLate = true
-	case cableCut:
-		set(&g.cut)
-		g.line++
-		s.after(s.dice.between(ofOrder, 150*ms, 300*ms), func() {
-			if g.cut {
-				s.lose()
-			}
-		})
-		s.after(freed, func() {
-			if g.cut {
-				s.fallback()
-				s.changed()
-			}
-		})
-		end = func() { g.cut = false; s.poll() }
-	case gatePower:
-		s.power(false)
-		end = func() { s.power(true) }
-	case gateJam:
-		if g.State >= lane.GateSafe && g.State <= lane.GateFallback {
-			s.free(lane.GateFault)
-		}
-	case gateTrip:
-		s.fallback()
-	case gateForced:
-		g.Alarms |= lane.AlarmForced
-		s.fallback()
-	case fireAlarm:
-		g.fire = true
-		s.free(lane.GateEvacuate)
-		end = func() { g.fire = false }
-	case crossedLate:
-		g.nextSlow = true
-	case blindExit:
-		g.nextBlind = true
-	case cardGone:
-		s.lay(false)
-	case cardTwice:
-		if s.document {
-			s.lay(false)
-			s.after(s.dice.between(ofReaction, 50*ms, 150*ms), func() { s.lay(true) })
-		}
-	case cardDead:
-		set(&s.chipDead)
-	case cameraGone:
-		set(&s.camera)
-		s.sick()
-		end = func() { s.camera = false; s.sick() }
-	case modelsGone:
-		set(&s.models)
-		s.sick()
-		end = func() { s.models = false; s.sick() }
-	case registerAway, registerOdd, registerSlow, registerMute:
-		s.registers = u.Kind
-		end = func() { s.registers = 0 }
-	case diskFull:
-		set(&s.disk.full)
-	case fsyncFails:
-		s.disk.failNext = true
-	case fsyncSlow:
-		set(&s.disk.slow)
-	case powerLost, powerLanded:
-		if s.life == nil {
-			break
-		}
-		s.crash(u.Kind == powerLanded)
-		u.Last += 1500 * ms
-		end = s.start
-	case clockJump:
-		s.fit(lane.UnfitClock, "the clock is out")
-		end = func() { s.fit(lane.UnfitClock, "") }
-	case leaseLost:
-		set(&s.away)
-		u.Last += 29 * time.Second
-	case wordTwice:
-		if s.word != nil {
-			s.speak(s.word)
-		}
-	case wordWrong:
-		uuid := s.uuid
-		s.speak(func(ctx context.Context, shell *kiosk.Shell) {
-			for d := lane.DecideRelease; d <= lane.DecideReferSecondLine; d++ {
-				_ = shell.Decide(ctx, anna, uuid, d, "finger", "slipped", "")
-			}
-			for _, o := range []lane.OfficerOrder{lane.OrderReview, lane.OrderEndEvacuate, lane.OrderClearAlarms, lane.OrderClearFaults, lane.OrderEndMaintenance, lane.OrderCloseLeaf} {
-				_ = shell.Order(ctx, anna, o)
-			}
-		})
-	case evacuateOrder:
-		s.order(lane.OrderEvacuate)
-	case laneClosed:
-		s.closed = true
-		s.order(lane.OrderClose)
-		end = func() { s.closed = false; s.order(lane.OrderOpen) }
-	case helpButton:
-		s.say(func(l *life) {
-			if l != nil {
-				l.shell.Help()
-			}
-		})
-	case kinds:
-	}
-	if !u.Kind.lasting() {
-		u.Last = 0
-	}
-	s.after(u.Last+time.Duration(u.Kind)+1, func() {
-		end()
-		s.active--
-		s.changed()
-		s.ring()
-	})
-	s.changed()
-}
-
-func (s *sim) fit(h lane.Health, why string) {
-	s.say(func(l *life) {
-		if l != nil {
-			l.shell.SetHealth(h, why)
-		}
-	})
-}
-
-// sick tells the lane how camera and models are.
-func (s *sim) sick() {
-	camera, models := "", ""
-	s.sickAt = time.Now()
-	if s.camera {
-		camera = "unplugged"
-	}
-	if s.models {
-		models = "the worker is away"
-	}
-	s.say(func(l *life) {
-		if l != nil && l.health != nil {
-			l.health(camera, models)
-		}
-	})
-}
-
 // lay lays the document on the reader or takes it off.
 func (s *sim) lay(there bool) {
 	if s.document == there {
@@ -492,7 +216,7 @@ func (s *sim) play(ctx context.Context, visits []visit) {
 	time.Sleep(time.Until(day)) // virtual, and nothing moves yet
 	ctx, cancel := context.WithCancel(ctx)
 	s.ctx, s.began = ctx, time.Now()
-	s.bell, s.over = make(chan struct{}, 1), make(chan struct{})
+	s.bell = make(chan struct{}, 1)
 	s.gone, s.disk.intents = map[uint64]bool{}, map[lane.Transaction]*intent{}
 	s.gate.Gate = lane.Gate{State: lane.GateSafe, Entry: lane.LeafLocked, Exit: lane.LeafLocked}
 	s.dice.next(0)
@@ -547,7 +271,7 @@ func (s *sim) visit(v visit) bool {
 			if s.dice.oneIn(30) {
 				longest = 2 * time.Second
 			}
-			s.after(s.dice.between(ofReaction, 20*ms, longest), func() { pending = false; s.lay(false); s.ring() })
+			s.after(s.dice.between(ofReaction, 20*ms, longest), func() { pending = false; s.lay(false) })
 		}
 		if s.gate.waiting && !s.document && p != lane.TakeDoc && p != lane.Enter && p != lane.Idle {
 			s.gate.waiting = false // sent away, or the lane has closed
@@ -597,27 +321,35 @@ func (s *sim) count(v visit) {
 	delete(s.gone, v.N)
 }
 
-// until waits for something that a lane must reach within some minutes.
+// until waits for something that a lane must reach within some minutes. ok is
+// asked whenever something has changed, and must still say so when everything
+// of that instant has happened.
 func (s *sim) until(else_ string, ok func() bool) bool {
-	end := time.Now().Add(15 * time.Minute)
+	end := time.NewTimer(15 * time.Minute)
+	defer end.Stop()
+	s.mu.Lock()
+	s.look = ok
+	s.unlock()
 	for {
-		time.Sleep(time.Microsecond) // whatever happens at this instant has happened
+		late := false
+		select {
+		case <-s.bell:
+		case <-end.C:
+			late = true
+		}
+		synctest.Wait()
 		s.mu.Lock()
-		done, bad := ok(), s.violation != ""
-		if !done && !bad && time.Now().After(end) {
+		done := ok()
+		if !done && late && s.violation == "" {
 			s.broken(fmt.Sprintf("%s: %+v, gate %+v, %d upsets", else_, s.state, s.gate.Gate, s.active))
-			bad = true
+		}
+		bad := s.violation != ""
+		if done || bad {
+			s.look = nil
 		}
 		s.unlock()
 		if done || bad {
 			return done && !bad
 		}
-		t := time.NewTimer(700 * ms)
-		select {
-		case <-s.bell:
-		case <-t.C:
-		case <-s.over:
-		}
-		t.Stop()
 	}
 }
