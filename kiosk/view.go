@@ -189,12 +189,12 @@ func (s *Shell) notify() {
 func (s *Shell) raise(x lane.Transaction, k lane.AlertKind, p lane.Priority) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log.Warn("alert", "transaction", uint32(x), "kind", k.String(), "priority", p.String())
 	for _, a := range s.alerts {
 		if a.Kind == k && a.By == "" {
 			return
 		}
 	}
+	s.log.Warn("alert", "transaction", uint32(x), "kind", k.String(), "priority", p.String())
 	s.alertN++
 	s.alerts = append(s.alerts, Alert{ID: s.alertN, At: time.Now(), Kind: k, Priority: p})
 	if len(s.alerts) > 50 {

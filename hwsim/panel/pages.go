@@ -115,7 +115,7 @@ func Listen(addr string, lanes ...*Lane) (serve func(ctx context.Context) error,
 	}
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
 	return func(ctx context.Context) error {
-		if err := pages.Serve(ctx, s, in); err != nil {
+		if err := pages.Serve(ctx, s, in, pages.Door{Name: "panel", Most: 128, Each: 64}); err != nil {
 			return fmt.Errorf("panel: %w", err)
 		}
 		return nil
@@ -262,16 +262,12 @@ const rate = 12
 // changed, "trace" with new lines after ?since.
 func (l *Lane) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	out := http.NewResponseController(w)
 	send := func(event string, v any) error {
 		b, err := json.Marshal(v)
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, b); err != nil {
-			return err
-		}
-		return out.Flush()
+		return l.streams.Send(w, "event: %s\ndata: %s\n\n", event, b)
 	}
 	tick := time.NewTicker(time.Second / rate)
 	defer tick.Stop()

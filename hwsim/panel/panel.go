@@ -24,6 +24,7 @@ import (
 	"passage/hwsim/passport"
 	"passage/hwsim/people"
 	"passage/hwsim/persona"
+	"passage/kiosk/pages"
 )
 
 // Site is the lane that hands are laid on. Of its functions those may be nil
@@ -99,7 +100,8 @@ const (
 // Lane is a lane under somebody's hands.
 type Lane struct {
 	Site
-	trace trace
+	trace   trace
+	streams pages.Streams
 
 	doing sync.Mutex // one word at a time
 	walks sync.WaitGroup

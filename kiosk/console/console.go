@@ -27,6 +27,7 @@ import (
 
 	"passage/kiosk/config"
 	"passage/kiosk/fleet"
+	"passage/kiosk/inlet"
 	"passage/kiosk/officer"
 	"passage/kiosk/pages"
 	"passage/kiosk/site"
@@ -54,6 +55,10 @@ const (
 	maxBody   = officer.MaxEnvelope
 	cookie    = "passage_console"
 	signInFor = 2 * time.Minute
+	// Of one officer: words and signs of life a second, and whatever the page asks.
+	wordsPace, asksPace = 5, 40
+	strangersPace       = 10 // requests a second of an address where nobody has signed in
+	mostSessions        = 4096
 )
 
 type server struct {
@@ -63,6 +68,9 @@ type server struct {
 	mu       sync.Mutex
 	sessions map[string]*session
 	invited  map[string]*invitation
+
+	streams                pages.Streams
+	words, asks, strangers inlet.Paces
 }
 
 // session is one signed-in page on one device.
@@ -86,7 +94,12 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	c := &server{conf: conf, site: s, sessions: map[string]*session{}, invited: map[string]*invitation{}}
+	c := &server{
+		conf: conf, site: s, sessions: map[string]*session{}, invited: map[string]*invitation{},
+		streams: pages.Streams{Name: "console", Each: 8, Book: s.Book()},
+		words:   inlet.Paces{Rate: wordsPace, Burst: 4 * wordsPace, Most: mostSessions}, asks: inlet.Paces{Rate: asksPace, Burst: 4 * asksPace, Most: mostSessions},
+		strangers: inlet.Paces{Rate: strangersPace, Burst: 6 * strangersPace, Most: mostSessions},
+	}
 	mux := http.NewServeMux()
 	shared, names := web.Shared()
 	for _, name := range names {
@@ -101,10 +114,10 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 	mux.HandleFunc("GET /manifest.webmanifest", page("manifest.webmanifest"))
 	mux.HandleFunc("GET /sw.js", page("sw.js"))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("POST /api/register/begin", c.beginRegister)
-	mux.HandleFunc("POST /api/register/finish", c.finishRegister)
-	mux.HandleFunc("POST /api/sign-in/begin", c.beginSignIn)
-	mux.HandleFunc("POST /api/sign-in/finish", c.finishSignIn)
+	mux.HandleFunc("POST /api/register/begin", c.stranger(c.beginRegister))
+	mux.HandleFunc("POST /api/register/finish", c.stranger(c.finishRegister))
+	mux.HandleFunc("POST /api/sign-in/begin", c.stranger(c.beginSignIn))
+	mux.HandleFunc("POST /api/sign-in/finish", c.stranger(c.finishSignIn))
 	mux.HandleFunc("GET /api/me", c.me)
 	mux.HandleFunc("POST /api/sign-out", c.with("", c.signOut))
 	mux.HandleFunc("POST /api/here", c.with("", func(w http.ResponseWriter, _ *http.Request, _ *session) { w.WriteHeader(http.StatusNoContent) }))
@@ -130,9 +143,15 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 // there.
 func Enrolment(s *site.Site, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
+	pace := inlet.Paces{Rate: enrolPace, Burst: 10 * enrolPace, Most: 1024}
 	mux.HandleFunc("GET /enrol/authority", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(s.Authority()) })
 	mux.HandleFunc("POST /enrol", func(w http.ResponseWriter, r *http.Request) {
 		var q fleet.Request
+		if !pace.Allow(pages.Host(r)) {
+			s.Book().Shed("enrolment", "too fast")
+			pages.Problem(w, http.StatusTooManyRequests, "too many attempts: wait a moment")
+			return
+		}
 		if !pages.Read(w, r, &q) {
 			return
 		}
@@ -147,6 +166,9 @@ func Enrolment(s *site.Site, log *slog.Logger) http.Handler {
 	})
 	return pages.Guard(mux, 2*maxBody, "'self' blob:", "manifest-src 'self'; worker-src 'self'; ")
 }
+
+// enrolPace is how many attempts to enrol one address has a second.
+const enrolPace = 20
 
 // device binds a session to the browser that opened it.
 func device(r *http.Request) [32]byte { return sha256.Sum256([]byte(r.UserAgent())) }
@@ -182,9 +204,24 @@ func (c *server) with(right officer.Right, next func(http.ResponseWriter, *http.
 			pages.Problem(w, http.StatusUnauthorized, "sign in first")
 		case right != "" && !x.officer.Role.May(right):
 			pages.Problem(w, http.StatusForbidden, "this is not a right of your role")
+		case !c.asks.Allow(x.officer.ID):
+			c.site.Book().Shed("console", "an officer's requests too fast")
+			pages.Problem(w, http.StatusTooManyRequests, "too many requests: wait a moment")
 		default:
 			next(w, r, x)
 		}
+	}
+}
+
+// stranger paces what anybody may ask who has not signed in.
+func (c *server) stranger(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !c.strangers.Allow(pages.Host(r)) {
+			c.site.Book().Shed("console", "sign-in too fast")
+			pages.Problem(w, http.StatusTooManyRequests, "too many attempts: wait a moment")
+			return
+		}
+		next(w, r)
 	}
 }
 
@@ -297,8 +334,12 @@ func (c *server) signOut(w http.ResponseWriter, r *http.Request, _ *session) {
 
 // events streams the lanes: all of them first, then what changes, gathered for
 // a tenth of a second.
-func (c *server) events(w http.ResponseWriter, r *http.Request, _ *session) {
-	out := http.NewResponseController(w)
+func (c *server) events(w http.ResponseWriter, r *http.Request, x *session) {
+	leave, ok := c.streams.Open(w, r, x.officer.ID)
+	if !ok {
+		return
+	}
+	defer leave()
 	w.Header().Set("Content-Type", "text/event-stream")
 	stamp := uint64(0)
 	beat := time.NewTicker(5 * time.Second)
@@ -311,7 +352,7 @@ func (c *server) events(w http.ResponseWriter, r *http.Request, _ *session) {
 			if err != nil {
 				return
 			}
-			if _, err := fmt.Fprintf(w, "data: %s\n\n", b); err != nil || out.Flush() != nil {
+			if c.streams.Send(w, "data: %s\n\n", b) != nil {
 				return
 			}
 		}
@@ -328,7 +369,7 @@ func (c *server) events(w http.ResponseWriter, r *http.Request, _ *session) {
 			if c.current(r) == nil {
 				return // locked: the page asks to sign in again
 			}
-			if _, err := fmt.Fprint(w, ": here\n\n"); err != nil || out.Flush() != nil {
+			if c.streams.Send(w, ": here\n\n") != nil {
 				return
 			}
 		}
@@ -339,6 +380,11 @@ func (c *server) events(w http.ResponseWriter, r *http.Request, _ *session) {
 func (c *server) open(w http.ResponseWriter, r *http.Request, x *session) (officer.Word, []byte, bool) {
 	var word officer.Word
 	var env officer.Envelope
+	if !c.words.Allow(x.officer.ID) {
+		c.site.Book().Shed("console", "an officer's words too fast")
+		pages.Problem(w, http.StatusTooManyRequests, "too many words at once: wait a moment")
+		return word, nil, false
+	}
 	b, err := readAll(r)
 	if err == nil {
 		err = json.Unmarshal(b, &env)

@@ -238,6 +238,7 @@ func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
 	} else {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	}
+	pages.Hurry(w)
 	if err := write(w, rows(counts)); err != nil {
 		c.conf.Log.Warn("export broke off", "error", err)
 	}

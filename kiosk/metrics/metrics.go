@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"passage/kiosk"
+	"passage/kiosk/inlet"
 	"passage/kiosk/lane"
 	"passage/kiosk/pages"
 )
@@ -26,24 +27,29 @@ func New() *prometheus.Registry {
 	return r
 }
 
+// Listen opens a loopback address for Serve.
+func Listen(address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return nil, fmt.Errorf("metrics: %q is no loopback address with a port", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return l, nil
+}
+
 // Serve serves a registry's figures at /metrics and Go's profiles at
 // /debug/pprof/ until ctx ends. The address is a loopback one: whoever collects
 // from elsewhere puts a proxy of their own before it.
-func Serve(ctx context.Context, address string, r *prometheus.Registry) error {
-	host, _, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("metrics: %q is no loopback address with a port", address)
-	}
+func Serve(ctx context.Context, l net.Listener, r *prometheus.Registry, book *inlet.Book) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: 5 * time.Second}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
-	}
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	if err := pages.Serve(ctx, s, l); err != nil {
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	if err := pages.Serve(ctx, s, l, pages.Door{Name: "metrics", Most: 16, Each: 16, Book: book}); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return nil
@@ -71,6 +77,7 @@ var (
 	step      = desc("lane_step_seconds", "What the controller itself took for a step, lately.", "quantile")
 	waiting   = desc("lane_outbox", "Records that the register has not acknowledged.")
 	oldestAge = desc("lane_outbox_oldest_seconds", "Age of the oldest record that waits.")
+	shed      = desc("shed_total", "What an inlet turned away since the start, by reason.", "inlet", "why")
 	lanes     = desc("site_lanes", "Lanes of the site, by whether they are heard.", "heard")
 )
 
@@ -155,6 +162,19 @@ func (s Site) Collect(out chan<- prometheus.Metric) {
 	heard, silent := s.Lanes()
 	out <- prometheus.MustNewConstMetric(lanes, prometheus.GaugeValue, float64(heard), "yes")
 	out <- prometheus.MustNewConstMetric(lanes, prometheus.GaugeValue, float64(silent), "no")
+}
+
+// Inlets collects what a program turned away.
+type Inlets struct{ Book *inlet.Book }
+
+// Describe sends nothing, as Lane's does.
+func (Inlets) Describe(chan<- *prometheus.Desc) {}
+
+// Collect tells what was turned away.
+func (i Inlets) Collect(out chan<- prometheus.Metric) {
+	for l, n := range i.Book.Counts() {
+		out <- prometheus.MustNewConstMetric(shed, prometheus.CounterValue, float64(n), l.Inlet, l.Why)
+	}
 }
 
 func truth(b bool) float64 {

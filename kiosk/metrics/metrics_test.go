@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"passage/kiosk"
+	"passage/kiosk/inlet"
 	"passage/kiosk/lane"
 )
 
@@ -65,41 +65,34 @@ passage_lane_outbox 3
 
 func TestServe(t *testing.T) {
 	for _, bad := range []string{"0.0.0.0:0", "192.0.2.1:9464", "localhost:9464", "9464", ""} {
-		if err := Serve(t.Context(), bad, New()); err == nil || !strings.Contains(err.Error(), "loopback") {
+		if _, err := Listen(bad); err == nil || !strings.Contains(err.Error(), "loopback") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
+	book := &inlet.Book{}
+	for range 3 {
+		book.Shed("pages", "too many connections")
+	}
 	r := New()
-	r.MustRegister(Lane{View: view, Outbox: box{}}, Site{func() (int, int) { return 2, 1 }})
+	r.MustRegister(Lane{View: view, Outbox: box{}}, Site{func() (int, int) { return 2, 1 }}, Inlets{book})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, address, r) }()
-	var body string
-	for { // until it listens
-		resp, err := http.Get("http://" + address + "/metrics")
-		if err != nil {
-			select {
-			case err := <-done:
-				t.Fatal(err)
-			default:
-				continue
-			}
-		}
-		b, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		body = string(b)
-		break
+	go func() { done <- Serve(ctx, l, r, book) }()
+	resp, err := http.Get("http://" + l.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, w := range []string{`passage_lane_unfit{what="clock"} 1`, `passage_lane_unfit{what="camera"} 0`, `passage_site_lanes{heard="yes"} 2`, "process_resident_memory_bytes"} {
+	b, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := string(b)
+	for _, w := range []string{`passage_lane_unfit{what="clock"} 1`, `passage_lane_unfit{what="camera"} 0`, `passage_site_lanes{heard="yes"} 2`, `passage_shed_total{inlet="pages",why="too many connections"} 3`, "process_resident_memory_bytes"} {
 		if !strings.Contains(body, w) {
 			t.Errorf("no %s", w)
 		}

@@ -4,15 +4,14 @@
 package pages
 
 import (
-	"context"
+	"bytes"
 	"encoding/json"
-	"errors"
-	"net"
+	"io"
 	"net/http"
 )
 
 // Guard sets the headers that keep pages to themselves, and bounds what is read
-// of a request to most bytes. img lists the sources of pictures, and more holds
+// of a request to most bytes, which have all come before next is asked. img lists the sources of pictures, and more holds
 // further directives of the content security policy, each ended by "; ".
 func Guard(next http.Handler, most int64, img, more string) http.Handler {
 	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src " + img + "; connect-src 'self'; " + more +
@@ -23,28 +22,22 @@ func Guard(next http.Handler, most int64, img, more string) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, most)
+		Hurry(w)
+		if r.Body != nil && r.Body != http.NoBody {
+			b, ok := whole(w, r, most)
+			if !ok {
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(b))
+		}
+		defer answering(r.Context())()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// Serve serves on l until ctx ends, by TLS where s has a configuration of it;
-// connections are cut then. It is an error to end otherwise.
-func Serve(ctx context.Context, s *http.Server, l net.Listener) error {
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	serve := s.Serve
-	if s.TLSConfig != nil {
-		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
-	}
-	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
 // Reply answers with JSON.
 func Reply(w http.ResponseWriter, status int, v any) {
+	Hurry(w)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // the client has gone otherwise

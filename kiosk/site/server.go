@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"passage/kiosk/fleet"
+	"passage/kiosk/inlet"
 	"passage/sqlite"
 )
 
@@ -43,6 +44,7 @@ type Config struct {
 	Rules    Rules  // across lanes
 	Above    Above  // the country's server, at a site's console; the zero value: none
 	Log      *slog.Logger
+	Book     *inlet.Book // counts what the site turns away; nil: nobody does
 }
 
 // Site is a running site.
@@ -370,6 +372,9 @@ func (s *Site) answer(ctx context.Context, m *nats.Msg) {
 
 // TLS is what the site's own pages for lanes are served with.
 func (s *Site) TLS() *tls.Config { return s.keys.serverTLS(tls.NoClientCert, s.conf.Hosts) }
+
+// Book counts what the site turns away.
+func (s *Site) Book() *inlet.Book { return s.conf.Book }
 
 // Hub is what the lanes look like now.
 func (s *Site) Hub() *Hub { return s.hub }

@@ -191,7 +191,11 @@ func spans(list []kiosk.Span) []Span {
 }
 
 func (s *server) laneEvents(w http.ResponseWriter, r *http.Request) {
-	s.stream(w, r, func() any { return view(s.lane.View(), s.current(r)) })
+	who := ""
+	if x := s.current(r); x != nil {
+		who = x.officer.ID
+	}
+	s.stream(w, r, who, func() any { return view(s.lane.View(), s.current(r)) })
 }
 
 func view(v kiosk.View, x *session) View {

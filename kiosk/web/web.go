@@ -15,8 +15,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +26,7 @@ import (
 	"time"
 
 	"passage/kiosk"
+	"passage/kiosk/inlet"
 	"passage/kiosk/lane"
 	"passage/kiosk/pages"
 	"passage/kiosk/policy"
@@ -101,6 +104,10 @@ type server struct {
 	sessions map[string]*session
 	failed   map[string][]time.Time
 	viewers  atomic.Int32
+	streams  pages.Streams
+	hashing  chan struct{}
+	touches  inlet.Paces
+	book     *inlet.Book
 	heart    heart
 	lang     string // chosen by touch for the traveller of now
 	langFor  string // their transaction; "" before the document is placed
@@ -120,7 +127,11 @@ func New(l Lane, officers []Officer) (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{lane: l, officers: map[string]Officer{}, texts: t, sessions: map[string]*session{}, failed: map[string][]time.Time{}}
+	s := &server{
+		lane: l, officers: map[string]Officer{}, texts: t, sessions: map[string]*session{}, failed: map[string][]time.Time{},
+		streams: pages.Streams{Name: "pages", Most: streams, Each: eachStream}, hashing: make(chan struct{}, hashing),
+		touches: inlet.Paces{Rate: touches, Burst: 3 * touches, Most: 4 * mostGuests},
+	}
 	for _, o := range officers {
 		s.officers[o.ID] = o
 	}
@@ -138,12 +149,12 @@ func New(l Lane, officers []Officer) (*Pages, error) {
 	mux.HandleFunc("GET /lane", page("lane.html"))
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /traveller/texts", func(w http.ResponseWriter, _ *http.Request) { pages.Reply(w, http.StatusOK, s.texts) })
-	mux.HandleFunc("GET /traveller/events", func(w http.ResponseWriter, r *http.Request) { s.stream(w, r, func() any { return s.traveller() }) })
+	mux.HandleFunc("GET /traveller/events", func(w http.ResponseWriter, r *http.Request) { s.stream(w, r, "", func() any { return s.traveller() }) })
 	mux.HandleFunc("GET /traveller/preview", s.preview)
-	mux.HandleFunc("POST /traveller/help", func(w http.ResponseWriter, _ *http.Request) { l.Help(); w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("POST /traveller/language", s.language)
+	mux.HandleFunc("POST /traveller/help", s.touch(func(w http.ResponseWriter, _ *http.Request) { l.Help(); w.WriteHeader(http.StatusNoContent) }))
+	mux.HandleFunc("POST /traveller/language", s.touch(s.language))
 	mux.HandleFunc("GET /traveller/stay", s.stay)
-	mux.HandleFunc("POST /traveller/beat", s.hearBeat)
+	mux.HandleFunc("POST /traveller/beat", s.touch(s.hearBeat))
 	mux.HandleFunc("GET /traveller/beat", s.tellBeat)
 	mux.HandleFunc("GET /lane/events", s.laneEvents)
 	mux.HandleFunc("POST /lane/api/sign-in", s.signIn)
@@ -162,9 +173,13 @@ func New(l Lane, officers []Officer) (*Pages, error) {
 }
 
 // stream sends what make returns now and after every change, until the client
-// goes.
-func (s *server) stream(w http.ResponseWriter, r *http.Request, make func() any) {
-	c := http.NewResponseController(w)
+// goes. who has signed in; "" for nobody.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, who string, make func() any) {
+	leave, ok := s.streams.Open(w, r, who)
+	if !ok {
+		return
+	}
+	defer leave()
 	w.Header().Set("Content-Type", "text/event-stream")
 	changes := s.lane.Watch(r.Context())
 	tick := time.NewTicker(time.Second)
@@ -178,11 +193,11 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, make func() any)
 		}
 		if now := string(b); now != last {
 			last = now
-			_, err = fmt.Fprintf(w, "data: %s\n\n", b)
+			err = s.streams.Send(w, "data: %s\n\n", b)
 		} else if n%10 == 0 {
-			_, err = io.WriteString(w, ": here\n\n")
+			err = s.streams.Send(w, ": here\n\n")
 		}
-		if err != nil || c.Flush() != nil {
+		if err != nil {
 			return
 		}
 		select {
@@ -273,16 +288,15 @@ func (s *server) preview(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=picture")
-	out := http.NewResponseController(w)
 	if _, err := io.WriteString(w, "--picture\r\n"); err != nil {
 		return
 	}
 	_ = s.lane.Preview(r.Context(), func(jpeg []byte) error { // the screen has gone otherwise
 		// The boundary behind a picture is what makes browsers show it.
-		if _, err := fmt.Fprintf(w, "Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n--picture\r\n", len(jpeg), jpeg); err != nil {
+		if err := s.streams.Send(w, "Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n--picture\r\n", len(jpeg), jpeg); err != nil {
 			return fmt.Errorf("web: preview: %w", err)
 		}
-		return out.Flush()
+		return nil
 	})
 }
 
@@ -388,38 +402,65 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o, known := s.officers[q.Officer]
-	s.mu.Lock()
-	recent := s.failed[q.Officer][:0]
-	for _, t := range s.failed[q.Officer] {
-		if time.Since(t) < pause {
-			recent = append(recent, t)
-		}
-	}
-	if known {
-		s.failed[q.Officer] = recent
-	}
-	blocked := len(recent) >= tries
-	s.mu.Unlock()
-	if blocked {
+	if known && !s.attempt(q.Officer) {
+		s.book.Shed("sign-in", "too many attempts")
 		pages.Problem(w, http.StatusTooManyRequests, "too many attempts: wait half a minute")
 		return
 	}
-	if !known || !checkPIN(o.PIN, q.PIN) {
-		if known {
-			s.mu.Lock()
-			s.failed[q.Officer] = append(s.failed[q.Officer], time.Now())
-			s.mu.Unlock()
-		}
+	select {
+	case s.hashing <- struct{}{}:
+	default:
+		s.book.Shed("sign-in", "too many at once")
+		pages.Problem(w, http.StatusTooManyRequests, "others are signing in: try again")
+		return
+	}
+	fits := known && checkPIN(o.PIN, q.PIN)
+	<-s.hashing
+	if !fits {
 		pages.Problem(w, http.StatusForbidden, "officer and PIN do not fit")
 		return
 	}
-	key := rand.Text() + rand.Text()
-	s.mu.Lock()
-	s.sessions[key] = &session{officer: kiosk.Officer{ID: o.ID, Role: o.Role, OnSite: true}, name: o.Name, seen: time.Now()}
-	s.mu.Unlock()
+	key := s.admit(o)
 	s.lane.Present(o.ID, true)
 	http.SetCookie(w, &http.Cookie{Name: cookie, Value: key, Path: "/lane", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 	pages.Reply(w, http.StatusOK, map[string]string{"officer": o.ID, "name": o.Name, "role": o.Role})
+}
+
+// attempt counts an attempt to sign in, before its PIN is looked at: many at
+// once are no more than one after the other. It says whether there are few
+// enough.
+func (s *server) attempt(officer string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recent := slices.DeleteFunc(s.failed[officer], func(t time.Time) bool { return time.Since(t) >= pause })
+	s.failed[officer] = recent
+	if len(recent) >= tries {
+		return false
+	}
+	s.failed[officer] = append(recent, time.Now())
+	return true
+}
+
+// admit opens a session for an officer whose PIN fits, in the place of the one
+// that has been quiet longest if there are too many.
+func (s *server) admit(o Officer) (key string) {
+	key = rand.Text() + rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.failed, o.ID)
+	maps.DeleteFunc(s.sessions, func(_ string, x *session) bool { return time.Since(x.seen) > idle })
+	if len(s.sessions) >= mostSigned {
+		quiet := ""
+		for k, x := range s.sessions {
+			if quiet == "" || x.seen.Before(s.sessions[quiet].seen) {
+				quiet = k
+			}
+		}
+		delete(s.sessions, quiet)
+		s.book.Shed("sign-in", "too many sessions")
+	}
+	s.sessions[key] = &session{officer: kiosk.Officer{ID: o.ID, Role: o.Role, OnSite: true}, name: o.Name, seen: time.Now()}
+	return key
 }
 
 func (s *server) signOut(w http.ResponseWriter, r *http.Request, x *session) {

@@ -147,7 +147,7 @@ func (s *stage) origins() []string {
 
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ErrorLog: stdlog.New(io.Discard, "", 0)}
-	return pages.Serve(ctx, server, l)
+	return pages.Serve(ctx, server, l, pages.Door{Name: "stage", Most: 512, Each: 256})
 }
 
 // join enrols a lane and runs its end of the fleet, with a journal that holds a

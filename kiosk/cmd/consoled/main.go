@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -24,9 +23,9 @@ import (
 	"passage/kiosk/config"
 	"passage/kiosk/console"
 	"passage/kiosk/host"
+	"passage/kiosk/inlet"
 	"passage/kiosk/metrics"
 	"passage/kiosk/officer"
-	"passage/kiosk/pages"
 	"passage/kiosk/site"
 )
 
@@ -102,9 +101,10 @@ func (c serveCmd) Run(ctx context.Context) error {
 		return nil
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("site", conf.Name)
+	book := &inlet.Book{Log: log}
 	s, err := site.Open(ctx, site.Config{
 		Dir: conf.Dir, Fleet: conf.Fleet, Hosts: conf.Hosts, NATS: conf.NATS, Replicas: conf.Replicas, Leafs: conf.Leafs, Above: site.Above{URL: conf.Country, Dir: conf.CountryDir},
-		Rules: site.Rules{PassingBack: conf.PassingBack, Attempts: conf.Attempts, AttemptsFor: conf.AttemptsFor}, Log: log,
+		Rules: site.Rules{PassingBack: conf.PassingBack, Attempts: conf.Attempts, AttemptsFor: conf.AttemptsFor}, Log: log, Book: book,
 	})
 	if err != nil {
 		return err
@@ -123,6 +123,21 @@ func (c serveCmd) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	// Who is told that the console is there finds it.
+	desk, err := listen(conf.Listen)
+	if err != nil {
+		return err
+	}
+	enrol, err := listen(conf.Enrol)
+	if err != nil {
+		return err
+	}
+	var figures net.Listener
+	if conf.Metrics != "" {
+		if figures, err = metrics.Listen(conf.Metrics); err != nil {
+			return err
+		}
+	}
 	log.Info("console", "pages", conf.URL.String(), "fleet", s.Address(), "enrol", conf.Enrol)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(ctx) })
@@ -130,17 +145,17 @@ func (c serveCmd) Run(ctx context.Context) error {
 		b := &bridge.Bridge{Site: conf.Name, Hub: s.Hub(), Targets: alarms, Log: log}
 		group.Go(func() error { return b.Run(ctx) })
 	}
-	group.Go(func() error { return serve(ctx, conf.Listen, secure, pages) })
-	group.Go(func() error { return serve(ctx, conf.Enrol, s.TLS(), console.Enrolment(s, log)) })
+	group.Go(func() error { return console.Serve(ctx, desk, secure, pages, book) })
+	group.Go(func() error { return console.Serve(ctx, enrol, s.TLS(), console.Enrolment(s, log), book) })
 	// A hub that is stuck says nothing.
 	group.Go(func() error {
 		host.Notify(ctx, func() bool { count(s.Hub()); return true }, func(err error) { log.Warn("the supervisor cannot be told", "error", err) })
 		return nil
 	})
-	if conf.Metrics != "" {
+	if figures != nil {
 		r := metrics.New()
-		r.MustRegister(metrics.Site{Lanes: func() (heard, silent int) { return count(s.Hub()) }})
-		group.Go(func() error { return metrics.Serve(ctx, conf.Metrics, r) })
+		r.MustRegister(metrics.Site{Lanes: func() (heard, silent int) { return count(s.Hub()) }}, metrics.Inlets{Book: book})
+		group.Go(func() error { return metrics.Serve(ctx, figures, r, book) })
 	}
 	return group.Wait()
 }
@@ -195,19 +210,12 @@ func pagesTLS(conf config.Console, s *site.Site) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return load() }}, nil
 }
 
-func serve(ctx context.Context, address string, secure *tls.Config, h http.Handler) error {
+func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("pages: %w", err)
+		return nil, fmt.Errorf("pages: %w", err)
 	}
-	if secure != nil {
-		l = tls.NewListener(l, secure)
-	}
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	if err := pages.Serve(ctx, s, l); err != nil {
-		return fmt.Errorf("pages: %w", err)
-	}
-	return nil
+	return l, nil
 }
 
 type inviteCmd struct {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -33,10 +32,10 @@ import (
 	"passage/kiosk/devices"
 	"passage/kiosk/fleet"
 	"passage/kiosk/host"
+	"passage/kiosk/inlet"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/metrics"
-	"passage/kiosk/pages"
 	"passage/kiosk/web"
 	"passage/matcher"
 	"passage/sqlite"
@@ -181,6 +180,17 @@ func run(c cli) error {
 	if err != nil {
 		return fmt.Errorf("pages: %w", err)
 	}
+	var figures net.Listener
+	if conf.Host.Metrics != "" {
+		if figures, err = metrics.Listen(conf.Host.Metrics); err != nil {
+			return err
+		}
+	}
+	if err := site.open(); err != nil {
+		return err
+	}
+	book := &inlet.Book{Log: log}
+	pages.Count(book)
 	log.Info("pages", "traveller", "http://"+listener.Addr().String()+"/traveller", "lane", "http://"+listener.Addr().String()+"/lane")
 
 	// The lane stops first; what it needs to settle up stops after it.
@@ -201,7 +211,7 @@ func run(c cli) error {
 	if lists != nil {
 		group.Go(func() error { return offline.Refresh(work, log) })
 	}
-	group.Go(func() error { return site.serve(work) })
+	group.Go(func() error { return site.serve(work, book) })
 	if joined != nil {
 		joined.Desk = shell
 		if err := tellHeads(joined, conf.Store.Path); err != nil {
@@ -209,9 +219,14 @@ func run(c cli) error {
 		}
 		group.Go(func() error { return joined.Run(work, console) })
 	}
-	group.Go(func() error { return serve(work, listener, pages) })
+	group.Go(func() error { return pages.Serve(work, listener) })
 	group.Go(func() error { return host.Forget(work, shell.Watch(work), shell.Serving, client.CloseIdle) })
-	watchHost(work, group, conf.Host, shell, box, log)
+	watchHost(work, group, conf.Host, shell, log)
+	if figures != nil {
+		r := metrics.New()
+		r.MustRegister(metrics.Lane{View: shell.View, Outbox: box}, metrics.Inlets{Book: book})
+		group.Go(func() error { return metrics.Serve(work, figures, r, book) })
+	}
 	group.Go(func() error {
 		defer end()
 		return shell.Run(ctx, was)
@@ -223,9 +238,8 @@ func run(c cli) error {
 	return nil
 }
 
-// watchHost tells systemd and Prometheus how the lane is, and the lane how its
-// computer is.
-func watchHost(ctx context.Context, group *errgroup.Group, conf config.Host, shell *kiosk.Shell, box *outbox.Outbox, log *slog.Logger) {
+// watchHost tells systemd how the lane is, and the lane how its computer is.
+func watchHost(ctx context.Context, group *errgroup.Group, conf config.Host, shell *kiosk.Shell, log *slog.Logger) {
 	group.Go(func() error {
 		host.Notify(ctx, shell.Alive, func(err error) { log.Warn("the supervisor cannot be told", "error", err) })
 		return nil
@@ -239,11 +253,6 @@ func watchHost(ctx context.Context, group *errgroup.Group, conf config.Host, she
 		group.Go(func() error {
 			return conf.UPS.Watch(ctx, func(why string) { shell.SetHealth(lane.UnfitPower, why) }, func(err error) { log.Warn("power supply", "error", err) })
 		})
-	}
-	if conf.Metrics != "" {
-		r := metrics.New()
-		r.MustRegister(metrics.Lane{View: shell.View, Outbox: box})
-		group.Go(func() error { return metrics.Serve(ctx, conf.Metrics, r) })
 	}
 }
 
@@ -323,12 +332,4 @@ func registerKey(path string) (ed25519.PublicKey, error) {
 		return nil, fmt.Errorf("%s has a %T, not an Ed25519 key", path, public)
 	}
 	return signer, nil
-}
-
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	if err := pages.Serve(ctx, s, l); err != nil {
-		return fmt.Errorf("pages: %w", err)
-	}
-	return nil
 }

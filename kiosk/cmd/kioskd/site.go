@@ -16,6 +16,7 @@ import (
 	"passage/eesclient"
 	"passage/kiosk"
 	"passage/kiosk/config"
+	"passage/kiosk/inlet"
 	"passage/kiosk/pages"
 )
 
@@ -26,6 +27,7 @@ type neighbours struct {
 	peers  []string
 	tls    *tls.Config
 	client *http.Client
+	door   net.Listener // nil: no neighbour asks
 
 	mu   sync.Mutex
 	seen map[string]time.Time
@@ -101,8 +103,19 @@ func (b both) Claim(ctx context.Context, tag string) bool {
 
 func (b both) Passed(ctx context.Context, tag string) { b.site.Passed(ctx, tag) }
 
-func (n *neighbours) serve(ctx context.Context) error {
+// open listens for the neighbours, where the configuration says so.
+func (n *neighbours) open() (err error) {
 	if n.listen == "" {
+		return nil
+	}
+	if n.door, err = net.Listen("tcp", n.listen); err != nil {
+		return fmt.Errorf("site: %w", err)
+	}
+	return nil
+}
+
+func (n *neighbours) serve(ctx context.Context, book *inlet.Book) error {
+	if n.door == nil {
 		<-ctx.Done()
 		return nil
 	}
@@ -117,12 +130,8 @@ func (n *neighbours) serve(ctx context.Context) error {
 		n.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(struct{ Used bool }{ok && time.Since(at) <= usedFor}) // the peer has gone otherwise
 	})
-	s := &http.Server{Handler: mux, TLSConfig: n.tls, ReadTimeout: 3 * time.Second}
-	l, err := net.Listen("tcp", n.listen)
-	if err != nil {
-		return fmt.Errorf("site: %w", err)
-	}
-	if err := pages.Serve(ctx, s, l); err != nil {
+	s := &http.Server{Handler: mux, TLSConfig: n.tls, ReadTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	if err := pages.Serve(ctx, s, n.door, pages.Door{Name: "neighbours", Most: 256, Each: 16, Book: book}); err != nil {
 		return fmt.Errorf("site: %w", err)
 	}
 	return nil
