@@ -41,17 +41,17 @@ func weights(list []entry, data []byte) (map[string]weight, error) {
 	for _, e := range list {
 		n := 1
 		for _, d := range e.Shape {
+			if d < 0 || d > 1<<26 || n*d > 1<<26 {
+				return nil, fmt.Errorf("%w: weight %q of shape %d", ErrModel, e.Name, e.Shape)
+			}
 			n *= d
-		}
-		if n < 0 || n > 1<<26 {
-			return nil, fmt.Errorf("%w: weight of %d elements", ErrModel, n)
 		}
 		kind := e.Dtype
 		if e.Quantization != nil {
 			kind = e.Quantization.Dtype
 		}
 		size := map[string]int{"float32": 4, "int32": 4, "float16": 2, "uint8": 1}[kind]
-		if size == 0 || len(data) < n*size {
+		if size == 0 || len(data) < n*size || (kind == "uint8" && e.Quantization == nil) {
 			return nil, fmt.Errorf("%w: weight %q of type %q", ErrModel, e.Name, kind)
 		}
 		w := weight{shape: e.Shape}
@@ -284,7 +284,16 @@ func (n tfNode) fused() []string {
 	return out
 }
 
+// arity is how many inputs an operation has at least, where it is more than one.
+var arity = map[string]int{
+	"Add": 2, "Mul": 2, "Maximum": 2, "Conv2D": 2, "Mean": 2, "AddV2": 2, "Prelu": 2,
+	"_FusedConv2D": 3, "DepthwiseConv2dNative": 2, "Pad": 2, "Reshape": 2,
+}
+
 func (c *converter) convert(n tfNode, in string) (string, error) {
+	if len(n.Input) < arity[n.Op] {
+		return "", fmt.Errorf("%w: %d inputs", ErrModel, len(n.Input))
+	}
 	s := c.shape[in]
 	switch n.Op {
 	case "Identity":
@@ -336,7 +345,7 @@ func (c *converter) convert(n tfNode, in string) (string, error) {
 		return c.convolve(n.Name, in, w, nil, n.list("strides"), n.same(), true)
 	case "MaxPool":
 		k, st := n.list("ksize"), n.list("strides")
-		if len(k) != 4 || len(st) != 4 {
+		if !sides(k) || !sides(st) {
 			return "", fmt.Errorf("%w: pool", ErrModel)
 		}
 		in, pads := c.pad(in, k[1], st[1], n.same(), -1e30)
@@ -346,7 +355,7 @@ func (c *converter) convert(n tfNode, in string) (string, error) {
 		return out, nil
 	case "Pad":
 		v := c.w[n.Input[1]].i
-		if len(v) != 8 {
+		if len(v) != 8 || slices.Min(v) < 0 || slices.Max(v) > most {
 			return "", fmt.Errorf("%w: pad", ErrModel)
 		}
 		// rows N, H, W, C become N, C, H, W
@@ -415,10 +424,19 @@ func (c *converter) conv(n tfNode, in string) (string, error) {
 		c.shape[r] = c.shape[out]
 		return r, nil
 	case "Prelu":
+		if len(n.Input) < 4 {
+			return "", fmt.Errorf("%w: prelu without its slopes", ErrModel)
+		}
 		return c.prelu(n.Name, out, c.w[n.Input[3]])
 	}
 	return "", fmt.Errorf("%w: fused %s", ErrModel, ops[1])
 }
+
+// most bounds strides, windows and padding.
+const most = 1 << 12
+
+// sides reports whether v is an attribute of four sides, N, H, W and C.
+func sides(v []int) bool { return len(v) == 4 && slices.Min(v) > 0 && slices.Max(v) <= most }
 
 // pad computes SAME padding; an uneven one becomes a node of its own.
 func (c *converter) pad(in string, k, stride int, same bool, fill float32) (string, []int) {
@@ -443,8 +461,11 @@ func (c *converter) pad(in string, k, stride int, same bool, fill float32) (stri
 // convolve adds a convolution; filters turn from HWIO to OIHW, or from HWCM to
 // (C·M)1HW where every channel has its own.
 func (c *converter) convolve(name, in string, w weight, bias []float32, strides []int, same, depthwise bool) (string, error) {
-	if len(strides) != 4 {
+	if !sides(strides) {
 		return "", fmt.Errorf("%w: strides", ErrModel)
+	}
+	if len(w.f) == 0 {
+		return "", fmt.Errorf("%w: a filter without weights", ErrModel)
 	}
 	kh, kw, ci, co := w.shape[0], w.shape[1], w.shape[2], w.shape[3]
 	dims, group := []int{co, ci, kh, kw}, 1
