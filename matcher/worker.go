@@ -438,3 +438,34 @@ func (c *Capture) Close() error {
 	c.w.end()
 	return nil
 }
+
+// Warm runs do while the worker is kept warm, and ends the worker.
+func (m *Matcher) Warm(ctx context.Context, do func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	up := make(chan string, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = m.Run(ctx, func(why string) { // it ends with ctx
+			select {
+			case up <- why:
+			default:
+			}
+		})
+	}()
+	var err error
+	select {
+	case why := <-up:
+		if why == "" {
+			err = do(ctx)
+		} else {
+			err = errors.New(why)
+		}
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	stop()
+	<-ended
+	return err
+}

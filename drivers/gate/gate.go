@@ -7,7 +7,6 @@
 package gate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/grid-x/modbus"
+
+	"passage/drivers/gate/regmap"
 )
 
 const (
@@ -66,6 +67,12 @@ type Config struct {
 	Address byte // 1–247
 	Baud    int
 	Params  Params
+	// Map is the register map of a gate that speaks something else; nil for
+	// ABC-LANE.
+	Map *regmap.Map
+	// FallbackFrees is the leaf ("entry", "exit") that such a gate frees when it
+	// is left alone, where its map has no register for that.
+	FallbackFrees string
 	// ExitOnFailure accepts FALLBACK_MODE bit 0: the exit is freed on failure.
 	ExitOnFailure bool
 	Alive         func() bool
@@ -76,7 +83,8 @@ type Config struct {
 // Gate is a gate on a serial line.
 type Gate struct {
 	cfg  Config
-	regs *registers
+	wire *wire
+	ctl  controller
 
 	mu     sync.Mutex
 	queue  []*order
@@ -85,7 +93,6 @@ type Gate struct {
 	last     Snapshot
 	good     bool // last is of this run of the gate
 	evidence Evidence
-	nextSeq  uint16 // of the event ring
 	beat     uint16
 	beaten   time.Time
 	running  []*order // accepted, result not final
@@ -115,9 +122,38 @@ func (c Command) moves() bool {
 	return false
 }
 
+// controller is the far end of the line as Gate needs it, whatever registers it
+// has. Its calls are made one at a time, from Run's goroutine.
+type controller interface {
+	// identify says how the gate calls itself; a fatalError if it is another's.
+	identify() (string, error)
+	// poll reads the gate as it is now.
+	poll() (Snapshot, error)
+	// begin is called with the first poll of a session.
+	begin(Snapshot) error
+	// settle sets the parameters where the state allows it, and says whether they
+	// are as configured; a fatalError for a gate that must not be worked with.
+	settle(context.Context, Snapshot) (bool, error)
+	// pending says whether events are left to fetch after a poll.
+	pending(Snapshot) bool
+	// events fetches what has happened, some of it.
+	events(Snapshot) ([]Event, error)
+	heartbeat(uint16) error
+	// command gives a command. The polls tell under seq what becomes of it.
+	command(c Command, seq uint16) error
+	lights(Lights) error
+}
+
 // New returns a gate on line. Run works it.
 func New(line Line, cfg Config) *Gate {
-	return &Gate{cfg: cfg, regs: newRegisters(line, cfg.Address, cfg.Baud)}
+	regs := newRegisters(line, cfg.Address, cfg.Baud)
+	g := &Gate{cfg: cfg, wire: regs.wire}
+	if cfg.Map != nil {
+		g.ctl = newMapped(regs, cfg)
+	} else {
+		g.ctl = &native{registers: regs, cfg: cfg}
+	}
+	return g
 }
 
 // Order queues a command without blocking. Its final result arrives on the
@@ -179,7 +215,7 @@ func (g *Gate) found(ctx context.Context) error {
 		if err := sleep(ctx, lostPollEvery); err != nil {
 			return err
 		}
-		if _, err := g.poll(); err == nil {
+		if _, err := g.ctl.poll(); err == nil {
 			good++
 		} else {
 			good = 0
@@ -203,7 +239,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // restarts (§10).
 func (g *Gate) session(ctx context.Context) error {
 	g.good = false
-	if _, err := g.regs.identify(); err != nil {
+	if _, err := g.ctl.identify(); err != nil {
 		return err
 	}
 	s, err := g.booted(ctx)
@@ -211,25 +247,18 @@ func (g *Gate) session(ctx context.Context) error {
 		return err
 	}
 	g.last, g.good = s, true
-	// What an earlier process has acknowledged is not read again: the whole ring
-	// takes seconds, in which nobody commands the gate.
-	acked, err := g.regs.holding(0x0011, 1)
-	if err != nil {
-		return fmt.Errorf("acknowledged events: %w", err)
-	}
-	g.nextSeq = s.EventTail
-	if next := acked[0] + 1; next-s.EventTail <= s.EventHead+1-s.EventTail {
-		g.nextSeq = next
-	}
-	g.evidence = Evidence{}
-	if err := g.setParams(ctx, s); err != nil {
+	if err := g.ctl.begin(s); err != nil {
 		return err
 	}
-	for g.nextSeq != s.EventHead+1 {
-		if _, err := g.events(s); err != nil {
+	g.evidence = Evidence{}
+	if g.params, err = g.ctl.settle(ctx, s); err != nil {
+		return err
+	}
+	for g.ctl.pending(s) {
+		if _, err := g.ctl.events(s); err != nil {
 			return err
 		}
-		if s, err = g.poll(); err != nil {
+		if s, err = g.ctl.poll(); err != nil {
 			return err
 		}
 	}
@@ -250,67 +279,10 @@ func (g *Gate) session(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// identify reads the product code: FC43/14, or FC17 where a gate lacks it. It
-// returns how the gate calls itself.
-func (r *registers) identify() (string, error) {
-	data, err := r.raw(43, []byte{14, 1, 0})
-	var refused *modbus.Error
-	switch {
-	case errors.As(err, &refused):
-		if data, err = r.raw(17, nil); err != nil {
-			return "", fmt.Errorf("identify: %w", err)
-		}
-		if len(data) < 3 || !bytes.HasPrefix(data[3:], []byte("ABC-LANE")) {
-			return "", &fatalError{errors.New("this is not an ABC-LANE gate: its server id says something else")}
-		}
-		return fmt.Sprintf("%.60q by FC17", data[3:]), nil
-	case err != nil:
-		return "", fmt.Errorf("identify: %w", err)
-	}
-	if product := object(data, 1); product != "ABC-LANE" {
-		return "", &fatalError{fmt.Errorf("this is not an ABC-LANE gate: product code %.20q", product)}
-	}
-	return fmt.Sprintf("%.60q by FC43/14", object(data, 0)+" ABC-LANE "+object(data, 2)), nil
-}
-
-// Probe asks the gate on a line how it calls itself and polls it once. It
-// writes nothing: no heartbeat, no parameter.
-func Probe(line Line, address byte, baud int) (name string, s Snapshot, err error) {
-	g := &Gate{regs: newRegisters(line, address, baud)}
-	if name, err = g.regs.identify(); err != nil {
-		return "", s, fmt.Errorf("gate: probe: %w", err)
-	}
-	if s, err = g.poll(); err == nil && s.Version>>8 != 1 {
-		err = fmt.Errorf("the gate speaks protocol %d.%d, this driver 1.x", s.Version>>8, s.Version&0xff)
-	}
-	if err != nil {
-		return name, s, fmt.Errorf("gate: probe: %w", err)
-	}
-	return name, s, nil
-}
-
-// object finds an object of a device identification.
-func object(data []byte, id byte) string {
-	if len(data) < 6 {
-		return ""
-	}
-	for rest := data[6:]; len(rest) >= 2; {
-		n := int(rest[1])
-		if len(rest) < 2+n {
-			return ""
-		}
-		if rest[0] == id {
-			return string(rest[2 : 2+n])
-		}
-		rest = rest[2+n:]
-	}
-	return ""
-}
-
 // booted polls until the gate has left BOOT.
 func (g *Gate) booted(ctx context.Context) (Snapshot, error) {
 	for end := time.Now().Add(bootWithin); ; {
-		s, err := g.poll()
+		s, err := g.ctl.poll()
 		if err != nil {
 			return s, err
 		}
@@ -329,61 +301,13 @@ func (g *Gate) booted(ctx context.Context) (Snapshot, error) {
 	}
 }
 
-// setParams writes what differs, where the state allows it; else it stays to
-// be done.
-func (g *Gate) setParams(ctx context.Context, s Snapshot) error {
-	v, err := g.regs.holding(0x0100, 16)
-	if err != nil {
-		return fmt.Errorf("parameters: %w", err)
-	}
-	p := g.cfg.Params
-	g.params = true
-	for _, want := range []struct {
-		index uint16
-		value uint16
-	}{
-		{0x0, uint16(p.OpenMax.Milliseconds())},
-		{0x1, uint16(p.CloseMax.Milliseconds())},
-		{0x2, uint16(p.EntryHold.Milliseconds())},
-		{0x3, uint16(p.ExitHold.Milliseconds())},
-		{0xA, p.FallbackMode},
-	} {
-		if v[want.index] == want.value {
-			continue
-		}
-		if s.State != SafeClosed && s.State != Maintenance {
-			g.params = false
-			continue
-		}
-		if err := busy(ctx, func() error { return g.regs.write(0x0100+want.index, want.value) }); err != nil {
-			return fmt.Errorf("parameter 0x%04X: %w", 0x0100+want.index, err)
-		}
-		v[want.index] = want.value
-	}
-	if v[0xA]&1 != 0 && !g.cfg.ExitOnFailure {
-		return &fatalError{errors.New("the gate frees its exit on failure (FALLBACK_MODE bit 0): a cut cable would open the border; set exit_on_failure only if that is wanted")}
-	}
-	return nil
-}
-
-func (g *Gate) poll() (Snapshot, error) {
-	// R1: dated at the request's start, after time-outs at the oldest request
-	// that went unanswered since the last good reply: the first attempt's.
-	at := time.Now()
-	v, err := g.regs.input(0, inputs)
-	if err != nil {
-		return Snapshot{}, fmt.Errorf("poll: %w", err)
-	}
-	return decode(v, at)
-}
-
 // errRestarted says that the gate's state is of another run (R4).
 var errRestarted = errors.New("the gate has restarted")
 
 // slot is one turn: poll, heartbeat, events, one command.
 func (g *Gate) slot(ctx context.Context) error {
 	began := time.Now()
-	s, err := g.poll()
+	s, err := g.ctl.poll()
 	if errors.Is(err, ErrBadPoll) {
 		return sleep(ctx, pollEvery) // as a bad reply: no motion on it
 	}
@@ -403,8 +327,8 @@ func (g *Gate) slot(ctx context.Context) error {
 		}
 	}
 	var events []Event
-	if s.EventHead+1 != g.nextSeq {
-		if events, err = g.events(s); err != nil {
+	if g.ctl.pending(s) {
+		if events, err = g.ctl.events(s); err != nil {
 			return err
 		}
 	}
@@ -412,7 +336,7 @@ func (g *Gate) slot(ctx context.Context) error {
 	g.results(s, events)
 	g.cfg.OnSnapshot(s, &g.evidence)
 	if !g.params && s.State == SafeClosed {
-		if err := g.setParams(ctx, s); err != nil {
+		if g.params, err = g.ctl.settle(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -430,38 +354,11 @@ func (g *Gate) heartbeat() error {
 	if g.beat++; g.beat == 0 {
 		g.beat = 1
 	}
-	if _, err := g.regs.WriteSingleRegister(0x0010, g.beat); err != nil {
+	if err := g.ctl.heartbeat(g.beat); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
 	g.beaten = time.Now()
 	return nil
-}
-
-// events fetches one window of the ring and acknowledges it (§8).
-func (g *Gate) events(s Snapshot) ([]Event, error) {
-	if lost := s.EventTail - g.nextSeq; lost >= 1 && lost < 1<<15 {
-		g.nextSeq = s.EventTail
-	}
-	n := min(int(s.EventHead-g.nextSeq)+1, eventsAtOnce)
-	slot := int(g.nextSeq % ringSize)
-	n = min(n, ringSize-slot)
-	if n <= 0 {
-		return nil, nil
-	}
-	v, err := g.regs.input(ringAt+uint16(slotSize*slot), uint16(slotSize*n))
-	if err != nil {
-		return nil, fmt.Errorf("events: %w", err)
-	}
-	list, _ := decodeEvents(v, g.nextSeq) // an overwritten slot: the next poll tells
-	if len(list) == 0 {
-		return nil, nil
-	}
-	g.nextSeq = list[len(list)-1].Seq + 1
-	var refused *modbus.Error
-	if _, err := g.regs.WriteSingleRegister(0x0011, g.nextSeq-1); err != nil && !errors.As(err, &refused) {
-		return nil, fmt.Errorf("acknowledge events: %w", err)
-	}
-	return list, nil
 }
 
 // results ends orders whose final result a poll or an event tells.
@@ -536,9 +433,12 @@ func (g *Gate) obey(s Snapshot) error {
 	if o.seq = s.SeqDone + 1; o.seq == 0 {
 		o.seq = 1
 	}
-	err := g.regs.write(0x0000, uint16(o.Code), o.Arg0, o.Arg1, o.seq)
+	err := g.ctl.command(o.Command, o.seq)
 	var refused *modbus.Error
 	switch {
+	case errors.Is(err, ErrLater), errors.Is(err, ErrOfficer):
+		o.done <- fmt.Errorf("gate: %v: %w", o.Code, err)
+		return nil
 	case errors.As(err, &refused) && refused.ExceptionCode == modbus.ExceptionCodeServerDeviceFailure:
 		o.done <- fmt.Errorf("gate: %v: %w: %w", o.Code, ErrLater, err)
 		return nil
@@ -595,7 +495,7 @@ func (g *Gate) light(s Snapshot) error {
 	}
 	g.lights = nil
 	g.mu.Unlock()
-	_, err := g.regs.WriteMultipleCoils(0, 8, []byte{byte(*l)})
+	err := g.ctl.lights(*l)
 	var refused *modbus.Error
 	if err != nil && !errors.As(err, &refused) {
 		return fmt.Errorf("lights: %w", err)
@@ -604,4 +504,4 @@ func (g *Gate) light(s Snapshot) error {
 }
 
 // LinkErrors returns how many attempts had to be repeated since the start.
-func (g *Gate) LinkErrors() int { return g.regs.wire.errors }
+func (g *Gate) LinkErrors() int { return g.wire.errors }

@@ -157,6 +157,8 @@ type Gate struct {
 	bodies  []*body
 	zones   uint8
 	edges   [8]uint8
+	flips   [8]uint32 // the same without an end, and the rising ones alone
+	rises   [8]uint32
 	inside  int
 	persons int
 	most    int // ARG0 of the last OPEN_ENTRY
@@ -200,7 +202,9 @@ type Gate struct {
 	head      uint16
 	acked     uint16
 	linkErr   uint16
-	off       bool // without power
+	crossings uint32
+	foreign   *foreign // nil: ABC-LANE
+	off       bool     // without power
 	truth     []Record
 	listeners []func(Record)
 	taps      []func(Frame)
@@ -686,6 +690,9 @@ func (g *Gate) event(code, arg uint16) {
 		if g.faults&ftEvtOverflow == 0 {
 			g.faults |= ftEvtOverflow
 		}
+	}
+	if code == 10 {
+		g.crossings++
 	}
 	g.head++
 	g.events[g.head%256] = event{g.head, g.uptime(), code, arg}

@@ -168,6 +168,8 @@ func (g *Gate) sense() {
 	for k := range 8 {
 		if (levels^g.zones)>>k&1 == 1 {
 			g.edges[k]++
+			g.flips[k]++
+			g.rises[k] += uint32(levels >> k & 1)
 		}
 	}
 	if rise := levels &^ g.zones; g.state == exitOpen {

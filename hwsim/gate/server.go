@@ -33,7 +33,11 @@ func (g *Gate) handle(frame []byte) []byte {
 		return nil // for somebody else, or a broadcast
 	}
 	fc, data := frame[1], frame[2:len(frame)-2]
-	reply, ex := g.function(fc, data)
+	answer := g.function
+	if g.foreign != nil {
+		answer = func(fc byte, d []byte) ([]byte, byte) { return g.foreign.function(g, fc, d) }
+	}
+	reply, ex := answer(fc, data)
 	out := []byte{g.addr, fc}
 	if ex != 0 {
 		out = append(out, 0)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"passage/drivers/gate/regmap"
 	"passage/kiosk"
 	"passage/kiosk/fleet"
 	"passage/kiosk/lane"
@@ -69,6 +70,11 @@ type Gate struct {
 	Address int
 	// Parameters of ABC-LANE 1.0 §6 that the lane's timers rest on.
 	OpenMax, CloseMax, EntryHold, ExitHold time.Duration
+	// Map is the register map of a gate that speaks something else; nil for
+	// ABC-LANE. FallbackFrees is the leaf ("entry", "exit") that such a gate frees
+	// when it is left alone, where its map cannot say.
+	Map           *regmap.Map
+	FallbackFrees string
 }
 
 // Vision is where the worker program and its models are.
@@ -149,6 +155,8 @@ type raw struct {
 		CloseMax    duration `toml:"close_max"`
 		EntryHold   duration `toml:"entry_hold"`
 		ExitHold    duration `toml:"exit_hold"`
+		Map         string
+		Frees       string `toml:"fallback_frees"`
 	}
 	Camera struct{ URL string }
 	Vision struct {
@@ -348,8 +356,12 @@ func (r raw) valid() (Config, error) {
 	if c.Gate.Baud == 0 {
 		c.Gate.Baud = 19200
 	}
-	if !slices.Contains([]int{19200, 38400, 115200}, c.Gate.Baud) {
-		p.add("gate.baud", "%d is none of 19200, 38400, 115200", c.Gate.Baud)
+	rates := []int{19200, 38400, 115200}
+	if r.Gate.Map != "" {
+		rates = []int{9600, 19200, 38400, 57600, 115200}
+	}
+	if !slices.Contains(rates, c.Gate.Baud) {
+		p.add("gate.baud", "%d is none of %v", c.Gate.Baud, rates)
 	}
 	if c.Gate.Address == 0 {
 		c.Gate.Address = 1
@@ -357,6 +369,8 @@ func (r raw) valid() (Config, error) {
 	if c.Gate.Address < 1 || c.Gate.Address > 247 {
 		p.add("gate.address", "%d is not within 1 to 247", c.Gate.Address)
 	}
+
+	p.gateMap(&c, r.Gate.Map, r.Gate.Frees)
 
 	c.Camera = p.need("camera.url", r.Camera.URL)
 	if u, err := url.Parse(c.Camera); err != nil || u.Scheme == "" {

@@ -131,3 +131,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A foreign gate's map is part of the configuration, and so is what it lacks.
+func TestGateMap(t *testing.T) {
+	for _, c := range []struct{ name, gate, want string }{
+		{"whole", `map = "../../examples/gates/counters.toml"`, ""},
+		{"nobody knows which leaf it frees", `map = "../../examples/gates/status-word.toml"`, "leaf freed on failure"},
+		{"the entry", "map = \"../../examples/gates/status-word.toml\"\nfallback_frees = \"entry\"", ""},
+		{"the exit", "map = \"../../examples/gates/status-word.toml\"\nfallback_frees = \"exit\"", "exit_on_failure"},
+		{"no such leaf", "map = \"../../examples/gates/status-word.toml\"\nfallback_frees = \"both\"", "none of entry, exit"},
+		{"the gate says it itself", "map = \"../../examples/gates/counters.toml\"\nfallback_frees = \"entry\"", "leave it out"},
+		{"no map", `fallback_frees = "entry"`, "without gate.map"},
+		{"no such file", `map = "nowhere.toml"`, "nowhere.toml"},
+		{"too slow a line", "map = \"../../examples/gates/counters.toml\"\nbaud = 9600", "poll"},
+		{"a rate of ours", `baud = 9600`, "none of"},
+	} {
+		got, err := Parse([]byte(strings.Replace(good, "entry_hold = \"6s\"", "entry_hold = \"6s\"\n"+c.gate, 1)))
+		switch {
+		case c.want == "" && (err != nil || got.Gate.Map == nil):
+			t.Errorf("%s: %v", c.name, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}

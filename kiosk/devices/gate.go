@@ -58,6 +58,7 @@ func (a *Gate) Run(ctx context.Context, alive func() bool, report func(kiosk.Gat
 		}
 		g := gate.New(port, gate.Config{
 			Address: byte(a.Conf.Address), Baud: a.Conf.Baud, ExitOnFailure: a.ExitOnFailure, Alive: alive,
+			Map: a.Conf.Map, FallbackFrees: a.Conf.FallbackFrees,
 			Params: gate.Params{OpenMax: a.Conf.OpenMax, CloseMax: a.Conf.CloseMax, EntryHold: a.Conf.EntryHold, ExitHold: a.Conf.ExitHold},
 			OnSnapshot: func(s gate.Snapshot, e *gate.Evidence) {
 				report(kiosk.GateReport{Seen: seen(s, e), Detail: kiosk.GateDetail{

@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"passage/drivers/emrtd/mrz"
+	"passage/drivers/gate/regmap"
 	"passage/hwsim/camera"
 	"passage/hwsim/gate"
 	"passage/hwsim/passport"
@@ -65,6 +66,7 @@ type gateCmd struct {
 	Fault []string `help:"Faults to begin with; --list names them."`
 	List  bool     `help:"List the faults and end."`
 	Walk  bool     `help:"Let a person walk in and out whenever a leaf opens."`
+	Map   string   `type:"existingfile" placeholder:"FILE" help:"Speak by this register map instead of ABC-LANE."`
 }
 
 func (gateCmd) Help() string {
@@ -75,7 +77,11 @@ func (gateCmd) Help() string {
 
 One whose entry leaf jams:
 
-  hwsim gate --tty /tmp/gate --fault jam_entry`
+  hwsim gate --tty /tmp/gate --fault jam_entry
+
+Another maker's, by its register map:
+
+  hwsim gate --tty /tmp/gate --map examples/gates/counters.toml`
 }
 
 func (c gateCmd) Run(ctx context.Context) error {
@@ -89,6 +95,13 @@ func (c gateCmd) Run(ctx context.Context) error {
 		return errors.New("gate: say where: --tty PATH")
 	}
 	g := gate.New(gate.Config{})
+	if c.Map != "" {
+		m, err := regmap.Load(c.Map)
+		if err != nil {
+			return err
+		}
+		g.Speak(m)
+	}
 	for _, f := range c.Fault {
 		if !g.Inject(f, 0) {
 			return fmt.Errorf("gate: no fault is called %q; --list names them", f)

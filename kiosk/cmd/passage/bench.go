@@ -114,7 +114,7 @@ func (c benchCmd) speed(ctx context.Context) (speed, error) {
 		return s, err
 	}
 	s.Size = fmt.Sprintf("%d × %d", f.Width, f.Height)
-	err = withMatcher(ctx, m, func(ctx context.Context) error {
+	err = m.Warm(ctx, func(ctx context.Context) error {
 		first, err := m.Analyse(ctx, f) // warms up
 		if err != nil {
 			return err

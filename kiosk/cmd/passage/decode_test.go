@@ -9,6 +9,7 @@ import (
 	"passage/drivers/emrtd/face"
 	"passage/drivers/emrtd/lds"
 	zone "passage/drivers/emrtd/mrz"
+	"passage/kiosk/config"
 )
 
 func TestDecodeFiles(t *testing.T) {
@@ -57,4 +58,20 @@ func TestReadPage(t *testing.T) {
 	if err != nil || list[0].Size != zone.TD1 || list[0].Surname != "SPECIMEN" || !list[0].Composite() {
 		t.Errorf("%v, %v", list, err)
 	}
+}
+
+// worker finds visiond and its pack, as make setup and make build leave them.
+func worker(t *testing.T) config.Vision {
+	t.Helper()
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := config.Vision{Program: filepath.Join(root, "bin", "visiond"), Packs: filepath.Join(root, ".cache", "packs"), Pack: "default"}
+	for _, path := range []string{v.Program, filepath.Join(v.Packs, v.Pack, "manifest.toml")} {
+		if _, err := os.Stat(path); err != nil {
+			t.Skipf("%s is missing: make build", path)
+		}
+	}
+	return v
 }

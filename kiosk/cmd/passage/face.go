@@ -139,37 +139,6 @@ func (c compareCmd) compare(ctx context.Context, p *pack.Manifest) (compareRepor
 	return r, err
 }
 
-// withMatcher runs do while the worker is kept warm, and ends the worker.
-func withMatcher(ctx context.Context, m *matcher.Matcher, do func(context.Context) error) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	up := make(chan string, 1)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = m.Run(ctx, func(why string) { // it ends with ctx
-			select {
-			case up <- why:
-			default:
-			}
-		})
-	}()
-	var err error
-	select {
-	case why := <-up:
-		if why == "" {
-			err = do(ctx)
-		} else {
-			err = errors.New(why)
-		}
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	stop()
-	<-ended
-	return err
-}
-
 type qualityCmd struct {
 	engine
 	Images []string `arg:"" name:"image" help:"Pictures with a face."`

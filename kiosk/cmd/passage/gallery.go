@@ -72,7 +72,7 @@ func withGallery(ctx context.Context, e engine, do func(context.Context, *galler
 		// One thread each: as many pictures at a time as there are cores.
 		m := &matcher.Matcher{Program: matcher.Program{Path: e.Program, Args: []string{"--threads=1"}}, Pack: e.Pack, Bare: e.bare}
 		g.workers <- m
-		return withMatcher(ctx, m, func(ctx context.Context) error { return start(ctx, left-1) })
+		return m.Warm(ctx, func(ctx context.Context) error { return start(ctx, left-1) })
 	}
 	return start(ctx, n)
 }

@@ -41,6 +41,9 @@ type cli struct {
 		Read   emrtdReadCmd   `cmd:"" help:"Read a travel document's chip, real or simulated, and judge it."`
 	} `cmd:"" help:"Electronic travel documents."`
 	Face faceCmd `cmd:"" help:"Faces: compare, judge, calibrate."`
+	Gate struct {
+		Check gateCheckCmd `cmd:"" help:"Say what a lane gets of another maker's register map, and read it on a line."`
+	} `cmd:"" help:"Gates."`
 	Keys keysCmd `cmd:"" help:"Keys of what the lane keeps of people."`
 	MRZ  struct {
 		Read mrzReadCmd `cmd:"" help:"Read the machine readable zone from the picture of a page."`

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"passage/drivers/gate/regmap"
 	"passage/eesclient"
 	"passage/hwsim/camera"
 	"passage/hwsim/gate"
@@ -48,7 +49,7 @@ func appears(t *testing.T, path string) {
 }
 
 // expect compares a finding's state and looks for words in what it says.
-func expect(t *testing.T, what string, f finding, state string, words ...string) {
+func expect(t *testing.T, what string, f Finding, state string, words ...string) {
 	t.Helper()
 	if f.State != state {
 		t.Errorf("%s: %+v, want %s", what, f, state)
@@ -67,7 +68,7 @@ func TestDoctorStore(t *testing.T) {
 	dir := t.TempDir()
 	key, path := filepath.Join(dir, "key"), filepath.Join(dir, "lane.db")
 	c := config.Config{Store: config.Store{Path: path, Key: key}}
-	look := func() finding { return lookStore(t.Context(), c) }
+	look := func() Finding { return lookStore(t.Context(), c) }
 	put := func(path string, n int, mode os.FileMode) {
 		t.Helper()
 		if err := os.WriteFile(path, make([]byte, n), mode); err != nil {
@@ -108,7 +109,7 @@ func TestDoctorStore(t *testing.T) {
 
 func TestDoctorTrust(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "trust")
-	look := func() finding { return lookTrust(t.Context(), config.Config{Trust: config.Trust{Dir: dir}}) }
+	look := func() Finding { return lookTrust(t.Context(), config.Config{Trust: config.Trust{Dir: dir}}) }
 	expect(t, "no folder", look(), "bad", dir)
 	a, err := testpki.NewAuthority("UT", time.Now())
 	if err != nil {
@@ -150,7 +151,7 @@ func TestDoctorTrust(t *testing.T) {
 func TestDoctorGate(t *testing.T) {
 	tty := filepath.Join(t.TempDir(), "gate")
 	c := config.Config{Gate: config.Gate{TTY: tty, Baud: 19200, Format: "8E1", Address: 1}}
-	look := func() finding { return lookGate(t.Context(), c) }
+	look := func() Finding { return lookGate(t.Context(), c) }
 	expect(t, "no device", look(), "bad", "gate.tty")
 	g := gate.New(gate.Config{})
 	g.Advance(2 * time.Second)
@@ -162,6 +163,32 @@ func TestDoctorGate(t *testing.T) {
 	expect(t, "an alarm", look(), "warn", "TAMPER", "clear_alarms")
 	c.Gate.Address = 2
 	expect(t, "another address", look(), "bad", "gate.address")
+}
+
+// A foreign gate is read point by point; a register that holds what it cannot is
+// named.
+func TestDoctorMappedGate(t *testing.T) {
+	load := func() *regmap.Map {
+		m, err := regmap.Load("../../examples/gates/counters.toml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	tty := filepath.Join(t.TempDir(), "gate")
+	g := gate.New(gate.Config{})
+	g.Speak(load())
+	g.Advance(2 * time.Second)
+	run(t, func(ctx context.Context) error { return g.Serve(ctx, tty) })
+	appears(t, tty)
+	c := config.Config{Gate: config.Gate{TTY: tty, Baud: 19200, Format: "8E1", Address: 1, Map: load()}}
+	expect(t, "as its map says", lookGate(t.Context(), c), "ok", "model 7301", "SAFE_CLOSED", "all ")
+	c.Gate.Map.Supply.Scale = 1
+	expect(t, "another scale", lookGate(t.Context(), c), "bad", "supply in input 30 holds 2405", "gate check")
+	*c.Gate.Map.Identity.Equals = 1
+	expect(t, "another model", lookGate(t.Context(), c), "bad", "another device", "gate.map")
+	c.Gate.Map = nil
+	expect(t, "no map", lookGate(t.Context(), c), "bad", "gate.map")
 }
 
 func TestDoctorMRZ(t *testing.T) {
@@ -204,7 +231,7 @@ func TestDoctorRegister(t *testing.T) {
 		return reg.Serve(ctx, "127.0.0.1:0", testca.Files(dir, "register"), func(addr string) { at <- addr })
 	})
 	addr := <-at
-	with := func(f eesclient.Files, url string) finding {
+	with := func(f eesclient.Files, url string) Finding {
 		return lookRegister(t.Context(), config.Config{Register: config.Register{URL: url, CA: f.CA, Cert: f.Cert, Key: f.Key}})
 	}
 	lane := testca.Files(dir, "lane")
@@ -226,7 +253,7 @@ func TestDoctorRegister(t *testing.T) {
 // worker finds visiond and its pack, as make setup and make build leave them.
 func worker(t *testing.T) config.Vision {
 	t.Helper()
-	root, err := filepath.Abs("../../..")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 )
 
 // lookClock asks the kernel whether somebody sets its clock.
-func lookClock(_ context.Context, c config.Config) finding {
+func lookClock(_ context.Context, c config.Config) Finding {
 	k, err := host.ReadClock()
 	if err != nil {
 		return bad(err, "look at the kernel's log: adjtimex must be allowed to read")
@@ -27,7 +27,7 @@ func lookClock(_ context.Context, c config.Config) finding {
 }
 
 // clockFinding judges a clock; needed says that the lane closes for a wrong one.
-func clockFinding(k host.Clock, needed bool) finding {
+func clockFinding(k host.Clock, needed bool) Finding {
 	const todo = "install chrony, give it the site's own servers, and see chronyc tracking"
 	why := k.Wrong()
 	switch {
@@ -43,7 +43,7 @@ func clockFinding(k host.Clock, needed bool) finding {
 
 // lookPower asks the uninterruptible power supply, and for the port of the
 // figures.
-func lookPower(ctx context.Context, c config.Config) finding {
+func lookPower(ctx context.Context, c config.Config) Finding {
 	if c.Host.UPS == nil {
 		return good("no UPS is configured: a power cut ends a crossing as a case")
 	}
@@ -64,7 +64,7 @@ func lookPower(ctx context.Context, c config.Config) finding {
 
 // lookConsole shakes hands with the site's server as kioskd does, and sends
 // nothing.
-func lookConsole(ctx context.Context, c config.Config) finding {
+func lookConsole(ctx context.Context, c config.Config) Finding {
 	const again = "enrol the lane again: consoled enrol on the site's server, passage lane enrol here"
 	if c.Fleet.Dir == "" {
 		return good("no site is configured: officers sign in on the lane's own page")

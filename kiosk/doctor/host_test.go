@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bufio"
@@ -72,7 +72,7 @@ func upsd(t *testing.T, line string) *host.UPS {
 }
 
 func TestDoctorPower(t *testing.T) {
-	with := func(u *host.UPS) finding {
+	with := func(u *host.UPS) Finding {
 		return lookPower(t.Context(), config.Config{Host: config.Host{UPS: u}})
 	}
 	expect(t, "none", with(nil), "ok", "no UPS")
@@ -85,7 +85,7 @@ func TestDoctorPower(t *testing.T) {
 }
 
 func TestDoctorConsole(t *testing.T) {
-	look := func(dir string) finding {
+	look := func(dir string) Finding {
 		return lookConsole(t.Context(), config.Config{Fleet: config.Fleet{Dir: dir}})
 	}
 	expect(t, "no site", look(""), "ok", "no site")
