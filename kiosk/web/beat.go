@@ -71,12 +71,12 @@ type Pages struct {
 	server *server
 }
 
-// Frozen says since when the traveller's screen has not shown what it should,
-// for the lane's officers; empty while all is well, or nothing was ever there.
-func (p *Pages) Frozen() string {
-	b := p.server.heart.look()
-	if !b.Frozen {
-		return ""
+// Notices are what a lane's officers should know of its pages: that the
+// traveller's screen has not shown what it should, and that somebody tries PINs.
+func (p *Pages) Notices() []string {
+	list := p.server.guesses.notices(time.Now())
+	if b := p.server.heart.look(); b.Frozen {
+		list = append(list, fmt.Sprintf("the traveller's screen has been frozen for %v", (time.Duration(b.Ago)*time.Millisecond).Round(time.Second)))
 	}
-	return fmt.Sprintf("the traveller's screen has been frozen for %v", (time.Duration(b.Ago) * time.Millisecond).Round(time.Second))
+	return list
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,7 @@ func TestFrozenScreen(t *testing.T) {
 		p := &Pages{server: s}
 		is := func(what, want string) {
 			t.Helper()
-			if got := p.Frozen(); got != want {
+			if got := strings.Join(p.Notices(), "; "); got != want {
 				t.Errorf("%s: %q, want %q", what, got, want)
 			}
 		}

@@ -18,7 +18,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,8 +59,6 @@ type Officer struct{ ID, Name, Role, PIN string }
 const (
 	iterations = 200_000
 	idle       = 10 * time.Minute
-	tries      = 5
-	pause      = 30 * time.Second
 	maxBody    = 8 << 10
 	cookie     = "passage_officer"
 	screens    = 2           // that may show the traveller's picture at once
@@ -102,7 +99,7 @@ type server struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session
-	failed   map[string][]time.Time
+	guesses  guesses
 	viewers  atomic.Int32
 	streams  pages.Streams
 	hashing  chan struct{}
@@ -128,7 +125,7 @@ func New(l Lane, officers []Officer) (*Pages, error) {
 		return nil, err
 	}
 	s := &server{
-		lane: l, officers: map[string]Officer{}, texts: t, sessions: map[string]*session{}, failed: map[string][]time.Time{},
+		lane: l, officers: map[string]Officer{}, texts: t, sessions: map[string]*session{},
 		streams: pages.Streams{Name: "pages", Most: streams, Each: eachStream}, hashing: make(chan struct{}, hashing),
 		touches: inlet.Paces{Rate: touches, Burst: 3 * touches, Most: 4 * mostGuests},
 	}
@@ -402,11 +399,6 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o, known := s.officers[q.Officer]
-	if known && !s.attempt(q.Officer) {
-		s.book.Shed("sign-in", "too many attempts")
-		pages.Problem(w, http.StatusTooManyRequests, "too many attempts: wait half a minute")
-		return
-	}
 	select {
 	case s.hashing <- struct{}{}:
 	default:
@@ -414,31 +406,27 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		pages.Problem(w, http.StatusTooManyRequests, "others are signing in: try again")
 		return
 	}
-	fits := known && checkPIN(o.PIN, q.PIN)
+	wait, fits := time.Duration(0), false
+	if known {
+		wait = s.guesses.try(q.Officer, time.Now())
+		fits = wait == 0 && checkPIN(o.PIN, q.PIN)
+	}
 	<-s.hashing
-	if !fits {
+	switch {
+	case wait > 0:
+		s.book.Shed("sign-in", "too many attempts")
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		pages.Problem(w, http.StatusTooManyRequests, "too many attempts: wait "+(wait+time.Second).Truncate(time.Second).String())
+		return
+	case !fits:
 		pages.Problem(w, http.StatusForbidden, "officer and PIN do not fit")
 		return
 	}
+	s.guesses.right(q.Officer)
 	key := s.admit(o)
 	s.lane.Present(o.ID, true)
 	http.SetCookie(w, &http.Cookie{Name: cookie, Value: key, Path: "/lane", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 	pages.Reply(w, http.StatusOK, map[string]string{"officer": o.ID, "name": o.Name, "role": o.Role})
-}
-
-// attempt counts an attempt to sign in, before its PIN is looked at: many at
-// once are no more than one after the other. It says whether there are few
-// enough.
-func (s *server) attempt(officer string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	recent := slices.DeleteFunc(s.failed[officer], func(t time.Time) bool { return time.Since(t) >= pause })
-	s.failed[officer] = recent
-	if len(recent) >= tries {
-		return false
-	}
-	s.failed[officer] = append(recent, time.Now())
-	return true
 }
 
 // admit opens a session for an officer whose PIN fits, in the place of the one
@@ -447,7 +435,6 @@ func (s *server) admit(o Officer) (key string) {
 	key = rand.Text() + rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.failed, o.ID)
 	maps.DeleteFunc(s.sessions, func(_ string, x *session) bool { return time.Since(x.seen) > idle })
 	if len(s.sessions) >= mostSigned {
 		quiet := ""

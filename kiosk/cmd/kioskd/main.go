@@ -147,11 +147,7 @@ func run(c cli) error {
 	}
 	var pages *web.Pages
 	notices := func() []string {
-		list := trust.Notices(trusted.Store(), time.Now())
-		if frozen := pages.Frozen(); frozen != "" {
-			list = append(list, frozen)
-		}
-		return list
+		return append(trust.Notices(trusted.Store(), time.Now()), pages.Notices()...)
 	}
 	var others kiosk.Neighbours = site
 	var joined *fleet.Client
