@@ -158,6 +158,7 @@ func (r Roster) Validate() error {
 		bad("more than %d officers", maxOfficers)
 	}
 	seen := map[string]bool{}
+	owner := map[string]string{} // of a passkey's id and of its key
 	for _, o := range r.Officers {
 		if !identifier.MatchString(o.ID) || seen[o.ID] {
 			bad("officer %q: an id is 1 to 64 of a-z, 0-9, '_', '.', '-', once each", o.ID)
@@ -168,6 +169,17 @@ func (r Roster) Validate() error {
 		}
 		if len(o.Passkeys) > maxPasskeys {
 			bad("officer %q: more than %d passkeys", o.ID, maxPasskeys)
+		}
+		// Whoever holds one passkey is one person: where two must sign, they
+		// are not to be both.
+		for _, p := range o.Passkeys {
+			for _, x := range []string{"id " + string(p.ID), "key " + string(p.Key)} {
+				if other, taken := owner[x]; taken && other != o.ID {
+					bad("officers %q and %q have the same passkey", other, o.ID)
+					break
+				}
+				owner[x] = o.ID
+			}
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -217,6 +217,15 @@ func TestHearRefuses(t *testing.T) {
 			}
 			return w
 		}},
+		{name: "again, to a lane that was started anew in between", why: "before the lane started", later: 2 * time.Second, say: func(t *testing.T, s site, b *browser) []byte {
+			w := b.say(word())
+			if _, err := s.ear.Hear(w, now); err != nil {
+				t.Fatal(err)
+			}
+			*s.ear = officer.Ear{Lane: "E1", Since: now.Add(time.Second)}
+			s.take(t)
+			return w
+		}},
 		{name: "a fresh assertion of another word", why: "signed something else", say: func(t *testing.T, s site, b *browser) []byte {
 			old, err := s.anna.Get(origin, officer.FreshChallenge([]byte("another")))
 			if err != nil {
@@ -274,6 +283,11 @@ func TestRoster(t *testing.T) {
 	old.Version = 1
 	if err := s.ear.Take(&old); !errors.Is(err, officer.ErrRoster) {
 		t.Errorf("an older roster was taken: %v", err)
+	}
+	twice := s.roster
+	twice.Officers = append(twice.Officers, officer.Officer{ID: "berta", Role: officer.Supervisor, Passkeys: s.roster.Officers[0].Passkeys})
+	if _, err := twice.Sign(s.key); !errors.Is(err, officer.ErrRoster) || !strings.Contains(err.Error(), "same passkey") {
+		t.Errorf("one passkey signs for two persons: %v", err)
 	}
 	bad := officer.Roster{Officers: []officer.Officer{{ID: "a b", Role: "king"}}}
 	if _, err := bad.Sign(s.key); !errors.Is(err, officer.ErrRoster) {

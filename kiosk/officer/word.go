@@ -98,7 +98,8 @@ type Said struct {
 // Ear hears words at one lane. It remembers what it heard within the time in
 // which a word may be repeated, so that each counts once.
 type Ear struct {
-	Lane string
+	Lane  string
+	Since time.Time // when it began to hear: what was said before, the ear before it may have heard
 
 	mu     sync.Mutex
 	roster *Roster
@@ -143,6 +144,8 @@ func (e *Ear) Hear(b []byte, now time.Time) (Said, error) {
 		return none, fmt.Errorf("%w: nobody watches %d lanes; %d are the most", ErrWord, len(word.Lanes), MostLanes)
 	case now.Sub(at) > Fresh, at.Sub(now) > ahead:
 		return none, fmt.Errorf("%w: it was said at %s: too long ago, or by another clock", ErrWord, at.UTC().Format(time.TimeOnly))
+	case now.Sub(at) > now.Sub(e.Since): // ages, not times: the lane's clock may have been set since
+		return none, fmt.Errorf("%w: it was said before the lane started: say it again", ErrWord)
 	}
 	o, err := e.session(env.Session, now)
 	if err != nil {
