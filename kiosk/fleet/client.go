@@ -46,7 +46,10 @@ type Client struct {
 	Desk      web.Desk
 	Journal   *sql.DB // for reading
 	RosterKey ed25519.PublicKey
-	Log       *slog.Logger
+	// RosterFile keeps the newest roster, so that no older one comes back after
+	// a restart; empty keeps none.
+	RosterFile string
+	Log        *slog.Logger
 	// Head signs for the journal so far; nil gives the site no heads. HeadKey
 	// verifies it.
 	Head    func(context.Context) ([]byte, error)
@@ -113,7 +116,8 @@ func (c *Client) Run(ctx context.Context, to Credentials) error {
 func again(int) time.Duration { return 300*time.Millisecond + rand.N(2*time.Second) }
 
 func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error {
-	c.ear.Lane = c.Lane
+	c.ear.Lane, c.ear.Since = c.Lane, time.Now()
+	c.recallRoster()
 	c.again = make(chan struct{}, 1)
 	options := append([]nats.Option{
 		nats.Name("lane " + c.Lane), nats.CustomInboxPrefix(Inbox(c.Lane)), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
@@ -252,18 +256,7 @@ func (c *Client) fetchRoster(ctx context.Context, nc *nats.Conn) error {
 	if len(s.Roster) == 0 {
 		return nil // a site that has just been set up
 	}
-	r, err := s.Open(c.RosterKey, time.Now())
-	if err != nil {
-		return err
-	}
-	if old := c.ear.Roster(); old != nil && old.Version == r.Version {
-		return nil
-	}
-	if err := c.ear.Take(r); err != nil {
-		return err
-	}
-	c.Log.Info("roster taken", "version", r.Version, "officers", len(r.Officers))
-	return nil
+	return c.takeRoster(s)
 }
 
 func request(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*nats.Msg, error) {

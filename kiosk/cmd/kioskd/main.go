@@ -152,7 +152,7 @@ func run(c cli) error {
 	var others kiosk.Neighbours = site
 	var joined *fleet.Client
 	if conf.Fleet.Dir != "" {
-		joined = &fleet.Client{Lane: conf.Kiosk.Lane, Direction: string(conf.Kiosk.Policy.Direction), Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, Log: log}
+		joined = &fleet.Client{Lane: conf.Kiosk.Lane, Direction: string(conf.Kiosk.Policy.Direction), Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, RosterFile: conf.Store.Path + ".roster", Log: log}
 		others = both{joined, site}
 	}
 	shell := kiosk.New(conf.Kiosk, kiosk.Devices{
