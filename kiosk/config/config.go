@@ -300,6 +300,13 @@ func (p *problems) listen(key, value string) string {
 	return value
 }
 
+// loopback says whether a program that listens there hears its own machine only.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
+
 func (p *problems) within(key string, d duration, fallback, least, most time.Duration) time.Duration {
 	v := time.Duration(d)
 	if v == 0 {
@@ -424,7 +431,11 @@ func (r raw) valid() (Config, error) {
 	if c.Trust.TwoPersons && len(c.Trust.Persons) < 2 {
 		p.add("trust.two_persons", "needs the keys of at least two persons in trust.persons")
 	}
-	c.Listen = p.listen("web.listen", r.Web.Listen)
+	// PINs and pictures would cross a network in clear, and who signs in here
+	// counts as being on site.
+	if c.Listen = r.Web.Listen; !loopback(c.Listen) {
+		p.add("web.listen", "%q is no loopback address with a port, such as 127.0.0.1:8080: the lane's pages are for who stands at the lane, the site's console is for everybody else", c.Listen)
+	}
 	c.Store = Store{Path: p.need("store.path", r.Store.Path), Key: p.need("store.key", r.Store.Key)}
 
 	c.Site = Site{Listen: r.Site.Listen, Peers: r.Site.Peers}

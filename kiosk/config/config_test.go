@@ -83,6 +83,8 @@ func TestParseRefuses(t *testing.T) {
 		{"reader", `type = "vpcd"`, `type = "magic"`, "reader.type"},
 		{"http register", `https://127.0.0.1:8443`, `http://127.0.0.1:8443`, "https"},
 		{"listen", `listen = "127.0.0.1:8080"`, `listen = "8080"`, "web.listen"},
+		{"pages for everybody", `listen = "127.0.0.1:8080"`, `listen = "0.0.0.0:8080"`, "web.listen"},
+		{"pages on a network", `listen = "127.0.0.1:8080"`, `listen = "192.0.2.20:8080"`, "web.listen"},
 		{"plain PIN", `pbkdf2-sha256$1$aa$bb`, `1234`, "officer[0].pin"},
 		{"trapped longer", `[trust]`, "[timers]\ntrapped = \"200s\"\n[trust]", "timers.trapped"},
 		{"timer nobody knows", `[trust]`, "[timers]\nnap = \"2s\"\n[trust]", "timers.nap"},

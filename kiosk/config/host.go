@@ -1,8 +1,6 @@
 package config
 
 import (
-	"net"
-
 	"passage/kiosk/host"
 )
 
@@ -17,11 +15,8 @@ type rawHost struct{ Metrics, Clock, UPS string }
 
 func (p *problems) host(r rawHost) Host {
 	h := Host{Metrics: r.Metrics, Clock: p.one("host.clock", r.Clock, "free", "free", "synchronised") == "synchronised"}
-	if r.Metrics != "" {
-		name, _, err := net.SplitHostPort(r.Metrics)
-		if ip := net.ParseIP(name); err != nil || ip == nil || !ip.IsLoopback() {
-			p.add("host.metrics", "%q is no loopback address with a port, such as 127.0.0.1:9464: whoever collects from elsewhere puts a proxy before it", r.Metrics)
-		}
+	if r.Metrics != "" && !loopback(r.Metrics) {
+		p.add("host.metrics", "%q is no loopback address with a port, such as 127.0.0.1:9464: whoever collects from elsewhere puts a proxy before it", r.Metrics)
 	}
 	if r.UPS != "" {
 		u, err := host.ParseUPS(r.UPS)
