@@ -41,6 +41,7 @@ type Console struct {
 	PassingBack time.Duration
 	Attempts    int
 	AttemptsFor time.Duration
+	Directory   *Directory // nil: a passkey alone signs in
 }
 
 // Bridge is a place where the lanes' alarms go, too.
@@ -87,8 +88,9 @@ type rawConsole struct {
 		Attempts    int
 		AttemptsFor duration `toml:"attempts_for"`
 	}
-	Host struct{ Metrics string }
-	Area []struct {
+	Host      struct{ Metrics string }
+	Directory *rawDirectory
+	Area      []struct {
 		Name  string
 		Lanes []string
 	}
@@ -149,6 +151,7 @@ func ParseConsole(b []byte) (Console, error) {
 	}
 	p.fleet(&c, r)
 	p.rules(&c, r)
+	c.Directory = p.directory(r.Directory)
 	if c.RosterKey, err = officer.ParseKey(r.Site.RosterKey); err != nil {
 		p.add("site.roster_key", "%v; passage roster key makes one", err)
 	}

@@ -69,6 +69,27 @@ type Officer struct {
 	Name     string    `json:"name"`
 	Role     Role      `json:"role"`
 	Passkeys []Passkey `json:"passkeys"`
+	// Directory is who they are in the organisation's directory, for good; nil
+	// where there is none. Lanes do not ask for it.
+	Directory *Identity `json:"directory,omitempty"`
+}
+
+// Identity is a person at an OpenID provider: a subject is never given to
+// anybody else (OpenID Connect Core 1.0 §2).
+type Identity struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+}
+
+const maxSubject = 255 // §2, ASCII characters
+
+// Validate says whether an identity has a provider's form.
+func (i Identity) Validate() error {
+	if i.Issuer == "" || i.Subject == "" || len(i.Issuer) > maxSubject || len(i.Subject) > maxSubject ||
+		strings.ContainsFunc(i.Issuer+i.Subject, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return fmt.Errorf("a subject of a directory is 1 to %d ASCII characters, with its issuer", maxSubject)
+	}
+	return nil
 }
 
 // Passkey is a WebAuthn credential: its id, and its public key in PKIX form,
@@ -157,7 +178,7 @@ func (r Roster) Validate() error {
 	if len(r.Officers) > maxOfficers {
 		bad("more than %d officers", maxOfficers)
 	}
-	seen := map[string]bool{}
+	seen, people := map[string]bool{}, map[Identity]string{}
 	owner := map[string]string{} // of a passkey's id and of its key
 	for _, o := range r.Officers {
 		if !identifier.MatchString(o.ID) || seen[o.ID] {
@@ -181,6 +202,15 @@ func (r Roster) Validate() error {
 				owner[x] = o.ID
 			}
 		}
+		if o.Directory != nil {
+			if err := o.Directory.Validate(); err != nil {
+				bad("officer %q: %w", o.ID, err)
+			}
+			if other, taken := people[*o.Directory]; taken {
+				bad("officers %q and %q are the same person of the directory", other, o.ID)
+			}
+			people[*o.Directory] = o.ID
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: %w", ErrRoster, err)
@@ -195,6 +225,27 @@ func (r *Roster) Find(id string) (Officer, bool) {
 		return Officer{}, false
 	}
 	return r.Officers[i], true
+}
+
+// Known returns the officer who is this person of the directory.
+func (r *Roster) Known(who Identity) (Officer, bool) {
+	i := slices.IndexFunc(r.Officers, func(o Officer) bool { return o.Directory != nil && *o.Directory == who })
+	if i < 0 {
+		return Officer{}, false
+	}
+	return r.Officers[i], true
+}
+
+// Within lists the rights of the role that at least one of the others has, too:
+// a directory narrows what a roster gives, and never widens it.
+func (r Role) Within(others []Role) []Right {
+	list := []Right{}
+	for _, x := range Rights[r] {
+		if slices.ContainsFunc(others, func(o Role) bool { return o.May(x) }) {
+			list = append(list, x)
+		}
+	}
+	return list
 }
 
 // keyPrefix tells what a roster key's text is.
