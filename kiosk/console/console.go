@@ -26,6 +26,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"passage/kiosk/config"
+	"passage/kiosk/directory"
 	"passage/kiosk/fleet"
 	"passage/kiosk/inlet"
 	"passage/kiosk/officer"
@@ -47,6 +48,7 @@ type Config struct {
 	Ratio     int           // gates that one officer may watch; at most officer.MostLanes
 	Training  bool          // the lanes are simulated: every page says so
 	Idle      time.Duration // after which a page without an officer's hand locks
+	Directory *Directory    // nil: a passkey alone signs in
 	Log       *slog.Logger
 }
 
@@ -68,6 +70,7 @@ type server struct {
 	mu       sync.Mutex
 	sessions map[string]*session
 	invited  map[string]*invitation
+	named    map[string]*named
 
 	streams                pages.Streams
 	words, asks, strangers inlet.Paces
@@ -76,14 +79,26 @@ type server struct {
 // session is one signed-in page on one device.
 type session struct {
 	officer officer.Officer
-	key     []byte // of the certified session
+	rights  []officer.Right // the role's, or what the directory leaves of them
+	key     []byte          // of the certified session
 	until   time.Time
 	seen    time.Time
 	device  [32]byte
+	person  *directory.Person // nil where there is no directory
+	asked   time.Time         // when the directory was asked about them
+}
+
+func (x *session) may(right officer.Right) bool { return slices.Contains(x.rights, right) }
+
+// Console is the pages of a site's officers. Run asks its directory again and
+// again; without a directory there is nothing to run.
+type Console struct {
+	http.Handler
+	server *server
 }
 
 // New returns the console's pages.
-func New(s *site.Site, conf Config) (http.Handler, error) {
+func New(s *site.Site, conf Config) (*Console, error) {
 	if conf.Ratio <= 0 || conf.Ratio > officer.MostLanes {
 		return nil, fmt.Errorf("console: an officer watches 1 to %d gates, not %d", officer.MostLanes, conf.Ratio)
 	}
@@ -95,7 +110,7 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	c := &server{
-		conf: conf, site: s, sessions: map[string]*session{}, invited: map[string]*invitation{},
+		conf: conf, site: s, sessions: map[string]*session{}, invited: map[string]*invitation{}, named: map[string]*named{},
 		streams: pages.Streams{Name: "console", Each: 8, Book: s.Book()},
 		words:   inlet.Paces{Rate: wordsPace, Burst: 4 * wordsPace, Most: mostSessions}, asks: inlet.Paces{Rate: asksPace, Burst: 4 * asksPace, Most: mostSessions},
 		strangers: inlet.Paces{Rate: strangersPace, Burst: 6 * strangersPace, Most: mostSessions},
@@ -136,7 +151,8 @@ func New(s *site.Site, conf Config) (http.Handler, error) {
 	mux.HandleFunc("POST /api/enrol/code", c.with(officer.Enrol, c.code))
 	mux.HandleFunc("POST /api/enrol/revoke", c.with(officer.Enrol, c.revoke))
 	mux.HandleFunc("POST /api/invite", c.with(officer.Enrol, c.invite))
-	return pages.Guard(http.NewCrossOriginProtection().Handler(mux), 2*maxBody, "'self' blob:", "manifest-src 'self'; worker-src 'self'; "), nil
+	c.directoryRoutes(mux)
+	return &Console{pages.Guard(http.NewCrossOriginProtection().Handler(mux), 2*maxBody, "'self' blob:", "manifest-src 'self'; worker-src 'self'; "), c}, nil
 }
 
 // Enrolment returns the pages that lane computers call: no officer signs in
@@ -173,7 +189,8 @@ const enrolPace = 20
 // device binds a session to the browser that opened it.
 func device(r *http.Request) [32]byte { return sha256.Sum256([]byte(r.UserAgent())) }
 
-// current is the session of a request, nil if there is none that holds.
+// current is the session of a request as it is now, nil if there is none that
+// holds.
 func (c *server) current(r *http.Request) *session {
 	k, err := r.Cookie(cookie)
 	if err != nil {
@@ -192,7 +209,8 @@ func (c *server) current(r *http.Request) *session {
 	if r.Method != http.MethodGet && r.URL.Path != "/api/present" {
 		x.seen = now
 	}
-	return x
+	y := *x
+	return &y
 }
 
 // with lets officers in who have a right; "" asks for none in particular.
@@ -202,7 +220,7 @@ func (c *server) with(right officer.Right, next func(http.ResponseWriter, *http.
 		switch {
 		case x == nil:
 			pages.Problem(w, http.StatusUnauthorized, "sign in first")
-		case right != "" && !x.officer.Role.May(right):
+		case right != "" && !x.may(right):
 			pages.Problem(w, http.StatusForbidden, "this is not a right of your role")
 		case !c.asks.Allow(x.officer.ID):
 			c.site.Book().Shed("console", "an officer's requests too fast")
@@ -254,6 +272,10 @@ func (c *server) beginSignIn(w http.ResponseWriter, r *http.Request) {
 	// An unknown officer gets a question like anybody's: the page does not tell
 	// who works here.
 	o, _ := roster.Find(q.Officer)
+	if _, refusal := c.vouched(r, o); refusal != "" {
+		pages.Problem(w, http.StatusForbidden, refusal)
+		return
+	}
 	ids := [][]byte{}
 	for _, p := range o.Passkeys {
 		ids = append(ids, p.ID)
@@ -282,6 +304,18 @@ func (c *server) finishSignIn(w http.ResponseWriter, r *http.Request) {
 		pages.Problem(w, http.StatusForbidden, "officer and passkey do not fit")
 		return
 	}
+	who, refusal := c.vouched(r, o)
+	if refusal != "" {
+		c.conf.Log.Warn("sign-in refused", "officer", o.ID, "error", refusal)
+		pages.Problem(w, http.StatusForbidden, refusal)
+		return
+	}
+	x := &session{officer: o, rights: officer.Rights[o.Role], key: bytes.Clone(s.Key), until: time.Unix(s.Expires, 0), seen: now, device: device(r)}
+	if who != nil {
+		x.person, x.asked, x.rights = who, who.At, o.Role.Within(who.Roles)
+		c.used(w, r)
+		c.confirm(r.Context(), o.ID, *who)
+	}
 	token := rand.Text() + rand.Text()
 	c.mu.Lock()
 	for k, x := range c.sessions {
@@ -289,11 +323,11 @@ func (c *server) finishSignIn(w http.ResponseWriter, r *http.Request) {
 			delete(c.sessions, k)
 		}
 	}
-	c.sessions[token] = &session{officer: o, key: bytes.Clone(s.Key), until: time.Unix(s.Expires, 0), seen: now, device: device(r)}
+	c.sessions[token] = x
 	c.mu.Unlock()
 	http.SetCookie(w, &http.Cookie{Name: cookie, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 	c.conf.Log.Info("signed in", "officer", o.ID, "role", o.Role)
-	pages.Reply(w, http.StatusOK, c.about(o))
+	pages.Reply(w, http.StatusOK, c.about(x))
 }
 
 // Me is what a page is told about who is signed in.
@@ -308,19 +342,22 @@ type Me struct {
 	IdleMS  int64           `json:"idle_ms"` // after which the page locks
 	// Training says that the lanes are simulated.
 	Training bool `json:"training,omitempty"`
+	// Narrowed says that the directory leaves fewer rights than the role has.
+	Narrowed bool `json:"narrowed,omitempty"`
 }
 
-func (c *server) about(o officer.Officer) Me {
-	return Me{o.ID, o.Name, o.Role, officer.Rights[o.Role], c.conf.Name, c.conf.Plan, c.conf.Ratio, c.conf.Idle.Milliseconds(), c.conf.Training}
+func (c *server) about(x *session) Me {
+	o := x.officer
+	return Me{o.ID, o.Name, o.Role, x.rights, c.conf.Name, c.conf.Plan, c.conf.Ratio, c.conf.Idle.Milliseconds(), c.conf.Training, len(x.rights) < len(officer.Rights[o.Role])}
 }
 
 func (c *server) me(w http.ResponseWriter, r *http.Request) {
 	x := c.current(r)
 	if x == nil {
-		pages.Reply(w, http.StatusOK, map[string]any{"site": c.conf.Name, "training": c.conf.Training})
+		pages.Reply(w, http.StatusOK, map[string]any{"site": c.conf.Name, "training": c.conf.Training, "directory": c.first(r)})
 		return
 	}
-	pages.Reply(w, http.StatusOK, c.about(x.officer))
+	pages.Reply(w, http.StatusOK, c.about(x))
 }
 
 func (c *server) signOut(w http.ResponseWriter, r *http.Request, _ *session) {
@@ -398,6 +435,13 @@ func (c *server) open(w http.ResponseWriter, r *http.Request, x *session) (offic
 		return word, nil, false
 	case env.Session.Officer != x.officer.ID || !bytes.Equal(env.Session.Key, x.key):
 		pages.Problem(w, http.StatusForbidden, "this word is of another session")
+		return word, nil, false
+	}
+	// The lane knows the roster's rights. What the directory took away is refused
+	// here: nothing else carries the word there.
+	if needs := fleet.Needs(word); slices.ContainsFunc(needs, x.officer.Role.May) && !slices.ContainsFunc(needs, x.may) {
+		c.conf.Log.Warn("word refused: the directory has taken the right", "officer", x.officer.ID, "kind", word.Kind)
+		pages.Problem(w, http.StatusForbidden, "the directory no longer gives you this right")
 		return word, nil, false
 	}
 	return word, b, true

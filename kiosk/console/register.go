@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
@@ -28,6 +29,7 @@ import (
 type invitation struct {
 	invited site.Invited
 	session webauthn.SessionData
+	person  *officer.Identity // of the directory; nil where there is none
 }
 
 // applicant is an invited officer in the library's words.
@@ -84,6 +86,11 @@ func (c *server) beginRegister(w http.ResponseWriter, r *http.Request) {
 		pages.Problem(w, http.StatusForbidden, err.Error())
 		return
 	}
+	person, refusal := c.same(r, who)
+	if refusal != "" {
+		pages.Problem(w, http.StatusConflict, refusal)
+		return
+	}
 	party, err := c.party()
 	if err != nil {
 		c.conf.Log.Error("passkeys", "error", err)
@@ -99,7 +106,7 @@ func (c *server) beginRegister(w http.ResponseWriter, r *http.Request) {
 	if len(c.invited) > 1000 {
 		clear(c.invited)
 	}
-	c.invited[q.Code] = &invitation{who, *s}
+	c.invited[q.Code] = &invitation{who, *s, person}
 	c.mu.Unlock()
 	pages.Reply(w, http.StatusOK, map[string]any{"officer": who.Officer, "name": who.Name, "role": who.Role, "options": options})
 }
@@ -120,17 +127,49 @@ func (c *server) finishRegister(w http.ResponseWriter, r *http.Request) {
 		pages.Problem(w, http.StatusForbidden, "begin again")
 		return
 	}
+	if now, refusal := c.same(r, i.invited); refusal != "" || now != nil && *now != *i.person {
+		pages.Problem(w, http.StatusConflict, "begin again: the directory names somebody else now")
+		return
+	}
 	p, err := c.registered(i, q.Response)
 	if err != nil {
 		c.conf.Log.Warn("passkey refused", "officer", i.invited.Officer, "error", err)
 		pages.Problem(w, http.StatusBadRequest, "this passkey cannot be used here")
 		return
 	}
-	if err := c.site.Apply(r.Context(), q.Code, p); err != nil {
+	if err := c.site.Apply(r.Context(), q.Code, p, i.person); err != nil {
 		pages.Problem(w, http.StatusConflict, err.Error())
 		return
 	}
+	c.used(w, r)
 	pages.Reply(w, http.StatusOK, map[string]string{"result": "registered"})
+}
+
+// same says which person of the directory registers as an invited officer, or
+// why not: the two belong together for good. It is nil where there is no
+// directory.
+func (c *server) same(r *http.Request, who site.Invited) (*officer.Identity, string) {
+	if c.conf.Directory == nil {
+		return nil, ""
+	}
+	p := c.person(r)
+	if p == nil {
+		return nil, "sign in at the directory first"
+	}
+	if !slices.Contains(p.Roles, who.Role) {
+		return nil, "the directory has you in no group of a " + strings.ReplaceAll(string(who.Role), "_", " ")
+	}
+	roster, err := c.roster(r.Context())
+	if err != nil {
+		return &p.Identity, "" // the first officers: there is no roster yet
+	}
+	if o, ok := roster.Known(p.Identity); ok && o.ID != who.Officer {
+		return nil, "the directory names another officer"
+	}
+	if o, ok := roster.Find(who.Officer); ok && o.Directory != nil && *o.Directory != p.Identity {
+		return nil, "this invitation is for another person of the directory"
+	}
+	return &p.Identity, ""
 }
 
 func (c *server) registered(i *invitation, response []byte) (officer.Passkey, error) {

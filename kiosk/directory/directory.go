@@ -23,6 +23,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -98,6 +99,7 @@ type Directory struct {
 	learned  provider
 	at       time.Time
 	failed   time.Time
+	doubt    atomic.Bool // something has failed since
 }
 
 // flow is a sign-in under way.
@@ -153,6 +155,7 @@ func (a *asking) RoundTrip(q *http.Request) (*http.Response, error) {
 		a.mu.Lock()
 		a.silent = true
 		a.mu.Unlock()
+		a.d.doubt.Store(true)
 	}
 	if err != nil {
 		return nil, err
@@ -161,12 +164,15 @@ func (a *asking) RoundTrip(q *http.Request) (*http.Response, error) {
 	return r, nil
 }
 
-// context is for the libraries. Its requests end by themselves, whatever
-// becomes of ctx.
-func (a *asking) context(ctx context.Context) context.Context {
-	return oidc.ClientContext(ctx, &http.Client{
+func (a *asking) client() *http.Client {
+	return &http.Client{
 		Transport: a, Timeout: cmp.Or(a.d.conf.Within, 5*time.Second), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	})
+	}
+}
+
+// context is for the libraries.
+func (a *asking) context(ctx context.Context) context.Context {
+	return oidc.ClientContext(ctx, a.client())
 }
 
 // class wraps an error in ErrSilent or ErrRefused.
@@ -212,7 +218,7 @@ func (d *Directory) learn(ctx context.Context, old time.Duration) (provider, err
 	defer d.learning.Unlock()
 	now := time.Now()
 	switch {
-	case d.learned.Provider != nil && now.Sub(d.at) < old:
+	case d.learned.Provider != nil && now.Sub(d.at) < old && !d.doubt.Load():
 		return d.learned, nil
 	case now.Sub(d.failed) < silentFor:
 		return provider{}, fmt.Errorf("%w: it was asked a moment ago", ErrSilent)
@@ -227,6 +233,7 @@ func (d *Directory) learn(ctx context.Context, old time.Duration) (provider, err
 		return p, err
 	}
 	d.learned, d.at = p, time.Now()
+	d.doubt.Store(false)
 	return p, nil
 }
 

@@ -488,3 +488,48 @@ func TestStranger(t *testing.T) {
 		t.Error("the server's certificate is one of the system's")
 	}
 }
+
+// Each fault of a provider's set-up is found before an officer meets it.
+func TestCheck(t *testing.T) {
+	twist := func(key string, v any) func(*world) {
+		return func(w *world) {
+			w.provider.Twist = func(what string, facts map[string]any) {
+				if what == "discovery" {
+					facts[key] = v
+				}
+			}
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		set     func(*world)
+		finding string
+		bad     bool
+	}{
+		{"all well", func(*world) {}, "", false},
+		{"another issuer", twist("issuer", "https://other.example"), "provider", true},
+		{"an endpoint elsewhere", twist("token_endpoint", "https://169.254.169.254/token"), "provider", true},
+		{"an endpoint in clear", func(w *world) {
+			twist("token_endpoint", strings.Replace(w.server.URL, "https", "http", 1)+"/token")(w)
+		}, "provider", true},
+		{"no keys there", func(w *world) { twist("jwks_uri", w.server.URL+"/none")(w) }, "keys", true},
+		{"plain PKCE", twist("code_challenge_methods_supported", []string{"plain"}), "PKCE", true},
+		{"PKCE unsaid", twist("code_challenge_methods_supported", nil), "PKCE", false},
+		{"no refresh tokens", twist("grant_types_supported", []string{"authorization_code"}), "asked again", false},
+		{"HS256 only", twist("id_token_signing_alg_values_supported", []string{"HS256"}), "signatures", true},
+		{"no groups", twist("claims_supported", []string{"sub"}), "groups", false},
+	} {
+		w := newWorld(t, "")
+		c.set(w)
+		found := ""
+		bad := false
+		for _, f := range w.client.Check(t.Context()) {
+			if f.Todo != "" {
+				found, bad = found+f.Check, bad || f.Bad
+			}
+		}
+		if found != c.finding || bad != c.bad {
+			t.Errorf("%s: found %q, bad %v; want %q, %v", c.name, found, bad, c.finding, c.bad)
+		}
+	}
+}

@@ -312,34 +312,46 @@ func (c *Client) do(ctx context.Context, b []byte) Answer {
 
 func (c *Client) act(ctx context.Context, w officer.Said) error {
 	o := kiosk.Officer{ID: w.Officer.ID, Role: string(w.Officer.Role)}
-	may := w.Officer.Role.May
+	needs := Needs(w.Word)
+	if len(needs) == 0 {
+		return kiosk.ErrNotNow
+	}
+	if !slices.ContainsFunc(needs, w.Officer.Role.May) {
+		return errRight
+	}
 	switch w.Kind {
 	case officer.Decision:
-		if !may(officer.Decide) {
-			return errRight
-		}
 		return c.decide(ctx, o, w)
 	case officer.Order:
 		var order lane.OfficerOrder
-		if err := order.UnmarshalText([]byte(w.Value)); err != nil || order == lane.NoOrder {
+		if err := order.UnmarshalText([]byte(w.Value)); err != nil {
 			return kiosk.ErrNotNow
 		}
-		if !slices.ContainsFunc(orderRights[order], may) {
-			return errRight
-		}
 		return c.Desk.Order(ctx, o, order)
-	case officer.Renew, officer.Present, officer.Absent, officer.Acknowledge:
-		if !may(officer.Attend) {
-			return errRight
-		}
-		return c.attend(ctx, o.ID, w)
 	case officer.SettleCase:
-		if !may(officer.Settle) {
-			return errRight
-		}
 		return c.Desk.SettleCase(ctx, o.ID, w.Transaction, w.Value)
 	}
-	return kiosk.ErrNotNow
+	return c.attend(ctx, o.ID, w)
+}
+
+// Needs lists the rights of which any one lets an officer say a word; there is
+// none for a word that no lane takes.
+func Needs(w officer.Word) []officer.Right {
+	switch w.Kind {
+	case officer.Decision:
+		return []officer.Right{officer.Decide}
+	case officer.Order:
+		var order lane.OfficerOrder
+		if err := order.UnmarshalText([]byte(w.Value)); err != nil {
+			return nil
+		}
+		return orderRights[order]
+	case officer.Renew, officer.Present, officer.Absent, officer.Acknowledge:
+		return []officer.Right{officer.Attend}
+	case officer.SettleCase:
+		return []officer.Right{officer.Settle}
+	}
+	return nil
 }
 
 func (c *Client) attend(ctx context.Context, id string, w officer.Said) error {

@@ -66,11 +66,19 @@ func (s *Site) Invited(ctx context.Context, code string) (Invited, error) {
 	return who, nil
 }
 
-// Apply uses a code up and keeps the passkey for the next roster.
-func (s *Site) Apply(ctx context.Context, code string, p officer.Passkey) error {
+// ErrTaken says that a person of the directory is another officer already.
+var ErrTaken = errors.New("site: this person of the directory is another officer here")
+
+// Apply uses a code up and keeps the passkey for the next roster, with the
+// person of the directory who made it; nil where there is no directory.
+func (s *Site) Apply(ctx context.Context, code string, p officer.Passkey, person *officer.Identity) error {
 	b, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("site: apply: %w", err)
+	}
+	identity := ""
+	if person != nil {
+		identity = text(*person)
 	}
 	return atomically(ctx, s.db.Writer, func(tx *sql.Tx) error {
 		var who Invited
@@ -80,16 +88,68 @@ func (s *Site) Apply(ctx context.Context, code string, p officer.Passkey) error 
 		} else if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "INSERT INTO applicant VALUES (?,?,?,?,?)", who.Officer, who.Name, who.Role, b, time.Now().Unix())
+		var others int
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM applicant WHERE identity = ? AND identity <> '' AND officer <> ?", identity, who.Officer).Scan(&others); err != nil {
+			return err
+		}
+		if others > 0 {
+			return ErrTaken
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO applicant (officer, name, role, passkey, at, identity) VALUES (?,?,?,?,?,?)", who.Officer, who.Name, who.Role, b, time.Now().Unix(), identity)
 		return err
 	})
+}
+
+// text is how an identity is kept.
+func text(who officer.Identity) string {
+	b, _ := json.Marshal(who) // two strings
+	return string(b)
+}
+
+// Confirm keeps what the directory said of an officer now.
+func (s *Site) Confirm(ctx context.Context, id string, who officer.Identity, roles []officer.Role, at time.Time) error {
+	b, err := json.Marshal(roles)
+	if err == nil {
+		_, err = s.db.Writer.ExecContext(ctx, "INSERT INTO confirmed VALUES (?,?,?,?) ON CONFLICT (officer) DO UPDATE SET person=excluded.person, roles=excluded.roles, at=excluded.at", id, text(who), string(b), at.Unix())
+	}
+	if err != nil {
+		return fmt.Errorf("site: directory: %w", err)
+	}
+	return nil
+}
+
+// Unconfirm forgets it: the directory has said no.
+func (s *Site) Unconfirm(ctx context.Context, id string) error {
+	if _, err := s.db.Writer.ExecContext(ctx, "DELETE FROM confirmed WHERE officer = ?", id); err != nil {
+		return fmt.Errorf("site: directory: %w", err)
+	}
+	return nil
+}
+
+// Confirmed is what the directory said last of an officer who is this person,
+// and when; nothing at the zero time if it said nothing.
+func (s *Site) Confirmed(ctx context.Context, id string, who officer.Identity) ([]officer.Role, time.Time, error) {
+	var b []byte
+	var at int64
+	err := s.db.Reader.QueryRowContext(ctx, "SELECT roles, at FROM confirmed WHERE officer = ? AND person = ?", id, text(who)).Scan(&b, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, time.Time{}, nil
+	}
+	var roles []officer.Role
+	if err == nil {
+		err = json.Unmarshal(b, &roles)
+	}
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("site: directory: %w", err)
+	}
+	return roles, time.Unix(at, 0), nil
 }
 
 // Draft is the next roster as the site proposes it: the officers of the last
 // one and those who have registered since. Whoever holds the roster key reads
 // it, changes it where it is wrong, and signs it.
 func Draft(ctx context.Context, db *sql.DB, base officer.Roster) (officer.Roster, error) {
-	rows, err := db.QueryContext(ctx, "SELECT officer, name, role, passkey FROM applicant ORDER BY at")
+	rows, err := db.QueryContext(ctx, "SELECT officer, name, role, passkey, identity FROM applicant ORDER BY at")
 	if err != nil {
 		return base, fmt.Errorf("site: draft: %w", err)
 	}
@@ -99,16 +159,26 @@ func Draft(ctx context.Context, db *sql.DB, base officer.Roster) (officer.Roster
 		var o officer.Officer
 		var b []byte
 		var p officer.Passkey
-		if err := rows.Scan(&o.ID, &o.Name, &o.Role, &b); err != nil {
+		var identity string
+		if err := rows.Scan(&o.ID, &o.Name, &o.Role, &b, &identity); err != nil {
 			return base, fmt.Errorf("site: draft: %w", err)
 		}
 		if err := json.Unmarshal(b, &p); err != nil {
 			return base, fmt.Errorf("site: draft: %w", err)
 		}
+		if identity != "" {
+			o.Directory = &officer.Identity{}
+			if err := json.Unmarshal([]byte(identity), o.Directory); err != nil {
+				return base, fmt.Errorf("site: draft: %w", err)
+			}
+		}
 		i := slices.IndexFunc(base.Officers, func(x officer.Officer) bool { return x.ID == o.ID })
 		if i < 0 {
 			i = len(base.Officers)
 			base.Officers = append(base.Officers, o)
+		}
+		if base.Officers[i].Directory == nil { // once it is there it stays, unless the roster's holder changes it
+			base.Officers[i].Directory = o.Directory
 		}
 		known := slices.ContainsFunc(base.Officers[i].Passkeys, func(x officer.Passkey) bool { return string(x.ID) == string(p.ID) })
 		if !known {

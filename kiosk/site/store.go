@@ -104,6 +104,14 @@ CREATE TABLE head (                       -- signed heads of lanes' journals
 	note    BLOB    NOT NULL,
 	PRIMARY KEY (lane, journal, size)
 ) STRICT;
+`, `
+ALTER TABLE applicant ADD COLUMN identity TEXT NOT NULL DEFAULT ''; -- officer.Identity as JSON; '' where there is no directory
+CREATE TABLE confirmed (                  -- what the directory said last of an officer
+	officer TEXT    PRIMARY KEY,
+	person  TEXT    NOT NULL,             -- officer.Identity as JSON
+	roles   TEXT    NOT NULL,             -- JSON
+	at      INTEGER NOT NULL              -- Unix s
+) STRICT;
 `}
 
 func openStore(ctx context.Context, path string) (*sqlite.DB, error) {

@@ -39,7 +39,8 @@ type cli struct {
 		Draft  draftCmd  `cmd:"" help:"Print the next roster of officers, to be signed."`
 		Import importCmd `cmd:"" help:"Take a signed roster."`
 	} `cmd:"" help:"Who may speak to the lanes."`
-	Audit struct {
+	Directory directoryCmd `cmd:"" help:"Look at the directory that says who officers are, and say what is wrong."`
+	Audit     struct {
 		Words wordsCmd `cmd:"" help:"Print all rosters and officers' words with their proof, for passage audit words."`
 		Heads headsCmd `cmd:"" help:"Write a lane's signed heads, for passage audit verify."`
 	} `cmd:"" help:"What lanes and officers signed for."`
@@ -96,6 +97,10 @@ func (c serveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	people, err := organisation(conf)
+	if err != nil {
+		return err
+	}
 	if c.CheckConfig {
 		fmt.Printf("%s: good: site %s, pages at %s\n", c.Config, conf.Name, conf.URL)
 		return nil
@@ -112,7 +117,7 @@ func (c serveCmd) Run(ctx context.Context) error {
 	defer s.Close()
 	origin := conf.URL.Scheme + "://" + conf.URL.Host
 	pages, err := console.New(s, console.Config{
-		Name: conf.Name, RPID: conf.URL.Hostname(), Origins: []string{origin}, RosterKey: conf.RosterKey, Plan: conf.Plan, Ratio: conf.Ratio, Training: conf.Training, Idle: conf.Idle, Log: log,
+		Name: conf.Name, RPID: conf.URL.Hostname(), Origins: []string{origin}, RosterKey: conf.RosterKey, Plan: conf.Plan, Ratio: conf.Ratio, Training: conf.Training, Idle: conf.Idle, Directory: people, Log: log,
 	})
 	if err != nil {
 		return err
@@ -141,6 +146,7 @@ func (c serveCmd) Run(ctx context.Context) error {
 	log.Info("console", "pages", conf.URL.String(), "fleet", s.Address(), "enrol", conf.Enrol)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(ctx) })
+	group.Go(func() error { return pages.Run(ctx) })
 	if len(alarms) > 0 {
 		b := &bridge.Bridge{Site: conf.Name, Hub: s.Hub(), Targets: alarms, Log: log}
 		group.Go(func() error { return b.Run(ctx) })
