@@ -70,7 +70,7 @@ export async function stage(...args) {
     if (!r.ok) throw new Error(`${path}: ${r.status} ${await r.text()}`);
     return r.text();
   };
-  return { lane: `http://localhost:${port}`, site: `http://localhost:${port + 50}`, cue, scene: (lane, s) => cue('/scene/' + lane, s ?? {}), said: async lane => (await fetch(`${cues}/said/${lane}`)).json() };
+  return { lane: `http://localhost:${port}`, site: `http://localhost:${port + 50}`, organised: `http://localhost:${port + 52}`, cue, scene: (lane, s) => cue('/scene/' + lane, s ?? {}), said: async lane => (await fetch(`${cues}/said/${lane}`)).json() };
 }
 let usual;
 // theStage is the one that most parts share.
@@ -113,13 +113,18 @@ export async function axe(page, where) {
 
 // — Officers —
 
-// enlist registers an officer with a passkey in a browser of their own.
-export async function enlist({ cue }, id, name, role, width = 1440, height = 1000, more) {
+// desk is a browser of an officer's own, with a virtual authenticator.
+export async function desk(id, width = 1440, height = 1000, more) {
   const page = await (await context(width, height, more)).newPage();
   watch(page, id);
   const cdp = await page.context().newCDPSession(page);
   await cdp.send('WebAuthn.enable');
   await cdp.send('WebAuthn.addVirtualAuthenticator', { options: { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } });
+  return page;
+}
+// enlist registers an officer with a passkey at their desk.
+export async function enlist({ cue }, id, name, role, ...more) {
+  const page = await desk(id, ...more);
   await page.goto(await cue(`/officer?id=${id}&name=${encodeURIComponent(name)}&role=${role}`));
   await page.click('#register button');
   await page.waitForSelector('#said.good');

@@ -29,10 +29,12 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
+	simulated "passage/hwsim/directory"
 	"passage/keys"
 	"passage/kiosk"
 	"passage/kiosk/config"
 	"passage/kiosk/console"
+	"passage/kiosk/directory"
 	"passage/kiosk/fleet"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
@@ -44,7 +46,7 @@ import (
 )
 
 type stage struct {
-	Port   int  `default:"9480" help:"The traveller's screen and the lane page of E1. The cues are taken at PORT+1, the console is at PORT+50, and one that locks after 4 s at PORT+51."`
+	Port   int  `default:"9480" help:"The traveller's screen and the lane page of E1. The cues are taken at PORT+1, the console is at PORT+50, one that locks after 4 s at PORT+51, and one with a directory at PORT+52; that is at PORT+53."`
 	Crowd  int  `help:"That many further lanes on the plan, as busy as lanes are."`
 	Silent bool `help:"No training banner: for pictures."`
 
@@ -101,8 +103,14 @@ func (s *stage) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	conf.Idle = 10 * time.Minute
+	organised, people, err := s.organise(conf)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.site.Run(ctx) })
+	group.Go(func() error { return organised.Run(ctx) })
 	enrol, err := tls.Listen("tcp", "127.0.0.1:0", s.site.TLS())
 	if err != nil {
 		return err
@@ -124,7 +132,7 @@ func (s *stage) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for port, h := range map[int]http.Handler{s.Port: own, s.Port + 1: s.cues(), s.Port + 50: pages, s.Port + 51: hasty} {
+	for port, h := range map[int]http.Handler{s.Port: own, s.Port + 1: s.cues(people), s.Port + 50: pages, s.Port + 51: hasty, s.Port + 52: organised, s.Port + 53: people} {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			return err
@@ -140,9 +148,29 @@ func (s *stage) run(ctx context.Context) error {
 
 func (s *stage) origin() string { return fmt.Sprintf("http://localhost:%d", s.Port+50) }
 
-// origins are those of the console and of its double that locks early.
+// origins are those of the console and of its doubles.
 func (s *stage) origins() []string {
-	return []string{s.origin(), fmt.Sprintf("http://localhost:%d", s.Port+51)}
+	return []string{s.origin(), fmt.Sprintf("http://localhost:%d", s.Port+51), s.organised()}
+}
+
+func (s *stage) organised() string { return fmt.Sprintf("http://localhost:%d", s.Port+52) }
+
+// organise makes a console whose officers a directory names, and that directory.
+func (s *stage) organise(conf console.Config) (*console.Console, *simulated.Provider, error) {
+	issuer, callback := fmt.Sprintf("http://localhost:%d", s.Port+53), s.organised()+"/directory/callback"
+	people, err := simulated.New(issuer, "passage", "of the stage", callback)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := directory.New(directory.Config{
+		Issuer: issuer, Client: "passage", Secret: "of the stage", Redirect: callback, Groups: "groups", Roles: map[string]officer.Role{"guards": officer.Guard, "leads": officer.Supervisor},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	conf.Directory = &console.Directory{Directory: d, Recheck: time.Second, Offline: time.Hour}
+	c, err := console.New(s.site, conf)
+	return c, people, err
 }
 
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
@@ -248,7 +276,7 @@ func steps(took time.Duration) []kiosk.Span {
 }
 
 // cues are how a test tells the stage what to play.
-func (s *stage) cues() http.Handler {
+func (s *stage) cues(people *simulated.Provider) http.Handler {
 	mux := http.NewServeMux()
 	fail := func(w http.ResponseWriter, err error) {
 		if err != nil {
@@ -287,7 +315,20 @@ func (s *stage) cues() http.Handler {
 			fail(w, err)
 			return
 		}
-		fmt.Fprintf(w, "%s/register?code=%s", s.origin(), code)
+		origin := s.origin()
+		if q.Has("organised") {
+			origin = s.organised()
+		}
+		fmt.Fprintf(w, "%s/register#code=%s", origin, code)
+	})
+	mux.HandleFunc("POST /person", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		var who *simulated.Person
+		if q.Has("name") {
+			who = &simulated.Person{Name: q.Get("name"), Groups: q["group"]}
+		}
+		people.Put(q.Get("subject"), who)
+		fail(w, nil)
 	})
 	mux.HandleFunc("POST /roster", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, s.site.SignDraft(r.Context(), officer.Roster{

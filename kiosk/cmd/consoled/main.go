@@ -244,7 +244,7 @@ func (c inviteCmd) Run(ctx context.Context) error {
 	if err := errors.Join(err, closing()); err != nil {
 		return err
 	}
-	fmt.Printf("%s/register?code=%s\n", conf.URL, code)
+	fmt.Printf("%s/register#code=%s\n", conf.URL, code)
 	return nil
 }
 

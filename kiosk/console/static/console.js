@@ -3,6 +3,7 @@
 import { call, forget, signIn, signedIn } from './passkey.js';
 import { pressed } from './case.js';
 import { look, sit } from './chair.js';
+import { ask } from './directory.js';
 import { $, words } from './dom.js';
 import { go, here, lanes, may, tell, watched } from './state.js';
 import * as plan from './plan.js';
@@ -11,7 +12,7 @@ import { alive, card, choose, leave, restoreWatch, watch } from './card.js';
 import { figures } from './figures.js';
 import { allCases, audit, staff } from './views.js';
 
-let events = null;
+let events = null, directory = null;
 
 // — Who —
 
@@ -21,7 +22,8 @@ async function begin() {
   document.title = `${r.data.site ?? 'Passage'} console`;
   $('training').hidden = !r.data.training;
   show('signin');
-  $('officer').focus();
+  directory = r.data.directory;
+  ask(directory);
 }
 
 $('signin').onsubmit = async e => {
@@ -33,7 +35,7 @@ $('signin').onsubmit = async e => {
   here.me = r.data;
   document.body.dataset.signed = 'yes';
   $('me').hidden = $('tabs').hidden = false;
-  $('me').firstElementChild.textContent = `${here.me.name} · ${words(here.me.role)}`;
+  $('me').firstElementChild.textContent = `${here.me.name} · ${words(here.me.role)}${here.me.narrowed ? ', as far as the directory lets' : ''}`;
   for (const b of $('tabs').children) b.hidden = !may(b.dataset.right);
   sit();
   restoreWatch();
@@ -64,8 +66,9 @@ function lock(why) {
   for (const id of ['settle', 'staff-said', 'settle-said']) $(id).replaceChildren();
   for (const b of document.querySelectorAll('tbody')) b.replaceChildren();
   for (const d of document.querySelectorAll('dialog[open]')) d.close();
-  $('signin-said').textContent = why;
   $('link').textContent = '';
+  ask(directory && { name: directory.name }); // who comes next begins where the first one did
+  $(directory ? 'directory-said' : 'signin-said').textContent = why;
 }
 const wasAway = 'You were away for a while: sign in again.';
 document.addEventListener('signed-out', () => lock(wasAway));

@@ -69,4 +69,4 @@ $('search').onsubmit = e => { e.preventDefault(); audit(); };
 const form = (id, path, done) => { $(id).onsubmit = async e => { e.preventDefault(); const r = await call('POST', path, Object.fromEntries(new FormData(e.target))); $(id + '-said').className = r.ok ? 'said good' : 'said'; $(id + '-said').textContent = r.ok ? done(r.data, e.target) : r.said; }; };
 form('enrol', '/api/enrol/code', d => `On the lane’s computer, within 15 minutes: passage lane enrol --code ${d.code} --console https://…`);
 form('revoke', '/api/enrol/revoke', () => 'Shut out. Its computer can no longer speak to the site.');
-form('invite', '/api/invite', d => `${location.origin}/register?code=${d.code} (for three days)`);
+form('invite', '/api/invite', d => `${location.origin}/register#code=${d.code} (for three days)`);
