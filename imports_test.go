@@ -16,6 +16,7 @@ var rules = []struct{ of, never, why string }{
 	{"kiosk/...", "passage/hwsim", "what ships cannot simulate"},
 	{"kiosk/...", "gocv.io", "a crash in C++ costs one match, not the lane"},
 	{"kiosk/cmd/kioskd", "github.com/nats-io/nats-server", "a lane is a client of its site"},
+	{"kiosk/cmd/kioskd", "github.com/coreos/go-oidc", "a lane believes signatures, not a directory"},
 	{"kiosk/cmd/kioskd", "github.com/go-webauthn", "a lane verifies signatures and parses no CBOR"},
 	{"kiosk", "passage/drivers", "the shell knows devices by its own interfaces"},
 	{"kiosk/policy", "passage/kiosk/journal", "the policy is pure"},

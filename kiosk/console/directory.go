@@ -47,9 +47,9 @@ func (c *server) directoryRoutes(mux *http.ServeMux) {
 	if c.conf.Directory == nil {
 		return
 	}
-	mux.HandleFunc("POST /api/directory/begin", c.beginDirectory)
-	mux.HandleFunc("GET /directory/callback", c.finishDirectory)
-	mux.HandleFunc("POST /directory/ended", c.endedAtDirectory)
+	mux.HandleFunc("POST /api/directory/begin", c.stranger(c.beginDirectory))
+	mux.HandleFunc("GET /directory/callback", c.stranger(c.finishDirectory))
+	mux.HandleFunc("POST /directory/ended", c.stranger(c.endedAtDirectory))
 }
 
 // directoryPages are where a browser may come back to.
