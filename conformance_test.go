@@ -35,6 +35,13 @@ var claims = []struct{ rule, source, pkg, test, planted string }{
 	{"who may have crossed is not void", "domain §4", "kiosk/lane", "TestSearch", "void a person who may have gone"},
 	{"nobody is let in without eyes", "domain §9", "kiosk/lane", "TestSearch", "let a traveller in although the camera has failed"},
 	{"one intent a transaction", "domain §4", "kiosk/lane", "TestSearch", "a second intent in one transaction"},
+	{"more time on request, once", "EN 301 549 §9.2.2.1; WCAG 2.2.1; domain §13", "kiosk/lane", "TestSearch", "more time is given again and again"},
+	{"more time moves no limit that keeps people safe", "domain §8, invariant 3", "kiosk/lane", "TestSearch", "more time moves the limit for a person inside"},
+	{"a leaf stays open for long only for whoever asked", "ABC-LANE §7; rulings 10", "kiosk/lane", "TestSearch", "the exit closes as late for everybody"},
+	{"modes change only while the lane is empty", "domain §8, invariant 11", "kiosk/lane", "TestSearch", "the direction changes with somebody inside"},
+	{"a slow traveller who asks for more time crosses", "EN 301 549 §9.2.2.1; domain §13", "hwsim/world", "TestMoreTimeHoldsTheLeaves", ""},
+	{"the direction is a supervisor's, with a second factor", "domain §1", "kiosk/console", "TestWhoChangesTheDirection", ""},
+	{"a changed direction is the record's", "domain §4", "hwsim/world", "TestTheDirectionChanges", ""},
 
 	{"a clock off by more than 2 s dates no crossing", "domain §8, invariant 12", "kiosk/host", "TestClockWrong", ""},
 	{"the supervisor hears only of a core that steps", "domain §8, invariant 13", "kiosk/host", "TestNotify", ""},

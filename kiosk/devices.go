@@ -21,7 +21,7 @@ import (
 // calls, and a newer motion ends an older one.
 type Gate interface {
 	Run(ctx context.Context, alive func() bool, report func(GateReport)) error
-	Order(ctx context.Context, c lane.Command) <-chan error
+	Order(ctx context.Context, o lane.Order) <-chan error
 	Lights(ctx context.Context, l Lights) error
 }
 

@@ -113,6 +113,9 @@ func (s *Shell) Order(ctx context.Context, o Officer, order lane.OfficerOrder) e
 			return ErrSecond // two roles, as nobody of them is on site
 		}
 	}
+	if order.Direction() != lane.Configured && (!s.cfg.BothWays || o.Role != "supervisor") {
+		return ErrNotAllowed // a change of mode is a supervisor's (domain §1)
+	}
 	s.log.InfoContext(ctx, "officer ordered", "officer", o.ID, "order", order.String())
 	err := s.ask(ctx, lane.Ordered{Order: order, Signatures: signatures, OnSite: o.OnSite})
 	if order == lane.OrderOpen || order == lane.OrderClose {
@@ -128,6 +131,18 @@ type vote struct {
 
 // Renew is an officer's word that a person inside is looked after.
 func (s *Shell) Renew(ctx context.Context) error { return s.ask(ctx, lane.Renewed{}) }
+
+// MoreTime is the traveller's wish for more time. It holds for their crossing;
+// made before a document is laid down, for whoever lays one down within a minute.
+func (s *Shell) MoreTime() {
+	s.mu.Lock()
+	if s.pax == nil {
+		s.wished = time.Now()
+	}
+	s.mu.Unlock()
+	s.events.put(lane.TimeAsked{})
+	s.notify()
+}
 
 // Help is the help button inside the lane.
 func (s *Shell) Help() { s.events.put(lane.Pressed{}) }

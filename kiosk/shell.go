@@ -29,6 +29,7 @@ const (
 	leaseFor   = 30 * time.Second
 	stopWithin = 4 * time.Second // of the 5 s that a clean stop may take
 	stepsKept  = 200
+	wishFor    = time.Minute // a wish for more time, before a document is laid down
 )
 
 // Config is what a lane is.
@@ -40,6 +41,8 @@ type Config struct {
 	Location *time.Location // of the crossing point; days are counted there
 	// SiteKey tags document numbers for the neighbours; 32 bytes.
 	SiteKey []byte
+	// BothWays: an officer may set the other direction than the policy's.
+	BothWays bool
 	// ExitOnFailure repeats the gate's FALLBACK_MODE bit 0: a cut cable opens
 	// the border. It is shown to the supervisor for as long as it holds.
 	ExitOnFailure bool
@@ -62,6 +65,7 @@ type Devices struct {
 type Recovery struct {
 	Last       lane.Transaction // highest number ever used
 	OpenIntent lane.Transaction // an intent without record, void or case; 0 for none
+	Direction  lane.Direction   // that an officer set last
 }
 
 // Shell runs one lane.
@@ -91,6 +95,7 @@ type Shell struct {
 	alertN int
 	// placedAt is when the document came to rest, phaseAt when the phase began.
 	placedAt, phaseAt time.Time
+	wished            time.Time // when somebody asked for more time before laying a document down
 	evacuators        []vote
 	watch             map[chan struct{}]struct{}
 	signed            map[string]lane.Decision // officer → release signed for this case
@@ -134,7 +139,7 @@ func (s *Shell) Run(ctx context.Context, was Recovery) error {
 	group, work := errgroup.WithContext(devices)
 	s.group, s.ctx = group, work
 
-	s.events.put(lane.Started{Transaction: was.Last, OpenIntent: was.OpenIntent})
+	s.events.put(lane.Started{Transaction: was.Last, OpenIntent: was.OpenIntent, Direction: was.Direction})
 	group.Go(func() error { return s.runGate(work) })
 	group.Go(func() error { return s.runReader(work) })
 	group.Go(func() error { return s.runVision(work) })
@@ -230,6 +235,9 @@ func (s *Shell) step(e lane.Event) bool {
 	if after.Phase != before.Phase {
 		s.entered(before, after)
 	}
+	if after.Unhurried && !before.Unhurried {
+		s.prolong()
+	}
 	for _, f := range effects {
 		s.carry(f)
 	}
@@ -257,7 +265,7 @@ func names(effects []lane.Effect) []string {
 func (s *Shell) carry(f lane.Effect) {
 	switch f := f.(type) {
 	case lane.Order:
-		s.order(f.Command)
+		s.order(f)
 	case lane.Read:
 		s.begin(f.Transaction)
 		s.spawn(f.Transaction, s.read)
@@ -314,7 +322,7 @@ func (s *Shell) writeIntent(x lane.Transaction) {
 		return
 	}
 	facts := Facts{
-		UUID: p.uuid, Direction: s.cfg.Policy.Direction, Class: p.class, File: p.file,
+		UUID: p.uuid, Direction: p.policy.Direction, Class: p.class, File: p.file,
 		Identity: p.found.Identity, Document: p.found.Document, Stay: p.stay, Answers: s.state.Vector.Answers, Level: "central",
 	}
 	began := time.Since(p.began)
@@ -328,9 +336,22 @@ func (s *Shell) writeIntent(x lane.Transaction) {
 	})
 }
 
+// policy is the configured one, for the direction that the lane serves now. The
+// lock is held.
+func (s *Shell) policy() policy.Policy {
+	p := s.cfg.Policy
+	switch s.state.Direction {
+	case lane.TowardsEntry:
+		p.Direction = policy.Entry
+	case lane.TowardsExit:
+		p.Direction = policy.Exit
+	}
+	return p
+}
+
 // order sends a command to the gate and turns its refusal into an event.
-func (s *Shell) order(c lane.Command) {
-	result := s.dev.Gate.Order(s.ctx, c)
+func (s *Shell) order(o lane.Order) {
+	c, result := o.Command, s.dev.Gate.Order(s.ctx, o)
 	s.group.Go(func() error {
 		var err error
 		select {

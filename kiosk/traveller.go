@@ -24,6 +24,7 @@ type traveller struct {
 	began  time.Time
 	ctx    context.Context
 	cancel context.CancelFunc
+	policy policy.Policy // in force since the document was laid down
 
 	class    lane.TravellerClass
 	found    Inspection
@@ -36,6 +37,7 @@ type traveller struct {
 	prompt   Prompt
 	answers  [lane.Checks]DBAnswer
 	reminded bool
+	camera   *time.Timer // ends the comparison under way
 
 	spans []Span
 	phase lane.Phase
@@ -82,8 +84,13 @@ func (s *Shell) begin(x lane.Transaction) {
 	}
 	s.logged.Store(&id)
 	s.mu.Lock()
+	p.policy = s.policy()
 	s.pax = p
 	clear(s.signed)
+	if time.Since(s.wished) < wishFor {
+		s.events.put(lane.TimeAsked{})
+	}
+	s.wished = time.Time{}
 	s.mu.Unlock()
 	s.dev.Store.Begin(x, p.uuid, p.began)
 }
@@ -107,7 +114,7 @@ func (s *Shell) read(p *traveller) {
 	x := p.number
 	var asking sync.WaitGroup
 	early := func(id Identity, d policy.Document) {
-		if s.cfg.Policy.Asks(d, s.today()) {
+		if p.policy.Asks(d, s.today()) {
 			searched := make(chan struct{})
 			s.mu.Lock()
 			p.searched = searched
@@ -135,7 +142,7 @@ func (s *Shell) read(p *traveller) {
 		s.log.Warn("document not read", "transaction", uint32(x), "error", err)
 		finding.Reason = lane.CHIP_READ
 	default:
-		finding = s.cfg.Policy.Examine(found.Document, s.today())
+		finding = p.policy.Examine(found.Document, s.today())
 	}
 	s.mu.Lock()
 	p.found, p.class = found, finding.Class
@@ -219,7 +226,7 @@ func (s *Shell) qualify(p *traveller) {
 	s.mu.Lock()
 	flags, file, found := p.flags, p.file, p.answers[lane.CheckFile]
 	s.mu.Unlock()
-	finding := s.cfg.Policy.Qualify(d, flags, day)
+	finding := p.policy.Qualify(d, flags, day)
 	if finding.Reason == lane.NONE && elsewhere {
 		finding.Reason, finding.Alert = lane.XGATE, true
 	}
@@ -235,7 +242,7 @@ func (s *Shell) qualify(p *traveller) {
 		var asking sync.WaitGroup
 		asking.Go(func() {
 			s.answer(p, lane.CheckStay, func(ctx context.Context) DBAnswer {
-				a, stay := s.dev.Register.Stay(ctx, file, s.cfg.Policy.Direction, day)
+				a, stay := s.dev.Register.Stay(ctx, file, p.policy.Direction, day)
 				s.mu.Lock()
 				p.stay = stay
 				s.mu.Unlock()
@@ -260,8 +267,12 @@ func (s *Shell) capture(p *traveller) {
 	portrait, file := p.portrait, p.file
 	demands := s.state.Vector.Demands
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(p.ctx, s.cfg.Rules.Inside)
-	defer cancel()
+	ctx, stop := context.WithCancelCause(p.ctx)
+	defer stop(nil)
+	s.mu.Lock()
+	p.camera = time.AfterFunc(s.inside(), func() { stop(context.DeadlineExceeded) })
+	defer p.camera.Stop()
+	s.mu.Unlock()
 	began := time.Since(p.began)
 	r, err := s.dev.Vision.Compare(ctx, portrait, func(x Prompt) {
 		s.mu.Lock()
@@ -278,7 +289,7 @@ func (s *Shell) capture(p *traveller) {
 	if err != nil {
 		s.log.Warn("face not compared", "transaction", uint32(p.number), "error", err)
 		r.Face = lane.FaceUnavailable
-		if errors.Is(err, context.DeadlineExceeded) {
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 			r.Face = lane.FaceQuality
 		}
 	}
@@ -290,6 +301,24 @@ func (s *Shell) capture(p *traveller) {
 	s.events.put(lane.FaceCompared{Transaction: p.number, Face: r.Face})
 	if demands.Has(lane.CheckRefFace) && len(r.JPEG) > 0 {
 		s.answer(p, lane.CheckRefFace, func(ctx context.Context) DBAnswer { return s.dev.Register.VerifyFace(ctx, file, r.JPEG) })
+	}
+}
+
+// inside is the time that the lane still gives a comparison. The lock is held.
+func (s *Shell) inside() time.Duration {
+	if s.state.Phase != lane.Inside {
+		return s.cfg.Rules.Inside
+	}
+	return time.Duration(s.state.Deadline - s.now())
+}
+
+// prolong lets a comparison under way go on for as long as the lane does, once
+// its traveller has asked for more time.
+func (s *Shell) prolong() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pax != nil && s.pax.camera != nil && s.state.Phase == lane.Inside {
+		s.pax.camera.Reset(s.inside())
 	}
 }
 

@@ -44,6 +44,7 @@ type View struct {
 	Recent     []Recent
 	Counts     map[string]int
 	Crossing   *Crossing
+	Unhurried  bool  // the traveller has asked for more time
 	Signatures uint8 // officers needed for a release now; 0 if not allowed
 	Signed     []string
 	Steps      Steps
@@ -73,6 +74,13 @@ func (s *Shell) State() lane.State {
 	return s.state
 }
 
+// Direction is what the lane serves now.
+func (s *Shell) Direction() policy.Direction {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.policy().Direction
+}
+
 // Serving says whether there is a traveller of whom the lane holds something.
 func (s *Shell) Serving() bool {
 	s.mu.Lock()
@@ -89,6 +97,8 @@ func (s *Shell) View() View {
 		Registers: s.dev.Register.Known(context.Background()), Unfit: map[lane.Health]string{}, Officers: map[string]time.Time{}, Counts: map[string]int{},
 		Alerts: slices.Clone(s.alerts), Recent: slices.Clone(s.recent), Steps: s.steps.summary(),
 	}
+	v.Config.Policy = s.policy()
+	v.Unhurried = s.state.Unhurried || s.pax == nil && time.Since(s.wished) < wishFor
 	for k, w := range s.why {
 		v.Unfit[k] = w
 	}

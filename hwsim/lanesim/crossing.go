@@ -145,6 +145,7 @@ func (l *Lane) traveller(ctx context.Context, id, script string, card *passport.
 		Take:   func() error { return doc.Take() },
 		Pose:   func() { l.pose(script, live, other) },
 		Help:   l.Help,
+		More:   l.MoreTime,
 	}
 }
 

@@ -206,8 +206,14 @@ func answered(code int, err error, what string) error {
 }
 
 // Help presses the help button.
-func (d *Desk) Help(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.base+"/traveller/help", nil)
+func (d *Desk) Help(ctx context.Context) error { return d.touch(ctx, "help") }
+
+// MoreTime asks for more time at the traveller's screen.
+func (d *Desk) MoreTime(ctx context.Context) error { return d.touch(ctx, "more-time") }
+
+// touch presses a button of the traveller's screen.
+func (d *Desk) touch(ctx context.Context, button string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.base+"/traveller/"+button, nil)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 //	bag         leaves a bag
 //	turn_back   stays standing before the open exit
 //	wheelchair  is slower
+//	slow        needs 9 s to set off, and asks for more time
 //	forget      leaves the document on the reader
 //	help        presses the help button inside
 //	cover       covers the camera
@@ -36,6 +37,8 @@ type Traveller struct {
 	Pose func()
 	// Help presses the help button.
 	Help func(context.Context) error
+	// More asks for more time; nil for a person who does not.
+	More func(context.Context) error
 	// Looked is called with every look around; it may be nil.
 	Looked func()
 	// Steered says that somebody else leads the person just now: they neither
@@ -46,6 +49,8 @@ type Traveller struct {
 	inside bool
 	acted  bool
 	back   bool
+	asked  bool
+	rested [2]bool // before the way in, and before the way out
 }
 
 // Reaction is how long a person takes to act on what a screen says.
@@ -53,6 +58,7 @@ const Reaction = 350 * time.Millisecond
 
 const (
 	patience = 170 * time.Second
+	rest     = 9 * time.Second // before a slow person sets off
 	glance   = 60 * time.Millisecond
 )
 
@@ -136,6 +142,19 @@ func (w *Traveller) led() (gone bool) {
 	return x >= gate.ExitPlane+1.3 || x <= gate.Approach-1.4
 }
 
+// sets says whether the person sets off, inwards or outwards, once the leaf is
+// open: a slow one takes their time.
+func (w *Traveller) sets(ctx context.Context, off int) (bool, error) {
+	if w.Script != "slow" || w.rested[off] {
+		return true, nil
+	}
+	w.rested[off] = true
+	if !Pause(ctx, rest) {
+		return false, ctx.Err()
+	}
+	return false, nil // and looks again whether it is still open
+}
+
 // look is what a person does about what they see: one thing at a time.
 func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 	screen := w.Screen()
@@ -147,6 +166,9 @@ func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 		w.Pose()
 	}
 	switch {
+	case w.Script == "slow" && screen == "S2" && !w.asked && w.More != nil:
+		w.asked = true
+		return false, w.More(ctx)
 	case x >= gate.ExitPlane+1.3:
 		return true, nil
 	case !w.inside && x >= gate.ExitPlane:
@@ -158,6 +180,9 @@ func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 		}
 		return false, w.Take()
 	case !w.inside && entry >= 80 && !w.back && x < gate.EntryPlane:
+		if off, err := w.sets(ctx, 0); !off {
+			return err != nil, err
+		}
 		g.Walk(w.ID, gate.Marks, w.speed())
 		if w.Script == "tailgate" {
 			g.Walk(w.ID+"b", gate.Marks-0.4, w.speed())
@@ -171,6 +196,9 @@ func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 	case w.inside && w.Script == "turn_back" && exit >= 80 && !w.back:
 		return false, nil // changes their mind and stands still
 	case w.inside && exit >= 80:
+		if off, err := w.sets(ctx, 1); !off {
+			return err != nil, err
+		}
 		if w.Script == "bag" && !w.acted {
 			w.acted = true
 			g.AddBag("bag", 1)

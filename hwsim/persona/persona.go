@@ -59,7 +59,7 @@ type Persona struct {
 }
 
 // Scripts are what persons do; see package people.
-var Scripts = []string{"", "mask", "tailgate", "bag", "turn_back", "wheelchair", "forget", "help", "cover", "blur", "fire"}
+var Scripts = []string{"", "mask", "tailgate", "bag", "turn_back", "wheelchair", "slow", "forget", "help", "cover", "blur", "fire"}
 
 var outcomes = []string{"released", "diverted_out", "diverted_in", "evacuated", "out_of_service"}
 

@@ -163,7 +163,8 @@ var motions = map[lane.Command][]struct {
 }
 
 // Order takes a command; its result is OK at once.
-func (g *quickGate) Order(_ context.Context, c lane.Command) <-chan error {
+func (g *quickGate) Order(_ context.Context, o lane.Order) <-chan error {
+	c := o.Command
 	if g.Sent != nil {
 		g.Sent(c)
 	}

@@ -69,6 +69,8 @@ type World struct {
 	// Rule changes the policy, that of an exit, before the lane starts; nil for
 	// none.
 	Rule func(*policy.Policy)
+	// BothWays: an officer may set the lane's direction.
+	BothWays bool
 	// Slow delays every completion of the store.
 	Slow func(what string) time.Duration
 
@@ -253,6 +255,12 @@ func (w *World) Start() error {
 		kill()
 		return err
 	}
+	if w.BothWays {
+		if was.Direction, err = journal.Direction(over, w.DB.Reader); err != nil {
+			kill()
+			return err
+		}
+	}
 	l := &running{ended: make(chan error, 1), kill: kill, power: make(chan struct{})}
 	p := policy.Default(policy.Exit)
 	p.Production = false
@@ -260,7 +268,7 @@ func (w *World) Start() error {
 		w.Rule(&p)
 	}
 	reg := devices.NewRegister(w.client, w.local)
-	shell := kiosk.New(kiosk.Config{Lane: "X1", Site: "Simulation", Rules: Rules(), Policy: p, SiteKey: w.key}, kiosk.Devices{
+	shell := kiosk.New(kiosk.Config{Lane: "X1", Site: "Simulation", Rules: Rules(), Policy: p, SiteKey: w.key, BothWays: w.BothWays}, kiosk.Devices{
 		Gate: &devices.Gate{
 			Open: func() (devices.Line, error) { return socket{w.Line, l}, nil },
 			Conf: config.Gate{Baud: 19200, Address: 1, OpenMax: 3 * time.Second, CloseMax: 3 * time.Second, EntryHold: hold, ExitHold: hold}, Log: log,
@@ -302,6 +310,7 @@ const hold = 6 * time.Second
 func Rules() lane.Rules {
 	r := lane.DefaultRules()
 	r.Door = lane.Budget(3*time.Second, hold, 3*time.Second)
+	r.DoorSlow = lane.Budget(3*time.Second, lane.LongHold(hold), 3*time.Second)
 	return r
 }
 
@@ -451,6 +460,7 @@ func (w *World) Traveller(script string, card *passport.Card) *people.Traveller 
 			}
 		},
 		Help: func(context.Context) error { w.Shell().Help(); return nil },
+		More: func(context.Context) error { w.Shell().MoreTime(); return nil },
 	}
 }
 

@@ -140,6 +140,7 @@ type Fleet struct {
 type raw struct {
 	Lane struct {
 		ID, Site, Direction, Timezone string
+		Directions                    []string
 		ExitOnFailure                 bool `toml:"exit_on_failure"`
 	}
 	Reader struct{ Type, Name, Address string }
@@ -325,7 +326,7 @@ func (r raw) valid() (Config, error) {
 	c.Kiosk.Lane = p.need("lane.id", r.Lane.ID)
 	c.Kiosk.Site = r.Lane.Site
 	c.Kiosk.ExitOnFailure = r.Lane.ExitOnFailure
-	dir := policy.Direction(p.one("lane.direction", r.Lane.Direction, "", "entry", "exit"))
+	dir := r.directions(&p, &c)
 	if r.Lane.Timezone == "" {
 		r.Lane.Timezone = "UTC"
 	}
@@ -542,11 +543,32 @@ func (r raw) valid() (Config, error) {
 	return c, errors.Join(p.list...)
 }
 
+// directions are one, or both: then an officer may change it, and the first is
+// where the lane begins.
+func (r raw) directions(p *problems, c *Config) policy.Direction {
+	list := r.Lane.Directions
+	switch {
+	case r.Lane.Direction != "" && list != nil:
+		p.add("lane.directions", "is said instead of lane.direction, not beside it")
+	case list == nil:
+		list = []string{r.Lane.Direction}
+	case len(list) == 0 || len(list) > 2 || len(list) == 2 && list[0] == list[1]:
+		p.add("lane.directions", "%q: one or both of \"entry\" and \"exit\", the one to begin with first", list)
+		return ""
+	}
+	for _, d := range list {
+		p.one("lane.direction", d, "", "entry", "exit")
+	}
+	c.Kiosk.BothWays = len(list) == 2
+	return policy.Direction(list[0])
+}
+
 // rules takes the lane's default times, the door budget of this gate, and the
 // times that the file changes.
 func (r raw) rules(p *problems, g Gate) lane.Rules {
 	rules := lane.DefaultRules()
 	rules.Door = lane.Budget(g.OpenMax, max(g.EntryHold, g.ExitHold), g.CloseMax)
+	rules.DoorSlow = lane.Budget(g.OpenMax, lane.LongHold(max(g.EntryHold, g.ExitHold)), g.CloseMax)
 	fields := map[string]*time.Duration{
 		"doc_read": &rules.DocRead, "qualify": &rules.Qualify, "take_doc_prompt": &rules.TakeDocPrompt, "take_doc": &rules.TakeDoc,
 		"inside": &rules.Inside, "decide": &rules.Decide, "wait_db": &rules.WaitDB, "review_alarm": &rules.ReviewAlarm,

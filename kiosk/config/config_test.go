@@ -66,6 +66,17 @@ func TestParse(t *testing.T) {
 	if c.Kiosk.Rules.Door != 21*time.Second {
 		t.Errorf("door budget %v", c.Kiosk.Rules.Door)
 	}
+	// The same with the hold doubled.
+	if c.Kiosk.Rules.DoorSlow != 29*time.Second {
+		t.Errorf("door budget with more time %v", c.Kiosk.Rules.DoorSlow)
+	}
+	if c.Kiosk.BothWays || c.Kiosk.Policy.Direction != "entry" {
+		t.Errorf("direction %s, both %v", c.Kiosk.Policy.Direction, c.Kiosk.BothWays)
+	}
+	both, err := Parse([]byte(strings.Replace(good, `direction = "entry"`, `directions = ["exit", "entry"]`, 1)))
+	if err != nil || !both.Kiosk.BothWays || both.Kiosk.Policy.Direction != "exit" {
+		t.Errorf("both directions: %s, %v, %v", both.Kiosk.Policy.Direction, both.Kiosk.BothWays, err)
+	}
 	if c.Kiosk.Policy.Production != true || c.Kiosk.Policy.TCNEntry != "officer_confirm" {
 		t.Errorf("policy is not the cautious one: %+v", c.Kiosk.Policy)
 	}
@@ -77,6 +88,10 @@ func TestParseRefuses(t *testing.T) {
 		{"syntax", `[lane]`, `[lane`, "line 2"},
 		{"no direction", `direction = "entry"`, "", "lane.direction"},
 		{"direction", `"entry"`, `"sideways"`, "sideways"},
+		{"a direction twice", `direction = "entry"`, `directions = ["entry", "entry"]`, "lane.directions"},
+		{"no directions", `direction = "entry"`, `directions = []`, "lane.directions"},
+		{"another direction", `direction = "entry"`, `directions = ["entry", "up"]`, "lane.direction"},
+		{"direction and directions", `direction = "entry"`, "direction = \"entry\"\ndirections = [\"entry\"]", "lane.directions"},
 		{"time zone", `Europe/Paris`, `Europe/Atlantis`, "lane.timezone"},
 		{"bare number", `entry_hold = "6s"`, `entry_hold = "6"`, "not a duration"},
 		{"hold too long", `entry_hold = "6s"`, `entry_hold = "31s"`, "gate.entry_hold"},

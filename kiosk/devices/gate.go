@@ -149,8 +149,22 @@ var commands = map[lane.Command]gate.Command{
 
 var errNoGate = errors.New("the gate's line is not open")
 
+// command is an order in the protocol's terms. A leaf that is to stay open for
+// long is told so with its command (ABC-LANE 1.0 §7, ARG1 of 1 to 3).
+func (a *Gate) command(o lane.Order) gate.Command {
+	c := commands[o.Command]
+	if o.Long {
+		hold := a.Conf.EntryHold
+		if o.Command == lane.OpenExit {
+			hold = a.Conf.ExitHold
+		}
+		c.Arg1 = uint16(lane.LongHold(hold).Milliseconds())
+	}
+	return c
+}
+
 // Order queues a command and translates its final result.
-func (a *Gate) Order(ctx context.Context, c lane.Command) <-chan error {
+func (a *Gate) Order(ctx context.Context, o lane.Order) <-chan error {
 	out := make(chan error, 1)
 	a.mu.Lock()
 	g := a.gate
@@ -159,7 +173,7 @@ func (a *Gate) Order(ctx context.Context, c lane.Command) <-chan error {
 		out <- &kiosk.Refusal{Class: lane.ClassService, Err: errNoGate}
 		return out
 	}
-	in := g.Order(ctx, commands[c])
+	in := g.Order(ctx, a.command(o))
 	go func() {
 		err := <-in
 		switch {

@@ -42,7 +42,7 @@ type Credentials struct {
 // Client is one lane's end of the fleet. Run it once.
 type Client struct {
 	Lane      string
-	Direction string // entry or exit
+	Direction func() string // entry or exit, now
 	Desk      web.Desk
 	Journal   *sql.DB // for reading
 	RosterKey ed25519.PublicKey
@@ -290,7 +290,7 @@ func refused(err error) Answer {
 // Errors that this package adds to the lane's.
 var (
 	errRight = fmt.Errorf("%w: not a right of this role", kiosk.ErrNotAllowed)
-	errFresh = fmt.Errorf("%w: an override after an alarm or a hit needs the passkey once more", kiosk.ErrNotAllowed)
+	errFresh = fmt.Errorf("%w: this needs the passkey once more", kiosk.ErrNotAllowed)
 	errShown = fmt.Errorf("%w: it rests on a case that this lane did not show", kiosk.ErrStale)
 )
 
@@ -326,6 +326,9 @@ func (c *Client) act(ctx context.Context, w officer.Said) error {
 		var order lane.OfficerOrder
 		if err := order.UnmarshalText([]byte(w.Value)); err != nil {
 			return kiosk.ErrNotNow
+		}
+		if order.Direction() != lane.Configured && !w.Again {
+			return errFresh // a change of mode (domain: the supervisor's second factor)
 		}
 		return c.Desk.Order(ctx, o, order)
 	case officer.SettleCase:
@@ -377,6 +380,7 @@ var orderRights = map[lane.OfficerOrder][]officer.Right{
 	lane.OrderClearFaults: {officer.Maintain, officer.Steer}, lane.OrderMaintenance: {officer.Maintain, officer.Decide},
 	lane.OrderEndMaintenance: {officer.Maintain, officer.Decide}, lane.OrderCloseLeaf: {officer.Maintain, officer.Decide},
 	lane.OrderMoveEntryOpen: {officer.Maintain, officer.Decide}, lane.OrderMoveEntryClose: {officer.Maintain, officer.Decide},
+	lane.OrderMoreTime: {officer.Attend}, lane.OrderDirectionEntry: {officer.Configure}, lane.OrderDirectionExit: {officer.Configure},
 	lane.OrderMoveExitOpen: {officer.Maintain, officer.Decide}, lane.OrderMoveExitClose: {officer.Maintain, officer.Decide},
 }
 
@@ -465,7 +469,7 @@ const correlate = time.Second
 // speaks against it. A site that is away, or slow, cannot hold up a lane:
 // correlation is an aid, not a condition.
 func (c *Client) Claim(ctx context.Context, tag string) bool {
-	a, err := c.sight(ctx, Sighting{Tag: tag, Direction: c.Direction})
+	a, err := c.sight(ctx, Sighting{Tag: tag, Direction: c.Direction()})
 	if err != nil {
 		if ctx.Err() == nil {
 			c.Log.Warn("site: document not compared with other lanes", "error", err)
@@ -480,7 +484,7 @@ func (c *Client) Claim(ctx context.Context, tag string) bool {
 
 // Passed tells the site that the traveller of a document was released.
 func (c *Client) Passed(ctx context.Context, tag string) {
-	if _, err := c.sight(ctx, Sighting{Tag: tag, Direction: c.Direction, Passed: true}); err != nil && ctx.Err() == nil {
+	if _, err := c.sight(ctx, Sighting{Tag: tag, Direction: c.Direction(), Passed: true}); err != nil && ctx.Err() == nil {
 		c.Log.Warn("site: not told that a document passed", "error", err)
 	}
 }

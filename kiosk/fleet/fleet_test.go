@@ -144,7 +144,7 @@ func (c *computer) start() {
 	if c.j, _, err = journal.Open(c.t.Context(), c.db.Writer, ring, nil); err != nil {
 		c.t.Fatal(err)
 	}
-	client := &fleet.Client{Lane: c.id, Direction: "entry", Desk: desk{c.change}, Journal: c.db.Reader, RosterKey: make(ed25519.PublicKey, ed25519.PublicKeySize), Log: c.log}
+	client := &fleet.Client{Lane: c.id, Direction: func() string { return "entry" }, Desk: desk{c.change}, Journal: c.db.Reader, RosterKey: make(ed25519.PublicKey, ed25519.PublicKeySize), Log: c.log}
 	c.client = client
 	key := filepath.Join(filepath.Dir(c.path), "audit.key")
 	signer, err := audit.Key(key, c.id)

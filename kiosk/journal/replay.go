@@ -86,6 +86,23 @@ func Replay(ctx context.Context, db *sql.DB, rules lane.Rules, see func(Step) er
 	}
 }
 
+// Direction is what an officer set last on a lane that serves both; Configured
+// if nobody has.
+func Direction(ctx context.Context, db *sql.DB) (lane.Direction, error) {
+	rows, err := Entries(ctx, db, `WHERE event = 'Started' OR event = 'Ordered' AND CAST(body AS TEXT) LIKE '%"direction_%' ORDER BY seq DESC LIMIT 1`)
+	if err != nil || len(rows) == 0 {
+		return lane.Configured, err
+	}
+	e, _, err := rows[0].Decode()
+	switch e := e.(type) {
+	case lane.Started:
+		return e.Direction, err
+	case lane.Ordered: // one that was refused is not journalled
+		return e.Order.Direction(), err
+	}
+	return lane.Configured, err
+}
+
 // Crossing is one transaction as the journal keeps it.
 type Crossing struct {
 	Txn      lane.Transaction

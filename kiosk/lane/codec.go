@@ -13,7 +13,7 @@ import (
 var (
 	eventTypes = typesOf(Started{}, Tick{}, GateSeen{}, GateLost{}, GateRefused{}, DocumentPlaced{}, DocumentTaken{},
 		DocumentRead{}, Qualified{}, Answered{}, FaceCompared{}, Intended{}, Committed{}, StorageFailed{}, Decided{},
-		Renewed{}, Ordered{}, LeaseChanged{}, HealthChanged{}, Pressed{})
+		Renewed{}, Ordered{}, LeaseChanged{}, HealthChanged{}, Pressed{}, TimeAsked{})
 	effectTypes = typesOf(Order{}, Read{}, Qualify{}, Capture{}, WriteIntent{}, Record{}, Void{}, OpenCase{}, Refer{},
 		Remind{}, Alert{}, Conclude{})
 )

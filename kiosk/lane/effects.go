@@ -5,8 +5,12 @@ package lane
 type Effect interface{ effect() }
 
 type (
-	// Order sends a command to the gate.
-	Order struct{ Command Command }
+	// Order sends a command to the gate. Long holds the leaf open for LongHold,
+	// for a traveller who asked for more time.
+	Order struct {
+		Command Command
+		Long    bool `json:",omitempty"`
+	}
 
 	// Read starts reading the document and, as soon as the MRZ's check digits
 	// hold, the consultations. It ends in DocumentRead and several Answered.

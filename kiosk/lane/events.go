@@ -7,8 +7,11 @@ type Event interface{ event() }
 type (
 	// Started is the first event of a process. Transaction is the highest
 	// number ever used; OpenIntent is a durable intent that was never settled,
-	// or 0.
-	Started struct{ Transaction, OpenIntent Transaction }
+	// or 0; Direction is the one that an officer set last.
+	Started struct {
+		Transaction, OpenIntent Transaction
+		Direction               Direction `json:",omitempty"`
+	}
 
 	// Tick lets time pass. It comes at least every 250 ms.
 	Tick struct{}
@@ -78,6 +81,8 @@ type (
 	HealthChanged struct{ Unfit Health }
 	// Pressed is the help button.
 	Pressed struct{}
+	// TimeAsked is the traveller's wish, or an officer's for them, for more time.
+	TimeAsked struct{}
 )
 
 func (Started) event()        {}
@@ -100,6 +105,7 @@ func (Ordered) event()        {}
 func (LeaseChanged) event()   {}
 func (HealthChanged) event()  {}
 func (Pressed) event()        {}
+func (TimeAsked) event()      {}
 
 // Finding is what a step of the inspection found. An empty Reason lets the
 // traveller go on; Alert calls an officer as well as diverting.
@@ -155,7 +161,32 @@ const (
 	OrderMoveEntryClose
 	OrderMoveExitOpen
 	OrderMoveExitClose
+	OrderMoreTime // for the traveller, as they may ask for it themselves
+	OrderDirectionEntry
+	OrderDirectionExit
 )
+
+// Direction is which way across the border the lane serves. People walk from
+// the entry leaf to the exit leaf either way: the gate knows no other.
+type Direction uint8
+
+// The directions; the first one is what the lane was configured with.
+const (
+	Configured Direction = iota
+	TowardsEntry
+	TowardsExit
+)
+
+// Direction is what an order sets; Configured for any other order.
+func (o OfficerOrder) Direction() Direction {
+	switch o {
+	case OrderDirectionEntry:
+		return TowardsEntry
+	case OrderDirectionExit:
+		return TowardsExit
+	}
+	return Configured
+}
 
 // Class says what a refusal of the gate asks for (ABC-LANE §11 R3).
 type Class uint8

@@ -97,7 +97,7 @@ func (t *turn) review() {
 		}
 	case decided && e.Decision == DecideRetryFace && t.mine(e.Transaction) && !s.Retried && !s.Spent:
 		s.Retried, s.Vector.Face, s.Reason = true, FaceUnknown, NONE
-		t.to(Inside, t.r.Inside)
+		t.to(Inside, t.own(t.r.Inside))
 		t.do(Capture{s.Transaction})
 	case t.late():
 		t.divertInside(TIMEOUT)
@@ -117,7 +117,7 @@ func (t *turn) intend() {
 	switch {
 	case s.Intended && s.Gate.State == GateOccupied && s.Gate.Entry == LeafLocked:
 		t.undecide() // the decision is on disk; should the person turn back it is void
-		t.to(Release, t.r.Door)
+		t.to(Release, t.door())
 		t.ask(OpenExit)
 	case s.Intended:
 		t.void()

@@ -66,6 +66,7 @@ type Rules struct {
 	DocRead, Qualify           time.Duration
 	TakeDocPrompt, TakeDoc     time.Duration
 	Door                       time.Duration // one whole open-close cycle, see Budget
+	DoorSlow                   time.Duration // the same with the leaf held for whoever asked for more time
 	Inside, Decide, WaitDB     time.Duration
 	ReviewAlarm, Review        time.Duration
 	Intend, CheckEmpty, Commit time.Duration
@@ -82,7 +83,7 @@ func DefaultRules() Rules {
 	return Rules{
 		DocRead: 20 * s, Qualify: 3 * s,
 		TakeDocPrompt: 15 * s, TakeDoc: 30 * s,
-		Door:   Budget(3*s, 8*s, 3*s),
+		Door: Budget(3*s, 8*s, 3*s), DoorSlow: Budget(3*s, LongHold(8*s), 3*s),
 		Inside: 25 * s, Decide: s, WaitDB: 8 * s,
 		ReviewAlarm: 30 * s, Review: 60 * s,
 		Intend: 2 * s, CheckEmpty: 3 * s, Commit: 2 * s,
@@ -98,6 +99,10 @@ func Budget(openMax, hold, closeMax time.Duration) time.Duration {
 	return 2*openMax + hold + 2*closeMax + time.Second
 }
 
+// LongHold is how long a leaf stays open for a traveller who asked for more
+// time: twice its usual time, as far as the gate can be told (ABC-LANE 1.0 §7).
+func LongHold(hold time.Duration) time.Duration { return min(2*hold, 30*time.Second) }
+
 // Validate reports every limit that is not positive or out of order.
 func (r Rules) Validate() error {
 	var errs []error
@@ -110,6 +115,7 @@ func (r Rules) Validate() error {
 		{"take_doc_prompt", r.TakeDocPrompt},
 		{"take_doc", r.TakeDoc},
 		{"door", r.Door},
+		{"door_slow", r.DoorSlow},
 		{"inside", r.Inside},
 		{"decide", r.Decide},
 		{"wait_db", r.WaitDB},
@@ -131,6 +137,9 @@ func (r Rules) Validate() error {
 	}
 	if r.TakeDocPrompt >= r.TakeDoc {
 		errs = append(errs, errors.New("lane: rule take_doc_prompt: must be shorter than take_doc"))
+	}
+	if r.DoorSlow < r.Door {
+		errs = append(errs, errors.New("lane: rule door_slow: must not be shorter than door"))
 	}
 	if r.ReviewAlarm >= r.Review {
 		errs = append(errs, errors.New("lane: rule review_alarm: must be shorter than review"))
@@ -171,6 +180,13 @@ type State struct {
 	Spent    bool    // an intent was asked for: this transaction gets no second
 	Moved    bool    // Luggage: the gate has been seen in MAINTENANCE
 	Refused  Command // the gate said "later" to this; ask again when it moves
+
+	// Unhurried: the traveller has asked for more time. Left out of a digest
+	// while it is not so: journals of before it replay as they were.
+	Unhurried bool `json:",omitempty"`
+	// Direction is what an officer has set on a lane that can serve both; left
+	// out in the same way.
+	Direction Direction `json:",omitempty"`
 }
 
 // Start is the lane before it has heard anything.
@@ -259,7 +275,12 @@ func (t *turn) do(fx ...Effect) { t.fx = append(t.fx, fx...) }
 // ask sends a command to the gate and forgets what the gate refused before.
 func (t *turn) ask(c Command) {
 	t.s.Refused = 0
-	t.do(Order{c})
+	long := false
+	switch c {
+	case OpenEntry, OpenExit, OpenReturn:
+		long = t.s.Unhurried
+	}
+	t.do(Order{c, long})
 }
 
 // to enters a phase with a time limit; 0 for none.
@@ -279,6 +300,22 @@ func (t *turn) to(p Phase, limit time.Duration) {
 func (t *turn) late() bool   { return t.s.Deadline > 0 && t.now >= t.s.Deadline }
 func (t *turn) prompt() bool { return t.s.Prompt > 0 && t.now >= t.s.Prompt }
 
+// own is the time for one of the traveller's own steps.
+func (t *turn) own(limit time.Duration) time.Duration {
+	if t.s.Unhurried {
+		return 2 * limit
+	}
+	return limit
+}
+
+// door is the time for a leaf that opens for a traveller to walk through.
+func (t *turn) door() time.Duration {
+	if t.s.Unhurried {
+		return t.r.DoorSlow
+	}
+	return t.r.Door
+}
+
 func (t *turn) promptAfter(d time.Duration) { t.s.Prompt = t.now + Instant(d) }
 
 // mine says whether an answer belongs to the traveller of now.
@@ -294,7 +331,7 @@ func (t *turn) observe() {
 			// the traveller went, so a person must find out.
 			t.do(OpenCase{e.OpenIntent, PowerCut})
 		}
-		s.Transaction = max(s.Transaction, e.Transaction)
+		s.Transaction, s.Direction = max(s.Transaction, e.Transaction), e.Direction
 	case GateSeen:
 		if rises := e.Gate.Alarms &^ s.Gate.Alarms; rises != 0 {
 			t.alarms(rises)
@@ -329,6 +366,8 @@ func (t *turn) observe() {
 		s.Unfit = e.Unfit
 	case Renewed:
 		t.renew()
+	case TimeAsked:
+		t.unhurry()
 	case Answered:
 		t.answered(e)
 	case Intended:
@@ -339,6 +378,8 @@ func (t *turn) observe() {
 			s.Closed = false
 		case OrderClose:
 			s.Closed = true
+		case OrderMoreTime:
+			t.unhurry()
 		}
 	}
 }
@@ -347,6 +388,38 @@ func (t *turn) observe() {
 func (t *turn) renew() {
 	if t.s.Trapped > 0 {
 		t.s.Trapped = t.now + Instant(t.r.Trapped)
+	}
+}
+
+// unhurry gives a traveller who asks for it twice the time for their own steps,
+// once, until they have gone (EN 301 549, WCAG 2.2 criterion 2.2.1); the step
+// under way goes on for as long again. An open leaf keeps its time: the gate was
+// told it with the command. What keeps people safe keeps its limits.
+func (t *turn) unhurry() {
+	s := &t.s
+	if !s.Live && !s.Gate.Occupied || s.Unhurried {
+		return
+	}
+	s.Unhurried = true
+	switch s.Phase {
+	case DocRead:
+		s.Deadline += Instant(t.r.DocRead)
+	case TakeDoc:
+		s.Deadline += Instant(t.r.TakeDoc)
+		if s.Prompt > 0 {
+			s.Prompt += Instant(t.r.TakeDocPrompt)
+		}
+	case Inside:
+		s.Deadline += Instant(t.r.Inside)
+	}
+}
+
+// direct serves another direction from the next traveller on. Modes change only
+// while the lane is empty and serves nobody (invariant 11).
+func (t *turn) direct(d Direction) {
+	s := &t.s
+	if (s.Phase == Idle || s.Phase == OutOfService) && s.Gate.Link && s.Gate.empty() && !s.Document {
+		s.Direction = d
 	}
 }
 
@@ -394,6 +467,10 @@ func (t *turn) dominated() bool {
 			if e.Signatures >= 2 || e.OnSite {
 				t.ask(EvacuateGate)
 			}
+			return true
+		}
+		if d := e.Order.Direction(); d != Configured {
+			t.direct(d)
 			return true
 		}
 	case Pressed:

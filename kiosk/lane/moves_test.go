@@ -258,6 +258,11 @@ func (x *explorer) people(w world) {
 		o.Budget.Sick--
 		x.deliver("health", o, HealthChanged{w.S.Unfit ^ UnfitCamera})
 	}
+	if w.Budget.Slow > 0 {
+		x.deliver("more time, please", w, TimeAsked{})
+		x.deliver("order more time", w, Ordered{Order: OrderMoreTime})
+	}
+	x.deliver("order direction", w, Ordered{Order: OrderDirectionExit})
 	if w.S.Gate.Occupied && w.S.Phase != Release {
 		x.deliver("help", w, Pressed{})
 		for _, d := range []Decision{DecideRelease, DecideDivert, DecideHold, DecideRetryFace} {
@@ -366,6 +371,6 @@ func (x *explorer) restart(w world) {
 				open = n
 			}
 		}
-		x.deliver("restart", v, Started{w.S.Transaction, open})
+		x.deliver("restart", v, Started{w.S.Transaction, open, w.S.Direction})
 	}
 }

@@ -33,9 +33,13 @@ var mutations = []struct {
 	{"stay in the phase while the gate evacuates", "lane.go", "s.Gate.State == GateEvacuate && s.Phase != Evacuate {", "s.Gate.State == GateEvacuate && s.Phase == Idle {", "fire"},
 	{"take travellers without an officer", "phases.go", "return s.Lease && !s.Closed && s.Unfit == 0", "return !s.Closed && s.Unfit == 0", "nothing rare"},
 	{"one officer evacuates from afar", "lane.go", "if e.Signatures >= 2 || e.OnSite {", "if e.Signatures >= 1 || e.OnSite {", "fire"},
-	{"open the entry with the document still there", "outside.go", "\tcase !s.Document:\n\t\tt.to(Enter, t.r.Door)", "\tcase s.Document:\n\t\tt.to(Enter, t.r.Door)", "nothing rare"},
+	{"open the entry with the document still there", "outside.go", "\tcase !s.Document:\n\t\tt.to(Enter, t.door())", "\tcase s.Document:\n\t\tt.to(Enter, t.door())", "nothing rare"},
 	{"void a person who may have gone", "release.go", "\tcase (g.State == GateOccupied || g.Occupied) && (g.Walked || g.Crossed):", "\tcase g.Alarms == 255:", "nothing rare"},
 	{"let a traveller in although the camera has failed", "outside.go", "\tcase !s.Document && s.Unfit != 0:", "\tcase !s.Document && s.Unfit == 255:", "something fails and is mended"},
+	{"more time is given again and again", "lane.go", "if !s.Live && !s.Gate.Occupied || s.Unhurried {", "if !s.Live && !s.Gate.Occupied {", "more time is asked for"},
+	{"more time moves the limit for a person inside", "lane.go", "\t\ts.Deadline += Instant(t.r.Inside)\n", "\t\ts.Deadline += Instant(t.r.Inside)\n\t\ts.Trapped += Instant(t.r.Inside)\n", "more time is asked for"},
+	{"the exit closes as late for everybody", "lane.go", "\t\tlong = t.s.Unhurried\n", "\t\tlong = true\n", "nothing rare"},
+	{"the direction changes with somebody inside", "lane.go", "(s.Phase == Idle || s.Phase == OutOfService) && s.Gate.Link && s.Gate.empty()", "s.Gate.Link", "nothing rare"},
 	{"a second intent in one transaction", "inside.go", "if t.mine(e.Transaction) && !s.Spent && releasable", "if t.mine(e.Transaction) && releasable", "nothing rare"},
 }
 

@@ -27,11 +27,13 @@ var (
 	decisionNames = [...]string{"none", "release", "divert", "hold", "retry_face", "refer_second_line"}
 	orderNames    = [...]string{
 		"none", "open", "close", "review", "evacuate", "end_evacuate", "clear_alarms", "clear_faults", "maintenance",
-		"end_maintenance", "close_leaf", "move_entry_open", "move_entry_close", "move_exit_open", "move_exit_close",
+		"end_maintenance", "close_leaf", "move_entry_open", "move_entry_close", "move_exit_open", "move_exit_close", "more_time",
+		"direction_entry", "direction_exit",
 	}
-	classNames   = [...]string{"none", "later", "officer", "service"}
-	causeNames   = [...]string{"none", "officer", "help", "decide", "failure"}
-	commandNames = [...]string{
+	directionNames = [...]string{"configured", "entry", "exit"}
+	classNames     = [...]string{"none", "later", "officer", "service"}
+	causeNames     = [...]string{"none", "officer", "help", "decide", "failure"}
+	commandNames   = [...]string{
 		"none", "OpenEntry", "OpenExit", "OpenReturn", "CloseAll", "SafeMode", "ReadyMode", "Maintenance", "ClearAlarms", "ClearCrowd",
 		"ClearFaults", "EvacuateGate", "EndEvacuate", "MoveEntryOpen", "MoveEntryClose", "MoveExitOpen", "MoveExitClose",
 	}
@@ -81,6 +83,7 @@ func (v Answer) String() string         { return name(v, answerNames[:]) }
 func (v Face) String() string           { return name(v, faceNames[:]) }
 func (v Decision) String() string       { return name(v, decisionNames[:]) }
 func (v OfficerOrder) String() string   { return name(v, orderNames[:]) }
+func (v Direction) String() string      { return name(v, directionNames[:]) }
 func (v Class) String() string          { return name(v, classNames[:]) }
 func (v Cause) String() string          { return name(v, causeNames[:]) }
 func (v Command) String() string        { return name(v, commandNames[:]) }
@@ -99,6 +102,7 @@ func (v Answer) MarshalText() ([]byte, error)         { return []byte(v.String()
 func (v Face) MarshalText() ([]byte, error)           { return []byte(v.String()), nil }
 func (v Decision) MarshalText() ([]byte, error)       { return []byte(v.String()), nil }
 func (v OfficerOrder) MarshalText() ([]byte, error)   { return []byte(v.String()), nil }
+func (v Direction) MarshalText() ([]byte, error)      { return []byte(v.String()), nil }
 func (v Class) MarshalText() ([]byte, error)          { return []byte(v.String()), nil }
 func (v Cause) MarshalText() ([]byte, error)          { return []byte(v.String()), nil }
 func (v Command) MarshalText() ([]byte, error)        { return []byte(v.String()), nil }
@@ -123,6 +127,9 @@ func (v *Decision) UnmarshalText(b []byte) error {
 
 func (v *OfficerOrder) UnmarshalText(b []byte) error {
 	return parse(v, "order", string(b), orderNames[:])
+}
+func (v *Direction) UnmarshalText(b []byte) error {
+	return parse(v, "direction", string(b), directionNames[:])
 }
 func (v *Class) UnmarshalText(b []byte) error { return parse(v, "class", string(b), classNames[:]) }
 func (v *Cause) UnmarshalText(b []byte) error { return parse(v, "cause", string(b), causeNames[:]) }

@@ -66,8 +66,8 @@ func (t *turn) eligible() {
 		t.found(e.Finding)
 	case t.mine(e.Transaction):
 		t.s.Vector.Demands, t.s.Vector.Confirm = e.Finding.Demands, e.Finding.Confirm
-		t.to(TakeDoc, t.r.TakeDoc)
-		t.promptAfter(t.r.TakeDocPrompt)
+		t.to(TakeDoc, t.own(t.r.TakeDoc))
+		t.promptAfter(t.own(t.r.TakeDocPrompt))
 	case t.late():
 		t.divertOutside(DB_OFF)
 	}
@@ -80,7 +80,7 @@ func (t *turn) takeDoc() {
 	case !s.Document && s.Unfit != 0:
 		t.divertOutside(s.Unfit.reason()) // better outside than inside
 	case !s.Document:
-		t.to(Enter, t.r.Door)
+		t.to(Enter, t.door())
 		t.ask(OpenEntry)
 	case t.late():
 		t.do(Alert{s.Transaction, AlertDocLeft, Urgent})
@@ -128,7 +128,7 @@ func (t *turn) sealed() {
 		t.because(MULTI)
 		t.to(Multi, t.r.Multi)
 	case g.State == GateOccupied:
-		t.to(Inside, t.r.Inside)
+		t.to(Inside, t.own(t.r.Inside))
 		t.do(Capture{s.Transaction})
 	case g.State == GateReady && !g.Occupied:
 		t.conclude(OutcomeDivertedOut, TIMEOUT)

@@ -14,6 +14,9 @@ func (t *turn) rest() {
 	s := &t.s
 	s.Freeing, s.Returned, s.Moved = false, false, false
 	g := s.Gate
+	if !g.Occupied {
+		s.Unhurried = false // whoever wanted more time has gone
+	}
 	switch {
 	case g.State == GateFallback:
 		t.to(Fallback, 0)
@@ -127,7 +130,7 @@ func (t *turn) divertInside(r Reason) {
 func (t *turn) wayBack(open bool) {
 	s := &t.s
 	t.undecide()
-	t.to(DivertIn, t.r.Door)
+	t.to(DivertIn, t.door())
 	s.Opened, s.Freeing, s.Trapped = open, false, 0
 }
 

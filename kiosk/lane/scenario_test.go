@@ -56,9 +56,13 @@ func play(t *testing.T, text string) string {
 			t.Fatalf("%q: %v", line, err)
 		}
 		e := event(t, f[1:], &g)
+		before := s
 		after, effects := DefaultRules().Step(s, Instant(d)+1, e)
 		s = after
 		right := []string{s.Phase.String()}
+		if after.Direction != before.Direction {
+			right = append(right, "towards "+after.Direction.String())
+		}
 		for _, fx := range effects {
 			right = append(right, show(fx))
 		}
@@ -70,6 +74,9 @@ func play(t *testing.T, text string) string {
 func show(f Effect) string {
 	switch f := f.(type) {
 	case Order:
+		if f.Long {
+			return f.Command.String() + "(long)"
+		}
 		return f.Command.String()
 	case Alert:
 		return "Alert(" + f.Kind.String() + ")"
@@ -110,6 +117,8 @@ func event(t *testing.T, w []string, g *Gate) Event {
 		return DocumentTaken{}
 	case "help":
 		return Pressed{}
+	case "more-time":
+		return TimeAsked{}
 	case "renew":
 		return Renewed{}
 	case "intended":

@@ -27,6 +27,8 @@ var invariants = []string{
 	"14 every diverted traveller sees the same screen",
 	"15 one officer alone cannot order an evacuation from afar",
 	"16 a transaction has at most one intent",
+	"17 asking for more time moves nothing but the traveller's own steps, each to twice its length at most, and once",
+	"18 the direction changes only while the lane is empty and serves nobody",
 }
 
 // check returns the invariant that a step breaks, or "".
@@ -85,6 +87,15 @@ func (x *explorer) check(w world, before State, now Instant, e Event, effects []
 			if !s.Lease || s.Unfit != 0 || s.Closed {
 				return invariants[12]
 			}
+		}
+	}
+	if !x.unhurried(before, s, now, e, effects) {
+		return invariants[16]
+	}
+	if s.Direction != before.Direction {
+		_, started := e.(Started)
+		if !started && (s.Live || s.Document || s.Gate.Occupied || s.Gate.Bag || s.Phase != Idle && s.Phase != OutOfService) {
+			return invariants[17]
 		}
 	}
 	if s.Gate.Link && s.Gate.State == GateEvacuate && s.Phase != Evacuate {
@@ -150,6 +161,54 @@ func (x *explorer) favourable(before, s State, now Instant, e Event) bool {
 		return false
 	}
 	return two && (one || d.Signatures >= 2) && d.Signatures >= 1
+}
+
+// unhurried is invariant 17, with a table of its own: what a traveller does, and
+// how long it may take without and with more time.
+func (x *explorer) unhurried(before, s State, now Instant, e Event, effects []Effect) bool {
+	r := x.rules
+	limit := map[Phase][2]time.Duration{
+		DocRead: {r.DocRead, 2 * r.DocRead}, TakeDoc: {r.TakeDoc, 2 * r.TakeDoc}, Enter: {r.Door, r.DoorSlow},
+		Inside: {r.Inside, 2 * r.Inside}, Release: {r.Door, r.DoorSlow}, DivertIn: {r.Door, r.DoorSlow},
+		Eligible: {r.Qualify, r.Qualify}, Sealing: {r.Door, r.Door}, Decide: {r.Decide, r.Decide}, WaitDB: {r.WaitDB, r.WaitDB},
+		Review: {r.Review, r.Review}, Intend: {r.Intend, r.Intend}, Clearing: {r.Door, r.Door}, CheckEmpty: {r.CheckEmpty, r.CheckEmpty},
+		Commit: {r.Commit, r.Commit}, DivertOut: {r.DivertOut, r.DivertOut}, Returning: {r.Door, r.Door}, Multi: {r.Multi, r.Multi},
+	}
+	for _, f := range effects {
+		if o, ok := f.(Order); ok && o.Long && !s.Unhurried {
+			return false
+		}
+	}
+	if l, ok := limit[s.Phase]; ok {
+		most := l[0]
+		if s.Unhurried {
+			most = l[1]
+		}
+		if s.Deadline > now+Instant(most) {
+			return false
+		}
+	}
+	o, _ := e.(Ordered)
+	if _, asked := e.(TimeAsked); !asked && o.Order != OrderMoreTime {
+		return true
+	}
+	// What would have followed anyway follows, too.
+	ref, _ := x.step(before, now, Tick{})
+	switch {
+	case before.Unhurried:
+		return s == ref
+	case before.late(now):
+		return true // it is no longer too late
+	}
+	moved := s.Deadline != ref.Deadline || s.Prompt != ref.Prompt
+	ref.Unhurried, ref.Deadline, ref.Prompt = s.Unhurried, s.Deadline, s.Prompt
+	own := limit[s.Phase][0] != limit[s.Phase][1]
+	return s == ref && (!moved || own)
+}
+
+// late says whether something is due, which follows whatever comes next.
+func (s State) late(now Instant) bool {
+	return s.Deadline > 0 && now >= s.Deadline || s.Prompt > 0 && now >= s.Prompt || s.Trapped > 0 && now >= s.Trapped
 }
 
 // unsettled is invariant 8: outside the phases in which a crossing is under
@@ -227,6 +286,7 @@ var budgets = []struct {
 	{"link cut and watchdog", budget{Cut: 1, Trip: 1}, true},
 	{"gate reboot", budget{Reboot: 1}, true},
 	{"watchdog, then restart", budget{Trip: 1, Restart: 1}, true},
+	{"more time is asked for", budget{Slow: 1}, true},
 }
 
 const most = 4_000_000
@@ -236,7 +296,7 @@ const most = 4_000_000
 func coarse() Rules {
 	const s = 30 * time.Second
 	return Rules{
-		DocRead: s, Qualify: s, TakeDocPrompt: s, TakeDoc: 2 * s, Door: s, Inside: s, Decide: s, WaitDB: s, ReviewAlarm: s,
+		DocRead: s, Qualify: s, TakeDocPrompt: s, TakeDoc: 2 * s, Door: s, DoorSlow: 2 * s, Inside: s, Decide: s, WaitDB: s, ReviewAlarm: s,
 		Review: 2 * s, Intend: s, CheckEmpty: s, Commit: s, DivertOut: s, Multi: s, LuggageAlarm: s, HoldAlarm: 2 * s,
 		Trapped: 4 * s, Fresh: 4 * s,
 	}

@@ -24,7 +24,7 @@ func pick(r *rand.Rand, w world, moves []move) move {
 			return 1
 		}
 		for _, p := range []string{
-			"officer", "help", "order", "lease", "restart", "fire", "gate reboots", "gate faults", "watchdog", "link cut", "one asks",
+			"officer", "help", "more time", "order", "lease", "restart", "fire", "gate reboots", "gate faults", "watchdog", "link cut", "one asks",
 			"stale", "refused", "sensors", "face non", "face att", "face sev", "face una", "SIS hit", "SIS not", "SIS pos", "SLTD hit", "SLTD not", "REF_FACE face", "face non", "face att", "face sev", "face una", "SIS hit", "SIS not", "SIS pos", "SLTD hit", "SLTD not", "REF_FACE face", "second person", "leaves a bag", "walks back", "not eligible", "read bad", "out unseen", "out, and",
 		} {
 			if strings.HasPrefix(m.name, p) {
@@ -56,7 +56,7 @@ func TestSimulation(t *testing.T) {
 	if testing.Short() {
 		seeds = 300
 	}
-	rare := budget{Restart: 2, Reboot: 2, Fire: 2, Fault: 2, Cut: 2, Drop: 3, Lease: 100, Trip: 3}
+	rare := budget{Restart: 2, Reboot: 2, Fire: 2, Fault: 2, Cut: 2, Drop: 3, Lease: 100, Trip: 3, Slow: 1}
 	from := uint64(1)
 	if *seed != 0 {
 		from, seeds = *seed, *seed

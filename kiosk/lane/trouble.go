@@ -47,7 +47,7 @@ func (t *turn) outOfService() {
 	case g.State == GateReady:
 		t.to(Idle, 0)
 	case g.State == GateSafe && (s.Deadline == 0 || t.late()):
-		t.do(Order{ClearCrowd}) // §10 step 9: what is over is cleared first
+		t.do(Order{Command: ClearCrowd}) // §10 step 9: what is over is cleared first
 		t.pace(ReadyMode)
 	}
 }

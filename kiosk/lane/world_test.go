@@ -31,7 +31,7 @@ type world struct {
 }
 
 // budget bounds how often a rare event happens on one path.
-type budget struct{ Restart, Reboot, Fire, Trip, Fault, Cut, Drop, Lease, Sick uint8 }
+type budget struct{ Restart, Reboot, Fire, Trip, Fault, Cut, Drop, Lease, Sick, Slow uint8 }
 
 const (
 	travellers = 2
@@ -66,7 +66,7 @@ func rebase(s State, now Instant) State {
 	shift(&s.Prompt, base)
 	shift(&s.Trapped, base)
 	shift(&s.Vector.Oldest, base-Instant(150*time.Second))
-	s.Reason = NONE // said, never asked
+	s.Reason, s.Direction = NONE, Configured // said, never asked
 	return s
 }
 
@@ -106,7 +106,7 @@ func (x *explorer) deliverAt(name string, w world, now Instant, e Event) {
 		return // the edge of this world
 	}
 	w.S = after
-	if x.ways != nil {
+	if o, _ := e.(Ordered); x.ways != nil && e != (TimeAsked{}) && o.Order != OrderMoreTime { // which lead nowhere by themselves
 		x.ways[before.Phase][after.Phase] |= 1 << kind(e)
 	}
 	if after.Phase != Inside {

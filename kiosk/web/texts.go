@@ -22,7 +22,7 @@ var Languages = []string{"en", "fr", "de", "es", "it", "pt", "nl", "pl", "ro", "
 var keys = []string{
 	"name", "S1", "S2", "S3", "S4", "S5", "S6a", "S6b", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "take", "help", "language",
 	"turn", "up", "down", "level", "still", "light", "glare", "shadow", "eyes", "mouth", "uncover", "centre",
-	"S14", "S15", "close", "ease", "large", "reach", "sound", "time", "last_day", "data1", "data2", "data3", "data4",
+	"S14", "S15", "close", "ease", "large", "reach", "sound", "time", "more", "given", "left", "last_day", "data1", "data2", "data3", "data4",
 }
 
 // plurals are the forms that a language has of a text with a count, as CLDR

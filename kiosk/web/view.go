@@ -18,6 +18,8 @@ type View struct {
 	Lane      string         `json:"lane"`
 	Site      string         `json:"site"`
 	Direction string         `json:"direction"`
+	BothWays  bool           `json:"both_ways,omitempty"` // the direction may be changed
+	Unhurried bool           `json:"unhurried,omitempty"` // the traveller has asked for more time
 	State     string         `json:"state"`
 	Since     int64          `json:"since"` // Unix ms
 	Gate      GateView       `json:"gate"`
@@ -242,6 +244,7 @@ func open(v kiosk.View) View {
 	g := v.State.Gate
 	out := View{
 		Lane: v.Config.Lane, Site: v.Config.Site, Direction: string(v.Config.Policy.Direction), State: v.State.Phase.String(),
+		BothWays: v.Config.BothWays, Unhurried: v.Unhurried,
 		Since: v.Since.UnixMilli(), Unfit: reasons(v), Devices: devices(v), Closed: v.State.Closed, Counts: v.Counts, Officers: slices.Sorted(maps.Keys(v.Officers)),
 		Gate: GateView{
 			g.Link, g.State.String(), v.Gate.EntryPercent, v.Gate.ExitPercent, g.Occupied, g.Bag, v.Gate.Persons, v.Gate.Alarms, v.Gate.Faults,

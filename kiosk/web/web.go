@@ -50,6 +50,7 @@ type Lane interface {
 	Desk
 	Preview(ctx context.Context, show func(jpeg []byte) error) error
 	Help()
+	MoreTime()
 }
 
 // Officer may sign in. PIN is pbkdf2-sha256$iterations$salt$hash in
@@ -149,6 +150,7 @@ func New(l Lane, officers []Officer) (*Pages, error) {
 	mux.HandleFunc("GET /traveller/events", func(w http.ResponseWriter, r *http.Request) { s.stream(w, r, "", func() any { return s.traveller() }) })
 	mux.HandleFunc("GET /traveller/preview", s.preview)
 	mux.HandleFunc("POST /traveller/help", s.touch(func(w http.ResponseWriter, _ *http.Request) { l.Help(); w.WriteHeader(http.StatusNoContent) }))
+	mux.HandleFunc("POST /traveller/more-time", s.touch(func(w http.ResponseWriter, _ *http.Request) { l.MoreTime(); w.WriteHeader(http.StatusNoContent) }))
 	mux.HandleFunc("POST /traveller/language", s.touch(s.language))
 	mux.HandleFunc("GET /traveller/stay", s.stay)
 	mux.HandleFunc("POST /traveller/beat", s.touch(s.hearBeat))
@@ -226,7 +228,8 @@ type Traveller struct {
 	Preview   bool   `json:"preview,omitempty"` // the traveller's own picture may be shown
 	Left      bool   `json:"document_left,omitempty"`
 	Seconds   int    `json:"seconds_left,omitempty"`
-	Stay      bool   `json:"stay,omitempty"` // they may ask how long they may stay
+	More      string `json:"more_time,omitempty"` // ask: they may ask for more time; given: they have
+	Stay      bool   `json:"stay,omitempty"`      // they may ask how long they may stay
 	Direction string `json:"direction"`
 }
 
@@ -256,6 +259,7 @@ func (s *server) traveller() Traveller {
 	}
 	s.mu.Unlock()
 	_, _, t.Stay = stayOf(v)
+	t.More = moreTime(v)
 	switch v.State.Phase {
 	case lane.TakeDoc, lane.Inside, lane.Release:
 		if left := time.Duration(v.State.Deadline - v.Now); v.State.Deadline > 0 && left > 0 {
@@ -263,6 +267,23 @@ func (s *server) traveller() Traveller {
 		}
 	}
 	return t
+}
+
+// moreTime says whether a traveller may ask for more time for what they still
+// have to do. An open leaf closes when it was told to.
+func moreTime(v kiosk.View) string {
+	switch v.State.Phase {
+	case lane.Idle, lane.DocRead, lane.Eligible, lane.TakeDoc, lane.Enter, lane.Sealing, lane.Inside, lane.Decide, lane.WaitDB, lane.Review:
+		if !v.Unhurried {
+			return "ask"
+		}
+		return "given"
+	case lane.Intend, lane.Release, lane.Clearing, lane.DivertIn:
+		if v.Unhurried {
+			return "given"
+		}
+	}
+	return ""
 }
 
 // preview streams the traveller's own picture to the screen before them, and

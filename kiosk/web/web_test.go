@@ -33,7 +33,8 @@ func (f *fake) Face(string, string) ([]byte, bool)    { return []byte{0xFF, 0xD8
 func (f *fake) Preview(_ context.Context, show func([]byte) error) error {
 	return show([]byte{0xFF, 0xD8, 0xFF})
 }
-func (f *fake) Help() { f.said = append(f.said, "help") }
+func (f *fake) Help()     { f.said = append(f.said, "help") }
+func (f *fake) MoreTime() { f.said = append(f.said, "more time") }
 func (f *fake) Cases(context.Context) ([]kiosk.Case, error) {
 	return []kiosk.Case{{Transaction: "t1", Why: "power_cut"}}, f.err
 }
@@ -160,7 +161,7 @@ func TestTravellerIsToldNothing(t *testing.T) {
 		}
 	}
 	typ := reflect.TypeFor[Traveller]()
-	if typ.NumField() != 9 {
+	if typ.NumField() != 10 {
 		t.Errorf("the traveller's screen is told %d things: does each belong there?", typ.NumField())
 	}
 }
@@ -331,4 +332,34 @@ func TestAnEmptyChair(t *testing.T) {
 			time.Sleep(5 * time.Second)
 		}
 	})
+}
+
+// A traveller may ask for more time for as long as something is still theirs to
+// do, once; the next one finds it not asked for.
+func TestMoreTime(t *testing.T) {
+	f, p := newPages(t)
+	if r := call(p, "POST", "/traveller/more-time", ""); r.StatusCode != http.StatusNoContent || strings.Join(f.said, ",") != "more time" {
+		t.Errorf("asking: %d, the lane heard %v", r.StatusCode, f.said)
+	}
+	s := &server{lane: f}
+	for _, c := range []struct {
+		phase     lane.Phase
+		unhurried bool
+		want      string
+	}{
+		{lane.Idle, false, "ask"},
+		{lane.Idle, true, "given"},
+		{lane.TakeDoc, false, "ask"},
+		{lane.Inside, true, "given"},
+		{lane.Release, false, ""}, // the leaf closes when it was told to
+		{lane.Release, true, "given"},
+		{lane.DivertOut, true, ""}, // the same for everybody
+		{lane.OutOfService, false, ""},
+		{lane.Evacuate, true, ""},
+	} {
+		f.view.State.Phase, f.view.Unhurried = c.phase, c.unhurried
+		if got := s.traveller().More; got != c.want {
+			t.Errorf("%v, asked %v: %q, want %q", c.phase, c.unhurried, got, c.want)
+		}
+	}
 }

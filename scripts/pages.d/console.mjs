@@ -113,6 +113,28 @@ export default async function () {
     same(await sam.inputValue('[aria-label=remark]'), 'a scar on the left', 'the remark');
     await scene('E2');
   });
+  await test('console: a lane of both ways is turned round by a supervisor, with the passkey once more; a guard gives more time', async () => {
+    await scene('E3', { both_ways: true });
+    await gus.click('[data-lane=E3]');
+    await gus.waitForSelector('#card >> text=entry, of both ways');
+    await gus.click('#card details.more summary');
+    same(await gus.locator('#card .orders >> text=/Serve/').count(), 0, 'orders of direction for a guard');
+    await sam.click('[data-lane=E3]');
+    await sam.waitForSelector('#card >> text=entry, of both ways');
+    await sam.click('#card details.more summary');
+    same(await sam.locator('#card .orders >> text=Serve entry').count(), 0, 'the order to serve what is served');
+    await sam.click('#card .orders >> text=Serve exit');
+    await sam.waitForSelector('#ask[open]');
+    await sam.click('#ask [value=yes]');
+    await sam.waitForSelector('#card >> text=exit, of both ways');
+    holds((await said('E3')).includes('sam direction_exit'), 'the lane has not heard it');
+    await scene('E3', { phase: 'INSIDE', class: 'EU', issuer: 'FRA', given: 'JEAN', surname: 'LENT', both_ways: true, turned: true });
+    await gus.waitForSelector('#card .state >> text=face');
+    await gus.click('#card details.more summary');
+    await gus.click('#card .orders >> text=More time');
+    await gus.waitForSelector('#card >> text=more time given');
+    await scene('E3');
+  });
   await test('console: the audit finds a word by its officer', async () => {
     await sam.click('[data-view=audit]');
     await sam.fill('#search [name=officer]', 'pia');

@@ -25,7 +25,7 @@ export default async function () {
     await scene('E1', s);
     await fetch(lanePages + '/traveller/language', { method: 'POST', body: JSON.stringify({ lang }) });
   };
-  const shown = (page, id, lang, text, hint) => page.waitForFunction(([id, lang, text, hint]) => document.body.dataset.screen === id && document.documentElement.lang === lang && document.getElementById('text').textContent === text && (hint === undefined || document.getElementById('hint').textContent === hint), [id, lang, text, hint], { timeout: 5000, polling: 20 });
+  const shown = (page, id, lang, text, hint) => page.waitForFunction(([id, lang, text, hint]) => document.body.dataset.screen === id && document.documentElement.lang === lang && document.getElementById('text').textContent === text && (hint === undefined || document.getElementById('hint').textContent === hint), [id, lang, text, hint], { timeout: 5000, polling: 20 }).catch(async () => { throw new Error(`${id} in ${lang} with the advice "${hint}" is not shown, but ${JSON.stringify(await page.evaluate(() => [document.body.dataset.screen, document.documentElement.lang, document.getElementById('hint').textContent, document.getElementById('left').textContent]))}`); });
 
   for (const lang of languages) {
     await test(`traveller: ${lang}, every state, ${Object.keys(sizes).length} sizes: nothing missing, nothing cut off`, async () => {
@@ -80,11 +80,46 @@ export default async function () {
     const holes = await pages.kiosk.evaluate(t => Object.entries(t).flatMap(([lang, m]) => new Intl.PluralRules(lang).resolvedOptions().pluralCategories.filter(c => !m['stay_' + c]).map(c => `${lang} ${c}`)), texts);
     same(holes, [], 'missing');
   });
-  await test('traveller: a little time left offers help, kindly', async () => {
-    await show({ phase: 'TAKE_DOC', left: 30 }, 'de');
-    await shown(pages.kiosk, 'S3', 'de', texts.de.S3);
-    await scene('E1', { phase: 'TAKE_DOC', left: 4 });
-    await until('the offer', async () => (await pages.kiosk.textContent('#hint')).includes('?'));
+  await test('traveller: time that runs out offers more of it, kindly; whoever has it is told so, in every language and size', async () => {
+    for (const lang of languages) {
+      await show({ phase: 'TAKE_DOC', left: 30 }, lang);
+      for (const [name, page] of Object.entries(pages)) {
+        await shown(page, 'S3', lang, texts[lang].S3, '');
+        await page.waitForSelector('#more:not([hidden])');
+        same(await page.textContent('#left'), '0:30', `${lang} ${name}: what is left`);
+      }
+      await show({ phase: 'TAKE_DOC', left: 15 }, lang);
+      for (const [name, page] of Object.entries(pages)) {
+        await shown(page, 'S3', lang, texts[lang].S3, texts[lang].time.replace('{more}', texts[lang].more));
+        await fits(page, `${lang} ${name}: the offer`);
+      }
+      await pages.phone.click('#more');
+      for (const [name, page] of Object.entries(pages)) {
+        await shown(page, 'S3', lang, texts[lang].S3, texts[lang].given);
+        same([await page.textContent('#left'), await page.getAttribute('#more', 'aria-pressed'), await page.isDisabled('#more')], ['0:30', 'true', true], `${lang} ${name}: more time`);
+        await fits(page, `${lang} ${name}: more time`);
+      }
+      await show({ phase: 'TAKE_DOC', left: 30, unhurried: true }, lang);
+      await show({ phase: 'TAKE_DOC', left: 4, unhurried: true }, lang);
+      await shown(pages.wide, 'S3', lang, texts[lang].S3, texts[lang].time.replace('{more}', texts[lang].help));
+    }
+    same((await said('E1')).filter(x => x === 'more time').length, languages.length, 'wishes that the lane heard');
+    await show({ phase: 'DIVERT_OUT', unhurried: true }, 'en');
+    await shown(pages.kiosk, 'S11', 'en', texts.en.S11, '');
+    holds(await pages.kiosk.isHidden('#more'), 'the neutral screen differs for whoever asked for more time');
+  });
+  await test('traveller: lower controls ask for more time by themselves', async () => {
+    const before = (await said('E1')).filter(x => x === 'more time').length;
+    await show({ phase: 'IDLE' }, 'en');
+    await shown(pages.kiosk, 'S1', 'en', texts.en.S1);
+    await pages.kiosk.click('#ease'); await pages.kiosk.click('#reach');
+    await until('the wish', async () => (await said('E1')).filter(x => x === 'more time').length === before + 1);
+    await pages.kiosk.click('#easier .close');
+    await pages.kiosk.waitForSelector('#more[aria-pressed=true]');
+    await axe(pages.kiosk, 'more time');
+    await scene('E1', { phase: 'DOC_READ' });
+    await scene('E1');
+    await pages.kiosk.waitForFunction(() => document.body.className === '');
   });
   await test('traveller: large text and lower controls fit, and the next traveller finds the screen as it was', async () => {
     for (const [name, page] of Object.entries(pages)) {

@@ -26,6 +26,9 @@ type scene struct {
 	Hint       kiosk.Hint          `json:"hint"`
 	Light      kiosk.Light         `json:"light"`
 	Left       float64             `json:"left"` // s until the phase gives up
+	Unhurried  bool                `json:"unhurried"`
+	BothWays   bool                `json:"both_ways"`
+	Turned     bool                `json:"turned"` // it serves the other direction than it began with
 	Reminded   bool                `json:"reminded"`
 	Signatures uint8               `json:"signatures"`
 	Alerts     []lane.AlertKind    `json:"alerts"`
@@ -91,7 +94,7 @@ func (p *player) play(c scene) {
 func (p *player) setting() {
 	c, now := p.scene, time.Now()
 	direction := policy.Entry
-	if p.id[0] == 'X' {
+	if (p.id[0] == 'X') != c.Turned {
 		direction = policy.Exit
 	}
 	v := kiosk.View{
@@ -99,6 +102,7 @@ func (p *player) setting() {
 		Since:  now, Registers: true, Signatures: 1, Counts: map[string]int{},
 	}
 	v.State.Phase, v.State.Reason, v.State.Closed = c.Phase, c.Reason, c.Closed
+	v.Unhurried, v.Config.BothWays = c.Unhurried, c.BothWays
 	v.State.Gate.Link, v.State.Gate.State = true, lane.GateReady
 	if slices.Contains(inside, c.Phase) {
 		v.State.Gate.State, v.State.Gate.Occupied, v.Gate.Persons = lane.GateOccupied, true, max(1, c.Persons)
@@ -251,6 +255,10 @@ func (p *player) Order(_ context.Context, o kiosk.Officer, order lane.OfficerOrd
 		p.play(scene{Phase: lane.OutOfService, Closed: true})
 	case lane.OrderOpen:
 		p.play(scene{})
+	case lane.OrderMoreTime:
+		p.MoreTime()
+	case lane.OrderDirectionEntry, lane.OrderDirectionExit:
+		p.play(scene{BothWays: true, Turned: (order == lane.OrderDirectionExit) != (p.id[0] == 'X')})
 	}
 	return nil
 }
@@ -343,3 +351,15 @@ func (p *player) Preview(ctx context.Context, show func([]byte) error) error {
 }
 
 func (p *player) Help() { p.note("help") }
+
+// MoreTime doubles what is left, once.
+func (p *player) MoreTime() {
+	p.note("more time")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.watchers.wake()
+	if !p.view.Unhurried {
+		p.view.Unhurried = true
+		p.scene.Left *= 2
+	}
+}

@@ -436,7 +436,8 @@ func (g gateOf) Run(ctx context.Context, _ func() bool, report func(kiosk.GateRe
 var errLine = errors.New("no answer")
 
 // Order carries the command over a line that may lose, delay or cut it.
-func (g gateOf) Order(_ context.Context, c lane.Command) <-chan error {
+func (g gateOf) Order(_ context.Context, o lane.Order) <-chan error {
+	c := o.Command
 	s := g.sim
 	done := make(chan error, 1)
 	s.mu.Lock()

@@ -136,7 +136,14 @@ func (g readerOf) Read(ctx context.Context, early func(kiosk.Identity, policy.Do
 	}
 	s.mu.Lock()
 	v, there := s.now, s.document
-	s.mu.Unlock()
+	if s.dice.roll(ofWish)%16 == 0 {
+		s.say(func(l *life) {
+			if l != nil {
+				l.shell.MoreTime()
+			}
+		})
+	}
+	s.unlock()
 	if !there {
 		return kiosk.Inspection{}, kiosk.ErrRemoved
 	}

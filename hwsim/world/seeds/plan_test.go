@@ -205,7 +205,8 @@ const (
 	ofBoot
 	ofLuck
 	ofConsult // and one for each check
-	streams   = int(ofConsult) + int(lane.Checks)
+	ofWish    = ofConsult + stream(lane.Checks)
+	streams   = int(ofWish) + 1
 )
 
 // dice draw by seed, traveller, stream and count.

@@ -123,6 +123,7 @@ func (s *sim) ring() {
 var rules = func() lane.Rules {
 	r := lane.DefaultRules()
 	r.Door = lane.Budget(3*time.Second, 5*time.Second, 3*time.Second)
+	r.DoorSlow = lane.Budget(3*time.Second, lane.LongHold(5*time.Second), 3*time.Second)
 	return r
 }()
 

@@ -105,6 +105,11 @@ func run(c cli) error {
 	if err != nil {
 		return err
 	}
+	if conf.Kiosk.BothWays {
+		if was.Direction, err = journal.Direction(ctx, db.Reader); err != nil {
+			return err
+		}
+	}
 	if err := journal.Mark(conf.Store.Path); err != nil {
 		return err
 	}
@@ -152,7 +157,7 @@ func run(c cli) error {
 	var others kiosk.Neighbours = site
 	var joined *fleet.Client
 	if conf.Fleet.Dir != "" {
-		joined = &fleet.Client{Lane: conf.Kiosk.Lane, Direction: string(conf.Kiosk.Policy.Direction), Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, RosterFile: conf.Store.Path + ".roster", Log: log}
+		joined = &fleet.Client{Lane: conf.Kiosk.Lane, Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, RosterFile: conf.Store.Path + ".roster", Log: log}
 		others = both{joined, site}
 	}
 	shell := kiosk.New(conf.Kiosk, kiosk.Devices{
@@ -209,7 +214,7 @@ func run(c cli) error {
 	}
 	group.Go(func() error { return site.serve(work, book) })
 	if joined != nil {
-		joined.Desk = shell
+		joined.Desk, joined.Direction = shell, func() string { return string(shell.Direction()) }
 		if err := tellHeads(joined, conf.Store.Path); err != nil {
 			return err
 		}

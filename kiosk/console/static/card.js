@@ -1,5 +1,5 @@
 // One lane: its state, the case under way and its decision, its orders.
-import { alerts, fitting, orders, say as means, short, whys } from './words.js';
+import { alerts, doubts, fitting, orders, possible, say as means, short, whys } from './words.js';
 import { decide, devices, gate, settle, show } from './case.js';
 import { $, clock, el, label, shape, words } from './dom.js';
 import { call, hex, sha256, say as sign, signedIn } from './passkey.js';
@@ -37,13 +37,13 @@ export function leave() {
 // said last, stay.
 export async function card() {
   const id = here.chosen, l = lanes.get(id) ?? { id, away: true }, v = l.view;
-  const key = JSON.stringify([id, l.away, v?.state, v?.gate?.alarms, v?.gate?.faults, v?.gate?.occupied, v?.gate?.state, v?.closed, v?.officers, v?.devices, watched.has(id), v?.under, v?.banners, v?.alerts, l.problem]);
+  const key = JSON.stringify([id, l.away, v?.state, v?.gate?.alarms, v?.gate?.faults, v?.gate?.occupied, v?.gate?.state, v?.closed, v?.direction, v?.unhurried, v?.officers, v?.devices, watched.has(id), v?.under, v?.banners, v?.alerts, l.problem]);
   if (key === shown) return;
   const fresh = !shown || JSON.parse(shown)[0] !== id;
   shown = key;
   const badge = el('span', { className: 'state', textContent: short[state(l)] ?? words(state(l)) });
   badge.dataset.tone = tone(l);
-  const head = el('div', { className: 'row head' }, el('h2', { textContent: `Lane ${id}` }), badge, el('button', { type: 'button', className: 'close', ariaLabel: 'close', textContent: '×', onclick: () => go('lanes') }));
+  const head = el('div', { className: 'row head' }, el('h2', { textContent: `Lane ${id}` }), badge, v?.direction && !l.away ? el('span', { className: 'tag', textContent: v.both_ways ? `${v.direction}, of both ways` : v.direction }) : null, v?.unhurried && !l.away ? el('span', { className: 'tag', textContent: 'more time given' }) : null, el('button', { type: 'button', className: 'close', ariaLabel: 'close', textContent: '×', onclick: () => go('lanes') }));
   if (l.away || !v) {
     $('card').replaceChildren(head, el('p', { className: 'why', textContent: l.seen ? `This lane has not been seen since ${clock(l.seen)}. Nothing is known of it: go there, or call.` : 'This lane has never been seen. Is its computer enrolled and running?' }));
     return;
@@ -68,16 +68,17 @@ export async function card() {
 }
 
 // Which right an order needs; the lane asks the same.
-const needs = { open: ['steer'], close: ['steer', 'decide'], review: ['decide'], clear_alarms: ['decide', 'steer'], clear_faults: ['maintain', 'steer'], evacuate: ['evacuate', 'decide'], end_evacuate: ['evacuate'], renew: ['attend'] };
+const needs = { open: ['steer'], close: ['steer', 'decide'], review: ['decide'], clear_alarms: ['decide', 'steer'], clear_faults: ['maintain', 'steer'], evacuate: ['evacuate', 'decide'], end_evacuate: ['evacuate'], renew: ['attend'], more_time: ['attend'], direction_entry: ['configure'], direction_exit: ['configure'] };
 const mine = o => (needs[o] ?? ['maintain', 'decide']).some(may);
 
 function orderButtons(l) {
-  const fit = fitting(l.view).filter(mine), rest = Object.keys(orders).filter(o => !fit.includes(o) && mine(o));
+  const fit = fitting(l.view).filter(mine), rest = Object.keys(orders).filter(o => !fit.includes(o) && mine(o) && possible(o, l.view));
   const button = (o, main) => {
     const b = el('button', { type: 'button', textContent: orders[o], className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
     b.onclick = async () => {
-      if (o === 'evacuate' && !await sure(`Evacuate lane ${l.id}? Its gate frees the way out. A second role must order the same.`)) return;
-      said(await tell(l.id, o === 'renew' ? { kind: 'renew' } : { kind: 'order', value: o }));
+      const ask = doubts(o, `lane ${l.id}`);
+      if (ask && !await sure(ask + (o === 'evacuate' ? ' A second role must order the same.' : ''))) return;
+      said(await tell(l.id, o === 'renew' ? { kind: 'renew' } : { kind: 'order', value: o }, o.startsWith('direction_')));
     };
     return b;
   };

@@ -1,5 +1,5 @@
 // The lane page: state at a glance, one case at a time, decisions with a reason.
-import { alarms, alerts, fitting, orders, say, short, tones } from './words.js';
+import { alarms, alerts, doubts, fitting, orders, possible, say, short, tones } from './words.js';
 import { look, sit } from './chair.js';
 import { decide, devices, gate, pressed, settle, show } from './case.js';
 import { $, clock, el, words } from './dom.js';
@@ -11,7 +11,8 @@ sit();
 function orderButton(o, main) {
   const b = el('button', { type: 'button', textContent: orders[o], className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
   b.onclick = async () => {
-    if (o === 'evacuate' && !confirm('Evacuate this lane? The gate frees its way out.')) return;
+    const ask = doubts(o, 'this lane');
+    if (ask && !confirm(ask)) return;
     const r = await post('order', { order: o });
     $('ordered').textContent = r.ok ? '' : (await r.json()).title;
   };
@@ -51,12 +52,12 @@ function draw() {
   $('state').textContent = short[v.state] ?? words(v.state); $('state').dataset.state = v.state; $('state').dataset.tone = tones[v.state] ?? '';
   $('say').textContent = v.closed && v.state === 'OUT_OF_SERVICE' ? 'Closed by an officer.' : say[v.state] ?? '';
   $('me').hidden = !v.me; $('signin').hidden = !!v.me; $('me').firstElementChild.textContent = v.me ?? '';
-  const fit = fitting(v), able = JSON.stringify([v.me, fit]);
+  const fit = fitting(v), more = Object.keys(orders).filter(o => !fit.includes(o) && possible(o, v)), able = JSON.stringify([v.me, fit, more]);
   if (able !== draw.able) {
     draw.able = able;
     $('orders').hidden = $('more').hidden = !v.me;
     $('orders').replaceChildren(...fit.map((o, i) => orderButton(o, i === 0 && o !== 'close')));
-    $('more').lastElementChild.replaceChildren(...Object.keys(orders).filter(o => !fit.includes(o)).map(o => orderButton(o)));
+    $('more').lastElementChild.replaceChildren(...more.map(o => orderButton(o)));
   }
   $('banners').replaceChildren(...(v.banners ?? []).map(b => el('p', { textContent: b })));
   $('alerts').replaceChildren(...(v.alerts ?? []).filter(a => !a.by).map(a => { const b = el('button', { textContent: 'I see to it' }); b.onclick = () => post('order', { order: 'acknowledge', id: String(a.id) }); return el('div', {}, `${alerts[a.kind] ?? words(a.kind)} · ${clock(a.at)}`, b); }));

@@ -6,7 +6,8 @@ const texts = await (await fetch('/traveller/texts')).json();
 const $ = id => document.getElementById(id);
 // Advice whose text has its own name, as the matcher's policy gives it.
 const hints = ['turn', 'up', 'down', 'level', 'still', 'light', 'glare', 'shadow', 'eyes', 'mouth', 'uncover', 'centre'];
-const soon = 5; // s left, from which on help is offered
+// s left, from which on more time is offered, and help to whoever has it already
+const soon = { ask: 20, given: 5 };
 let total = 0, screen = '', lang = '', m = texts.en;
 
 function show(t) {
@@ -22,19 +23,28 @@ function show(t) {
   $('stay').hidden = !t.stay;
   if (!t.stay && $('told').open) $('told').close();
   $('data').hidden = t.screen !== 'S1';
-  if (t.screen !== screen) { total = left; cue(t.screen); speak(m[t.screen], lang); }
+  const more = $('more');
+  more.hidden = !t.more_time;
+  more.ariaPressed = more.disabled = t.more_time === 'given';
+  if (t.screen !== screen || left > total) { total = left; }
+  if (t.screen !== screen) { cue(t.screen); speak(m[t.screen], lang); }
   screen = t.screen;
   $('bar').classList.toggle('on', left > 0);
-  if (left) $('bar').firstElementChild.style.setProperty('width', 100 * left / Math.max(total, 1) + '%');
+  if (left) {
+    $('bar').firstElementChild.firstElementChild.style.setProperty('width', 100 * left / Math.max(total, 1) + '%');
+    put('left', `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`);
+  }
 }
 
 // advice is the line below the instruction. Time that runs out is no threat:
-// the way on is help.
+// there is more of it, and help.
 function advice(t, left) {
   if (t.document_left) return m.take;
   const hint = { closer: m.S6a, back: m.S6b, look: m.S5, one: m.S7, wait: m.S9 }[t.hint] ?? (hints.includes(t.hint) ? m[t.hint] : '');
   if (hint && hint !== m[t.screen]) return hint;
-  return left > 0 && left <= soon && total > soon ? m.time.replace('{help}', m.help) : '';
+  const ends = soon[t.more_time] ?? soon.given;
+  if (left > 0 && left <= ends && total > ends) return m.time.replace('{more}', t.more_time === 'ask' ? m.more : m.help);
+  return left > 0 && t.more_time === 'given' ? m.given : '';
 }
 
 // Unchanged text is left alone: a screen reader would say it again.
@@ -45,7 +55,7 @@ function speakLanguage(to) {
   m = texts[lang];
   document.documentElement.lang = lang;
   document.documentElement.dir = lang === 'ar' ? 'rtl' : 'ltr';
-  put('langname', m.name); put('helptext', m.help); put('easetext', m.ease); put('datatext', m.S15); put('staytext', m.S14);
+  put('langname', m.name); put('helptext', m.help); put('easetext', m.ease); put('datatext', m.S15); put('staytext', m.S14); put('moretext', m.more); $('bar').ariaLabel = m.left;
   $('large').lastElementChild.textContent = m.large; $('reach').lastElementChild.textContent = m.reach;
   put('soundtext', m.sound); $('quieter').ariaLabel = m.sound + ' −'; $('louder').ariaLabel = m.sound + ' +';
   put('notice-title', m.S15); put('told-title', m.S14);
@@ -80,7 +90,12 @@ function asBefore() {
   for (const d of document.querySelectorAll('dialog[open]')) d.close();
   set('large', false); set('reach', false); loud();
 }
-for (const what of ['large', 'reach']) $(what).onclick = () => set(what, !document.body.classList.contains(what));
+const moreTime = () => fetch('/traveller/more-time', { method: 'POST' });
+$('more').onclick = moreTime;
+for (const what of ['large', 'reach']) $(what).onclick = () => {
+  set(what, !document.body.classList.contains(what));
+  if (what === 'reach' && document.body.classList.contains(what)) moreTime(); // whoever sits needs it for every door
+};
 $('quieter').onclick = () => loud(-1);
 $('louder').onclick = () => loud(1);
 $('language').onclick = () => $('menu').showModal();

@@ -15,9 +15,18 @@ export const say = {
   HOLD: 'A person is held inside. Speak to them now, then divert, or take the case back to review.', FALLBACK: 'The gate has freed its entry. Help the person out.', FAULT: 'The gate is broken or not heard. Help the person out, then clear the fault.',
   EVACUATE: 'Evacuation: everybody out. End it when the cause is gone.',
 };
-export const orders = { open: 'Open lane', close: 'Close lane', renew: 'I am with the person', review: 'Back to review', clear_alarms: 'Clear alarms', clear_faults: 'Clear faults', maintenance: 'Maintenance', move_entry_open: 'Open entry', move_entry_close: 'Close entry', move_exit_open: 'Open exit', move_exit_close: 'Close exit', close_leaf: 'Close on a bag', end_maintenance: 'End maintenance', end_evacuate: 'End evacuation', evacuate: 'Evacuate' };
+export const orders = { open: 'Open lane', close: 'Close lane', renew: 'I am with the person', review: 'Back to review', clear_alarms: 'Clear alarms', clear_faults: 'Clear faults', maintenance: 'Maintenance', move_entry_open: 'Open entry', move_entry_close: 'Close entry', move_exit_open: 'Open exit', move_exit_close: 'Close exit', close_leaf: 'Close on a bag', end_maintenance: 'End maintenance', end_evacuate: 'End evacuation', more_time: 'More time', direction_entry: 'Serve entry', direction_exit: 'Serve exit', evacuate: 'Evacuate' };
 export const alarms = { FIRE: 'fire alarm', EGRESS_BUTTON: 'egress button pressed', TAILGATE: 'two people close together', MULTI_PERSON: 'more than one person', LEFT_LUGGAGE: 'something left inside', FORCED_ENTRY: 'entry leaf forced', FORCED_EXIT: 'exit leaf forced', WRONG_WAY: 'somebody came in by the exit', DWELL: 'somebody inside for long', ENTRY_BLOCKED: 'entry blocked', EXIT_BLOCKED: 'exit blocked', INTRUSION: 'somebody inside unexpectedly', WATCHDOG: 'the gate had lost its controller', TAMPER: 'cabinet opened' };
 export const alerts = { hit: 'Hit in a register: the person is held', document: 'Document suspicious', face: 'The register knows another face', multi: 'More than one person', luggage: 'Something left inside', help: 'Help button', dwell: 'Somebody inside for long', camera: 'Camera shows nothing', doc_left: 'Document forgotten on the reader', review: 'A decision is overdue', hold: 'A person is held and waits', door: 'A leaf does not move or is blocked', forced: 'A leaf was forced', wrong_way: 'Somebody came in by the exit', intrusion: 'Somebody inside unexpectedly', link: 'The gate is not heard', fault: 'The gate is broken', fallback: 'The gate has freed its entry', evacuate: 'Evacuation', state: 'The gate is in an unexpected state', storage: 'The disk does not take a record', turned: 'The person did not leave by the exit' };
+// possible says whether an order means anything to this lane now. Who serves both
+// directions can be turned while nobody is being served.
+const resting = ['IDLE', 'OUT_OF_SERVICE'], own = ['DOC_READ', 'ELIGIBLE', 'TAKE_DOC', 'ENTER', 'SEALING', 'INSIDE', 'DECIDE', 'WAIT_DB', 'REVIEW', 'HOLD', 'MULTI'];
+export function possible(o, v) {
+  if (o.startsWith('direction_')) return !!v.both_ways && resting.includes(v.state) && o !== 'direction_' + v.direction;
+  return o !== 'more_time' || own.includes(v.state) && !v.unhurried;
+}
+// doubts is what is asked before an order that is not taken back easily.
+export const doubts = (o, lane) => o === 'evacuate' ? `Evacuate ${lane}? The gate frees its way out.` : o.startsWith('direction_') ? `Turn ${lane} round to ${o.slice(10)}, from the next traveller on? Its signs and barriers have to follow.` : '';
 // fitting lists the orders for now, the first one being the likeliest.
 export function fitting(v) {
   const alarmed = (v.gate.alarms ?? []).length > 0, list = [];

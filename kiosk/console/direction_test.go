@@ -1,0 +1,54 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"passage/kiosk/fleet"
+	"passage/kiosk/officer"
+)
+
+// The direction of a lane is a supervisor's to change, with the passkey once
+// more; more time is anybody's to give who watches.
+func TestWhoChangesTheDirection(t *testing.T) {
+	w, anna, _ := ready(t)
+	sam := w.browser()
+	sam.register("sam", "Sam Saal", officer.Supervisor)
+	w.roster()
+	until(t, "the lane knows the supervisor", func() bool {
+		if sam.signIn("sam") != http.StatusOK {
+			return false
+		}
+		var a map[string]string
+		sam.call("POST", "/api/present", sam.envelope(officer.Word{Kind: officer.Present, Lanes: []string{"E1"}}), &a)
+		return a["E1"] == "accepted"
+	})
+	for _, c := range []struct {
+		name  string
+		b     *browser
+		order string
+		fresh bool
+		want  int
+	}{
+		{"a guard", anna, "direction_exit", true, http.StatusForbidden},
+		{"a supervisor without the passkey", sam, "direction_exit", false, http.StatusForbidden},
+		{"a supervisor", sam, "direction_exit", true, http.StatusOK},
+		{"more time by a guard", anna, "more_time", false, http.StatusOK},
+	} {
+		e := c.b.envelope(officer.Word{Lane: "E1", Kind: officer.Order, Value: c.order})
+		if c.fresh {
+			var err error
+			if e.Fresh, err = c.b.passkey.Get(w.origin(), officer.FreshChallenge(e.Word)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var a fleet.Answer
+		if s := c.b.call("POST", "/api/word/E1", e, &a); s != c.want {
+			t.Errorf("%s: %d %+v", c.name, s, a)
+		}
+	}
+	if got := w.desk.log(); !slices.Equal(got, []string{"sam direction_exit", "anna more_time"}) {
+		t.Errorf("the lane did %q", got)
+	}
+}
