@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -30,7 +32,7 @@ type Target struct {
 	Room     string // Matrix: the room's id, such as !abc:example.org
 	Token    string // Matrix: access token; webhook: bearer token, may be empty
 	Text     *template.Template
-	Priority []string // of the alarms that are sent; empty for all
+	Priority []string // of the alarms that are sent: notice, urgent, escalated; empty for all
 }
 
 // Alarm is all that a template may use.
@@ -40,10 +42,12 @@ type Alarm struct {
 	Kind     string    `json:"kind"`
 	Priority string    `json:"priority"`
 	At       time.Time `json:"at"`
+	// Escalated says that nobody has answered it in time.
+	Escalated bool `json:"escalated,omitempty"`
 }
 
 // defaultText is the template where none is configured.
-const defaultText = `{{.Site}}, lane {{.Lane}}: {{.Kind}} ({{.Priority}}) at {{.At.Format "15:04:05"}}`
+const defaultText = `{{.Site}}, lane {{.Lane}}: {{.Kind}} ({{.Priority}}) at {{.At.Format "15:04:05"}}{{if .Escalated}}: nobody has answered for half a minute{{end}}`
 
 // Parse reads a template and tries it: one that asks for what there is not
 // fails here, not at the first alarm.
@@ -67,6 +71,7 @@ const (
 	maxText   = 2 << 10
 	maxAnswer = 16 << 10
 	queued    = 256
+	answerBy  = 30 * time.Second // then an alarm is the supervisor's (domain §10)
 )
 
 // Bridge watches a site's lanes. Run it once.
@@ -95,58 +100,83 @@ func (b *Bridge) Run(ctx context.Context) error {
 			<-ended
 		}
 	}()
-	seen := map[string]int{} // by lane: the highest alarm's number
-	away, trouble := map[string]bool{}, map[string]bool{}
+	lanes := map[string]*heard{}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
 	for stamp, first := uint64(0), true; ; first = false {
 		list, now, wake := b.Hub.Since(stamp)
 		stamp = now
 		for _, l := range list {
-			for _, a := range alarms(l, seen, away, trouble) {
-				a.Site = b.Site
-				if first {
-					continue
-				}
-				for i, t := range b.Targets {
-					if !t.wants(a.Priority) {
-						continue
-					}
-					select {
-					case outs[i] <- a:
-					default:
-						b.Log.Warn("bridge: an alarm is not carried: too many wait", "lane", a.Lane, "kind", a.Kind)
-					}
-				}
+			h := lanes[l.ID]
+			if h == nil {
+				h = &heard{}
+				lanes[l.ID] = h
+			}
+			if fresh := h.take(l, time.Now()); !first {
+				b.hand(outs, fresh)
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-wake:
+		case at := <-tick.C:
+			for _, id := range slices.Sorted(maps.Keys(lanes)) {
+				b.hand(outs, lanes[id].late(at))
+			}
 		}
 	}
 }
 
-func (t Target) wants(priority string) bool {
-	for _, p := range t.Priority {
-		if p == priority {
-			return true
+// hand gives alarms to those who want them.
+func (b *Bridge) hand(outs []chan Alarm, list []Alarm) {
+	for _, a := range list {
+		a.Site = b.Site
+		for i, t := range b.Targets {
+			if !t.wants(a) {
+				continue
+			}
+			select {
+			case outs[i] <- a:
+			default:
+				b.Log.Warn("bridge: an alarm is not carried: too many wait", "lane", a.Lane, "kind", a.Kind)
+			}
 		}
 	}
-	return len(t.Priority) == 0
 }
 
-// alarms are a lane's new ones. A lane that falls silent is one, too, and one
+func (t Target) wants(a Alarm) bool {
+	return len(t.Priority) == 0 || slices.Contains(t.Priority, a.Priority) || a.Escalated && slices.Contains(t.Priority, "escalated")
+}
+
+// heard is what the bridge knows of a lane.
+type heard struct {
+	last          int // the highest alarm's number
+	away, trouble bool
+	open          []standing // alarms that nobody has answered
+}
+
+// standing is an alarm and when it goes on to the supervisor; told says that it
+// has.
+type standing struct {
+	Alarm
+	id   int
+	due  time.Time
+	told bool
+}
+
+// take returns a lane's new alarms. A lane that falls silent is one, too, and one
 // whose journal the site refuses.
-func alarms(l site.Lane, seen map[string]int, away, trouble map[string]bool) []Alarm {
+func (h *heard) take(l site.Lane, now time.Time) []Alarm {
 	var out []Alarm
-	if l.Away != away[l.ID] {
-		if away[l.ID] = l.Away; l.Away {
+	if l.Away != h.away {
+		if h.away = l.Away; l.Away {
 			out = append(out, Alarm{Lane: l.ID, Kind: "NOT_SEEN", Priority: "urgent", At: time.UnixMilli(l.Seen)})
 		}
 	}
-	if wrong := l.Problem != ""; wrong != trouble[l.ID] {
-		if trouble[l.ID] = wrong; wrong {
-			out = append(out, Alarm{Lane: l.ID, Kind: "JOURNAL_REFUSED", Priority: "urgent", At: time.Now()})
+	if wrong := l.Problem != ""; wrong != h.trouble {
+		if h.trouble = wrong; wrong {
+			out = append(out, Alarm{Lane: l.ID, Kind: "JOURNAL_REFUSED", Priority: "urgent", At: now})
 		}
 	}
 	var v struct {
@@ -161,14 +191,41 @@ func alarms(l site.Lane, seen map[string]int, away, trouble map[string]bool) []A
 	if len(l.View) == 0 || json.Unmarshal(l.View, &v) != nil {
 		return out
 	}
-	last, most := seen[l.ID], 0
+	was, most := h.open, 0
+	h.open = nil
 	for _, a := range v.Alerts {
-		if most = max(most, a.ID); a.ID > last && a.By == "" {
-			out = append(out, Alarm{Lane: l.ID, Kind: word(a.Kind), Priority: word(a.Priority), At: time.UnixMilli(a.At)})
+		most = max(most, a.ID)
+		if a.By != "" {
+			continue
+		}
+		s := standing{Alarm: Alarm{Lane: l.ID, Kind: word(a.Kind), Priority: word(a.Priority), At: time.UnixMilli(a.At)}, id: a.ID, due: now.Add(answerBy)}
+		if i := slices.IndexFunc(was, func(w standing) bool { return w.id == s.id && w.At.Equal(s.At) }); i >= 0 {
+			s = was[i]
+		}
+		if h.open = append(h.open, s); a.ID > h.last {
+			out = append(out, s.Alarm)
 		}
 	}
-	if most < last && most > 0 || most > last { // smaller: the lane's program has started anew
-		seen[l.ID] = most
+	if most < h.last && most > 0 || most > h.last { // smaller: the lane's program has started anew
+		h.last = most
+	}
+	return out
+}
+
+// late returns the alarms that nobody has answered in time, each once: they are
+// the supervisor's now, as on the console. Of a lane that is not heard nobody
+// knows what was answered.
+func (h *heard) late(now time.Time) []Alarm {
+	var out []Alarm
+	for i := range h.open {
+		s := &h.open[i]
+		if s.told || h.away || now.Before(s.due) {
+			continue
+		}
+		s.told = true
+		a := s.Alarm
+		a.Escalated = true
+		out = append(out, a)
 	}
 	return out
 }

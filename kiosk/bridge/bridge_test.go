@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"text/template"
@@ -104,10 +105,10 @@ func TestWebhook(t *testing.T) {
 }
 
 func TestAlarms(t *testing.T) {
-	seen, away, trouble := map[string]int{}, map[string]bool{}, map[string]bool{}
+	h := &heard{}
 	take := func(view, problem string, gone bool) string {
 		kinds := []string{}
-		for _, a := range alarms(site.Lane{ID: "E1", Away: gone, Problem: problem, View: json.RawMessage(view)}, seen, away, trouble) {
+		for _, a := range h.take(site.Lane{ID: "E1", Away: gone, Problem: problem, View: json.RawMessage(view)}, time.Unix(0, 0)) {
 			kinds = append(kinds, a.Kind)
 		}
 		return strings.Join(kinds, " ")
@@ -135,6 +136,65 @@ func TestAlarms(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+}
+
+// An alarm that nobody answers is sent a second time, once, and only then to the
+// supervisors' room; one that was answered is not, and one of a silent lane
+// neither. What is said names nobody.
+func TestUnansweredGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		sent := map[string][]string{} // by host
+		b := &Bridge{Site: "Port", Log: slog.New(slog.DiscardHandler), Hub: site.NewHub(), HTTP: &http.Client{Transport: trip(func(r *http.Request) (*http.Response, error) {
+			var e struct{ Body, Text string }
+			body, err := io.ReadAll(r.Body)
+			if err == nil {
+				err = json.Unmarshal(body, &e)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			sent[r.URL.Host] = append(sent[r.URL.Host], e.Body+e.Text)
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
+		})}, Targets: []Target{
+			{Kind: "matrix", URL: "https://hall.example", Room: "!room:example.org", Token: "secret", Text: text},
+			{Kind: "webhook", URL: "https://lead.example", Text: text, Priority: []string{"escalated"}},
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		show := func(lane, view string) { b.Hub.Seen(lane, []byte(view), time.Now()); synctest.Wait() }
+		look := func(what string, hall, lead int) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if len(sent["hall.example"]) != hall || len(sent["lead.example"]) != lead {
+				t.Errorf("%s: %q", what, sent)
+			}
+		}
+		show("E1", `{}`)
+		show("E2", `{}`)
+		show("E1", `{"alerts":[{"id":1,"at":946684800000,"kind":"help","priority":"urgent"},{"id":2,"at":946684800000,"kind":"dwell","priority":"notice"}]}`)
+		show("E2", `{"alerts":[{"id":1,"at":946684800000,"kind":"fire","priority":"urgent"}]}`)
+		look("new", 3, 0)
+		time.Sleep(20 * time.Second) // of virtual time
+		show("E1", `{"alerts":[{"id":1,"at":946684800000,"kind":"help","priority":"urgent"},{"id":2,"at":946684800000,"kind":"dwell","priority":"notice","by":"anna"}]}`)
+		time.Sleep(9 * time.Second)
+		look("after 29 s", 3, 0)
+		time.Sleep(2 * time.Second)
+		look("after 31 s", 5, 2)
+		time.Sleep(5 * time.Minute)
+		look("long after", 5, 2)
+		mu.Lock()
+		if got, want := sent["lead.example"][0], "Port, lane E1: help (urgent) at "+time.UnixMilli(946684800000).Format("15:04:05")+": nobody has answered for half a minute"; got != want {
+			t.Errorf("said %q, want %q", got, want)
+		}
+		mu.Unlock()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A flood of alarms becomes a handful of messages, the last of which says how

@@ -177,7 +177,7 @@ func ParseConsole(b []byte) (Console, error) {
 			p.add(key+".room", "Matrix needs the room's id, such as !abc:example.org, and a file with the access token")
 		}
 		for _, v := range b.Priority {
-			p.one(key+".priority", v, "", "notice", "urgent")
+			p.one(key+".priority", v, "", "notice", "urgent", "escalated")
 		}
 		c.Bridges = append(c.Bridges, Bridge(b))
 	}

@@ -60,7 +60,7 @@ func FuzzSeen(f *testing.F) {
 	f.Add("E1", []byte(`{"lane":"E1","state":"IDLE"}`))
 	f.Add("", []byte("{"))
 	f.Fuzz(func(t *testing.T, id string, view []byte) {
-		h := newHub()
+		h := NewHub()
 		h.Seen(id, view, time.UnixMilli(1))
 		list, _, _ := h.Since(0)
 		for _, l := range list {

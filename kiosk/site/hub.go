@@ -34,7 +34,8 @@ type Hub struct {
 	wake  chan struct{} // closed at the next change
 }
 
-func newHub() *Hub { return &Hub{lanes: map[string]*Lane{}, wake: make(chan struct{})} }
+// NewHub is a hub that has heard of no lane.
+func NewHub() *Hub { return &Hub{lanes: map[string]*Lane{}, wake: make(chan struct{})} }
 
 // maxLanes bounds what a flood of subjects can make the site remember.
 const maxLanes = 10_000

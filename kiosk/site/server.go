@@ -77,7 +77,7 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 	if len(conf.Hosts) == 0 {
 		return nil, errors.New("site: say by which names lanes reach this machine")
 	}
-	s := &Site{conf: conf, hub: newHub(), seen: newSightings(conf.Rules)}
+	s := &Site{conf: conf, hub: NewHub(), seen: newSightings(conf.Rules)}
 	var err error
 	if s.keys, err = loadKeys(filepath.Join(conf.Dir, "keys")); err != nil {
 		return nil, err
