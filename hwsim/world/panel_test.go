@@ -115,7 +115,7 @@ func TestInterface(t *testing.T) {
 			{"POST", "/api/lanes/X1/play", "dance\n", 400, "line 1"},
 			{"POST", "/api/lanes/X1/play", "send P01\nawait outcome released\nawait records 1\n", 200, `"ok":true`},
 			{"POST", "/api/lanes/X1/play", "send P01\nawait outcome diverted_out\n", 422, `"line":2`},
-			{"POST", "/api/lanes/X1/play", strings.Repeat("#\n", 40_000), 413, "at most"},
+			{"POST", "/api/lanes/X1/play", strings.Repeat("#\n", 40_000), 413, "too large"},
 			{"GET", "/api/lanes/X1/trace", "", 200, "OPEN_ENTRY(1"},
 			{"GET", "/api/lanes/X1/trace", "", 200, "[SM] READ BINARY"},
 			{"GET", "/api/lanes/X1/trace?routine=1", "", 200, "HEARTBEAT"},

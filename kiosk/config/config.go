@@ -294,6 +294,15 @@ func (p *problems) one(key, value, fallback string, allowed ...string) string {
 	return value
 }
 
+// place is a time zone; UTC where nothing is said.
+func (p *problems) place(key, name string) *time.Location {
+	of, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		p.add(key, "%q is not known; use a name such as \"Europe/Paris\"", name)
+	}
+	return of
+}
+
 func (p *problems) listen(key, value string) string {
 	if _, _, err := net.SplitHostPort(value); err != nil {
 		p.add(key, "%q is not host:port", value)
@@ -327,14 +336,7 @@ func (r raw) valid() (Config, error) {
 	c.Kiosk.Site = r.Lane.Site
 	c.Kiosk.ExitOnFailure = r.Lane.ExitOnFailure
 	dir := r.directions(&p, &c)
-	if r.Lane.Timezone == "" {
-		r.Lane.Timezone = "UTC"
-	}
-	loc, err := time.LoadLocation(r.Lane.Timezone)
-	if err != nil {
-		p.add("lane.timezone", "%q is not known; use a name such as \"Europe/Paris\"", r.Lane.Timezone)
-	}
-	c.Kiosk.Location = loc
+	c.Kiosk.Location = p.place("lane.timezone", r.Lane.Timezone)
 
 	c.Reader = Reader{Type: p.one("reader.type", r.Reader.Type, "pcsc", "pcsc", "vpcd"), Name: r.Reader.Name, Address: r.Reader.Address}
 	if c.Reader.Type == "vpcd" {

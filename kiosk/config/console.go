@@ -16,11 +16,12 @@ import (
 // Console is a valid configuration of a site's console.
 type Console struct {
 	Name      string
-	Dir       string   // keys and stores
-	Listen    string   // host:port of the officers' pages
-	URL       *url.URL // their address
-	Cert, Key string   // PEM files of the pages; empty: the site's own authority
-	Fleet     string   // host:port that lanes speak to
+	Location  *time.Location // figures are by its clock
+	Dir       string         // keys and stores
+	Listen    string         // host:port of the officers' pages
+	URL       *url.URL       // their address
+	Cert, Key string         // PEM files of the pages; empty: the site's own authority
+	Fleet     string         // host:port that lanes speak to
 	Hosts     []string
 	Enrol     string // host:port where lane computers enrol
 	Ratio     int
@@ -69,6 +70,7 @@ type Area struct {
 type rawConsole struct {
 	Site struct {
 		Name, Dir string
+		Timezone  string
 		Ratio     int
 		Training  bool
 		Idle      duration
@@ -130,6 +132,7 @@ func ParseConsole(b []byte) (Console, error) {
 		Listen: p.listen("pages.listen", r.Pages.Listen), Cert: r.Pages.Cert, Key: r.Pages.Key,
 		Fleet: p.listen("fleet.listen", r.Fleet.Listen), Enrol: p.listen("fleet.enrol", r.Fleet.Enrol), Hosts: r.Fleet.Hosts,
 	}
+	c.Location = p.place("site.timezone", r.Site.Timezone)
 	c.Idle = p.within("site.idle", r.Site.Idle, 10*time.Minute, time.Minute, time.Hour)
 	if c.Ratio == 0 {
 		c.Ratio = defaultRatio

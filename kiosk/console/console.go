@@ -45,10 +45,11 @@ type Config struct {
 	Origins   []string // their addresses
 	RosterKey ed25519.PublicKey
 	Plan      config.Plan
-	Ratio     int           // gates that one officer may watch; at most officer.MostLanes
-	Training  bool          // the lanes are simulated: every page says so
-	Idle      time.Duration // after which a page without an officer's hand locks
-	Directory *Directory    // nil: a passkey alone signs in
+	Ratio     int            // gates that one officer may watch; at most officer.MostLanes
+	Training  bool           // the lanes are simulated: every page says so
+	Idle      time.Duration  // after which a page without an officer's hand locks
+	Location  *time.Location // of the site: figures are by its clock; nil for UTC
+	Directory *Directory     // nil: a passkey alone signs in
 	Log       *slog.Logger
 }
 
@@ -104,6 +105,9 @@ func New(s *site.Site, conf Config) (*Console, error) {
 	}
 	if conf.Idle <= 0 {
 		return nil, errors.New("console: a page locks after some time without an officer's hand")
+	}
+	if conf.Location == nil {
+		conf.Location = time.UTC
 	}
 	static, err := fs.Sub(files, "static")
 	if err != nil {

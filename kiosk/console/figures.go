@@ -23,7 +23,8 @@ import (
 // §12).
 const leastCell = 20
 
-// Cell is one row of the statistics. Counts and times are null where fewer than
+// Cell is one row of the statistics. An hour's key is its beginning by the site's
+// clock, with the offset: a day of 25 hours has one of them twice. Counts and times are null where fewer than
 // 20 crossings would stand behind them.
 type Cell struct {
 	Key      string `json:"key"`
@@ -95,24 +96,37 @@ func period(r *http.Request) (from, to time.Time, err error) {
 	return from, to, nil
 }
 
-// hours is a period made whole: two that differ by minutes would tell, by their
-// difference, of the few who crossed in between.
-func hours(r *http.Request) (from, to time.Time, err error) {
+// hours is a period made whole by the clock of a place: two that differ by
+// minutes would tell, by their difference, of the few who crossed in between.
+func hours(r *http.Request, of *time.Location) (from, to time.Time, err error) {
 	from, to, err = period(r)
-	return from.Truncate(time.Hour), to.Add(time.Hour - 1).Truncate(time.Hour), err
+	return hour(from, of), hour(to.Add(time.Hour-1), of), err
 }
 
-// by are the ways to group.
-var by = map[string]func(site.Crossing) string{
-	"hour":    func(c site.Crossing) string { return time.UnixMilli(c.At).UTC().Format("2006-01-02T15Z") },
-	"lane":    func(c site.Crossing) string { return c.Lane },
-	"class":   func(c site.Crossing) string { return c.Class },
-	"outcome": func(c site.Crossing) string { return c.Outcome },
-	"reason":  func(c site.Crossing) string { return c.Reason },
+// hour is the beginning of t's hour by the clock of a place. It steps by the
+// offset in force, so that it is right on days of 23 and 25 hours.
+func hour(t time.Time, of *time.Location) time.Time {
+	_, offset := t.In(of).Zone()
+	past := (t.Unix() + int64(offset)) % 3600
+	return time.Unix(t.Unix()-past, 0).In(of)
+}
+
+// clock is how an hour is written.
+const clock = "2006-01-02T15:04-07:00"
+
+// by are the ways to group, by the clock of a place.
+var by = map[string]func(site.Crossing, *time.Location) string{
+	"hour": func(c site.Crossing, of *time.Location) string {
+		return hour(time.UnixMilli(c.At), of).Format(clock)
+	},
+	"lane":    func(c site.Crossing, _ *time.Location) string { return c.Lane },
+	"class":   func(c site.Crossing, _ *time.Location) string { return c.Class },
+	"outcome": func(c site.Crossing, _ *time.Location) string { return c.Outcome },
+	"reason":  func(c site.Crossing, _ *time.Location) string { return c.Reason },
 }
 
 func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) {
-	from, to, err := hours(r)
+	from, to, err := hours(r, c.conf.Location)
 	key, ok := by[r.URL.Query().Get("by")]
 	if err != nil || !ok {
 		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and by hour, lane, class, outcome or reason")
@@ -120,7 +134,7 @@ func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) 
 	}
 	groups := map[string]*group{}
 	err = c.site.Crossings(r.Context(), r.URL.Query().Get("lane"), from, to, func(x site.Crossing) error {
-		k := key(x)
+		k := key(x, c.conf.Location)
 		if groups[k] == nil {
 			groups[k] = &group{}
 		}
@@ -136,13 +150,19 @@ func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) 
 	for k, g := range groups {
 		out = append(out, g.cell(k))
 	}
-	slices.SortFunc(out, func(a, b Cell) int {
-		if a.Key < b.Key {
-			return -1
-		}
-		return 1
-	})
-	pages.Reply(w, http.StatusOK, map[string]any{"from": from, "to": to, "suppressed_below": leastCell, "cells": out})
+	slices.SortFunc(out, inOrder)
+	pages.Reply(w, http.StatusOK, map[string]any{"from": from, "to": to, "timezone": c.conf.Location.String(), "suppressed_below": leastCell, "cells": out})
+}
+
+// inOrder sorts hours by time, which is not their spelling's order when the clock
+// is put back, and everything else by name.
+func inOrder(a, b Cell) int {
+	s, err := time.Parse(clock, a.Key)
+	t, err2 := time.Parse(clock, b.Key)
+	if err == nil && err2 == nil {
+		return s.Compare(t)
+	}
+	return cmp.Compare(a.Key, b.Key)
 }
 
 type group struct {
@@ -201,7 +221,7 @@ func (g *group) cell(key string) Cell {
 func small(n int) bool { return 0 < n && n < leastCell }
 
 // exported is a crossing in an export: no identifier of the transaction, the
-// time to the hour.
+// time to the hour, by UTC and by the site's clock.
 type exported struct {
 	Hour    string `parquet:"hour,dict"`
 	Lane    string `parquet:"lane,dict"`
@@ -209,12 +229,13 @@ type exported struct {
 	Outcome string `parquet:"outcome,dict"`
 	Reason  string `parquet:"reason,dict"`
 	Count   int64  `parquet:"crossings"`
+	Local   string `parquet:"local,dict"`
 }
 
 // export writes counts by hour, lane, class, outcome and reason as CSV or
 // Parquet, without cells below 20.
 func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
-	from, to, err := hours(r)
+	from, to, err := hours(r, time.UTC)
 	format := r.URL.Query().Get("format")
 	if err != nil || format != "csv" && format != "parquet" {
 		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and format csv or parquet")
@@ -222,7 +243,8 @@ func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
 	}
 	counts := map[exported]int64{}
 	err = c.site.Crossings(r.Context(), "", from, to, func(x site.Crossing) error {
-		counts[exported{Hour: by["hour"](x), Lane: x.Lane, Class: x.Class, Outcome: x.Outcome, Reason: x.Reason}]++
+		at := hour(time.UnixMilli(x.At), time.UTC)
+		counts[exported{Hour: at.Format("2006-01-02T15Z"), Lane: x.Lane, Class: x.Class, Outcome: x.Outcome, Reason: x.Reason, Local: at.In(c.conf.Location).Format(clock)}]++
 		return nil
 	})
 	if err != nil {
@@ -269,9 +291,9 @@ func rows(counts map[exported]int64) []exported {
 
 func writeCSV(w io.Writer, list []exported) error {
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"hour", "lane", "class", "outcome", "reason", "crossings"}) // Flush tells
+	_ = out.Write([]string{"hour", "lane", "class", "outcome", "reason", "crossings", "local"}) // Flush tells
 	for _, x := range list {
-		_ = out.Write([]string{x.Hour, x.Lane, x.Class, x.Outcome, x.Reason, strconv.FormatInt(x.Count, 10)})
+		_ = out.Write([]string{x.Hour, x.Lane, x.Class, x.Outcome, x.Reason, strconv.FormatInt(x.Count, 10), x.Local})
 	}
 	out.Flush()
 	return out.Error()

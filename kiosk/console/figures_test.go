@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -81,7 +82,7 @@ func TestShares(t *testing.T) {
 // would tell of one.
 func TestExport(t *testing.T) {
 	cell := func(lane, reason string, n int64) exported {
-		return exported{Hour: "2026-06-20T08Z", Lane: lane, Class: "EU", Outcome: "released", Reason: reason, Count: n}
+		return exported{Hour: "2026-06-20T08Z", Lane: lane, Class: "EU", Outcome: "released", Reason: reason, Count: n, Local: "2026-06-20T10:00+02:00"}
 	}
 	count := func(cells ...exported) map[exported]int64 {
 		m := map[exported]int64{}
@@ -127,9 +128,57 @@ func TestWholeHours(t *testing.T) {
 		{"from=2026-06-20T10:00:00Z&to=2026-06-20T09:00:00Z", "", ""},
 		{"from=yesterday", "", ""},
 	} {
-		from, to, err := hours(httptest.NewRequest("GET", "/api/statistics?"+c.query, nil))
+		from, to, err := hours(httptest.NewRequest("GET", "/api/statistics?"+c.query, nil), time.UTC)
 		if (err == nil) != (c.from != "") || err == nil && (from.Format("15:04") != c.from || to.Format("15:04") != c.to) {
 			t.Errorf("%s: %v to %v, %v", c.query, from, to, err)
 		}
+	}
+}
+
+// Hours are the site's. The day on which the clock is put forward has 23 of them,
+// the one on which it is put back 25, in the order of time; where the clock is
+// half an hour off, so are the hours.
+func TestHoursOfTheSite(t *testing.T) {
+	place := func(name string) *time.Location {
+		of, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return of
+	}
+	for _, c := range []struct {
+		name        string
+		of          *time.Location
+		day         time.Time // its midnight
+		hours       int
+		third, last string
+	}{
+		{"UTC", time.UTC, time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC), 24, "2026-03-29T02:00+00:00", "2026-03-29T23:00+00:00"},
+		{"put forward", place("Europe/Paris"), time.Date(2026, 3, 29, 0, 0, 0, 0, place("Europe/Paris")), 23, "2026-03-29T03:00+02:00", "2026-03-29T23:00+02:00"},
+		{"put back", place("Europe/Paris"), time.Date(2026, 10, 25, 0, 0, 0, 0, place("Europe/Paris")), 25, "2026-10-25T02:00+02:00", "2026-10-25T23:00+01:00"},
+		{"half an hour", place("Asia/Kolkata"), time.Date(2026, 3, 29, 0, 0, 0, 0, place("Asia/Kolkata")), 24, "2026-03-29T02:00+05:30", "2026-03-29T23:00+05:30"},
+	} {
+		counts := map[string]int{}
+		for at := c.day; at.Before(c.day.AddDate(0, 0, 1)); at = at.Add(10 * time.Minute) {
+			counts[by["hour"](site.Crossing{At: at.UnixMilli()}, c.of)]++
+		}
+		var cells []Cell
+		for k, n := range counts {
+			if n != 6 {
+				t.Errorf("%s: %d crossings in %s", c.name, n, k)
+			}
+			cells = append(cells, Cell{Key: k})
+		}
+		slices.SortFunc(cells, inOrder)
+		if len(cells) != c.hours || cells[2].Key != c.third || cells[len(cells)-1].Key != c.last {
+			t.Errorf("%s: %d hours: %+v", c.name, len(cells), cells)
+		}
+		if c.hours == 25 && cells[3].Key != "2026-10-25T02:00+01:00" {
+			t.Errorf("%s: the fourth hour is %s", c.name, cells[3].Key)
+		}
+	}
+	from, to, err := hours(httptest.NewRequest("GET", "/?from=2026-03-29T08:10:00Z&to=2026-03-29T08:40:00Z", nil), place("Asia/Kolkata"))
+	if err != nil || from.UTC().Format("15:04") != "07:30" || to.UTC().Format("15:04") != "09:30" {
+		t.Errorf("%v to %v, %v", from, to, err)
 	}
 }

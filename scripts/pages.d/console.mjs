@@ -135,6 +135,50 @@ export default async function () {
     await gus.waitForSelector('#card >> text=more time given');
     await scene('E3');
   });
+  await test('console: charts show what the server counted, by the site’s clock, with the same in words; a day of 25 hours has all of them', async () => {
+    await sam.click('[data-view=figures]');
+    await sam.waitForSelector('#chart rect');
+    const look = () => sam.evaluate(() => ({
+      bars: [...document.querySelectorAll('#chart rect')].filter(r => +r.getAttribute('y') < 214).map(r => [r.getAttribute('class'), +r.getAttribute('height')]),
+      rings: [...document.querySelectorAll('#times circle')].map(c => +c.getAttribute('cy')), words: [...document.querySelectorAll('.columns')].map(s => s.ariaLabel),
+      rows: [...document.querySelectorAll('#cells tbody tr')].map(r => r.children[0].textContent), names: [...document.querySelectorAll('#chart text')].map(t => t.textContent), zone: document.getElementById('zone').textContent,
+    }));
+    const { cells } = await sam.evaluate(async () => (await fetch('/api/statistics?by=hour')).json()), got = await look(), most = Math.max(...cells.map(c => c.crossings ?? 0));
+    const want = cells.flatMap(c => c.released == null ? [['undivided', c.crossings]] : [['released', c.released], ['diverted', c.diverted], ['other', c.crossings - c.released - c.diverted]]).filter(([, n]) => n > 0).map(([k, n]) => [k, 190 * n / most]);
+    holds(want.length > 4, 'too few bars to tell anything');
+    same(got.bars.map(([k]) => k), want.map(([k]) => k), 'bars');
+    holds(want.every(([, h], i) => Math.abs(got.bars[i][1] - h) < .01), `heights ${JSON.stringify(got.bars)}, want ${JSON.stringify(want)}`);
+    same(got.rings.length, cells.filter(c => c.p50_ms != null).length, 'rings at the medians');
+    holds(cells.every(c => got.words[0].includes(c.crossings == null ? 'fewer than 20' : `: ${c.crossings}`)), `not in words: ${got.words[0]}`);
+    holds(got.zone.includes('UTC'), `the clock: ${got.zone}`);
+    const turn = ['00:00+02:00', '01:00+02:00', '02:00+02:00', '02:00+01:00', '03:00+01:00'];
+    await sam.route('**/api/statistics*', r => r.fulfill({ json: { timezone: 'Europe/Paris', cells: turn.map((t, i) => ({ key: '2026-10-25T' + t, crossings: 20 + 20 * i, released: null, diverted: null, p50_ms: 12000, p95_ms: 18000, asked: null, false_alarms: null })) } }));
+    await sam.selectOption('#span', '168');
+    await sam.waitForFunction(() => document.querySelectorAll('#cells tbody tr').length === 5);
+    const back = await look();
+    same(back.rows, ['25 Oct 2026, 00:00', '25 Oct 2026, 01:00', '25 Oct 2026, 02:00 UTC+2', '25 Oct 2026, 02:00 UTC+1', '25 Oct 2026, 03:00'], 'the hours');
+    same(back.bars.map(([, h]) => Math.round(h)), [38, 76, 114, 152, 190], 'their bars');
+    holds(['00', '01', '02 UTC+2', '02 UTC+1', '03'].every(n => back.names.includes(n)), `the columns’ names: ${back.names}`);
+    await sam.unroute('**/api/statistics*');
+    await sam.selectOption('#span', '24');
+  });
+  await test('console: a crossing’s timeline has every step where it was, and says so in words; the keyboard gets there', async () => {
+    const [c] = await sam.evaluate(async () => (await fetch('/api/crossings?lane=X2')).json());
+    await sam.click('[data-view=lanes]');
+    await sam.click('[data-lane=X2]');
+    await sam.locator('#past > summary').focus();
+    await sam.keyboard.press('Enter');
+    await sam.waitForSelector('#past details summary');
+    await sam.locator('#past details summary').first().focus();
+    await sam.keyboard.press('Enter');
+    await sam.waitForSelector('#past .timeline rect');
+    const got = await sam.evaluate(() => ({ bars: [...document.querySelectorAll('#past .timeline rect')].map(r => [+r.getAttribute('x'), +r.getAttribute('width')]), words: document.querySelector('#past .timeline').ariaLabel }));
+    const us = Math.max(c.took * 1000, ...c.timeline.map(s => s.e));
+    same(got.bars.length, c.timeline.length, 'bars');
+    holds(c.timeline.every((s, i) => Math.abs(got.bars[i][0] - (190 + 400 * s.s / us)) < .01 && Math.abs(got.bars[i][1] - Math.max(1.5, 400 * (s.e - s.s) / us)) < .01), `bars ${JSON.stringify(got.bars)}`);
+    same(got.words.split('; ').length, c.timeline.length, 'steps in words');
+    holds(/reading from 0\.0 s to \d+\.\d s/.test(got.words), got.words);
+  });
   await test('console: the audit finds a word by its officer', async () => {
     await sam.click('[data-view=audit]');
     await sam.fill('#search [name=officer]', 'pia');
@@ -178,16 +222,15 @@ export default async function () {
     await signed();
     await gus.click('[data-lane=E2]');
     await gus.waitForSelector('.decide');
-    await gus.waitForSelector('#still[open]');
-    await axe(gus, 'still there');
+    await gus.waitForSelector('#still[open]'); // axe looks at its like on the lane page, where time stands still
     await gus.mouse.move(300, 300); await gus.mouse.move(310, 310);
     await gus.waitForFunction(() => !document.getElementById('still').open);
     same(await gus.getAttribute('body', 'data-signed'), 'yes', 'a hand on the mouse');
     // The hand that was felt keeps the site's session, too.
-    for (let n = 0; n < 12; n++) { await gus.waitForTimeout(400); await gus.mouse.move(200 + n, 200); }
+    for (let n = 0; n < 20; n++) { await gus.waitForTimeout(450); await gus.mouse.move(200 + n, 200); }
     same(await gus.evaluate(async () => (await fetch('/api/cases')).status), 200, 'the session of a page in use');
     await gus.context().setOffline(true);
-    await gus.waitForSelector('body[data-signed=no]', { timeout: 8000 });
+    await gus.waitForSelector('body[data-signed=no]', { timeout: 20000 });
     holds(!(await gus.textContent('body')).includes('OLIVIA'), 'the name is still on the page');
     same(await gus.evaluate(() => document.querySelectorAll('img').length), 0, 'pictures');
     await gus.context().setOffline(false);

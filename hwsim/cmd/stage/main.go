@@ -46,7 +46,7 @@ import (
 )
 
 type stage struct {
-	Port   int  `default:"9480" help:"The traveller's screen and the lane page of E1. The cues are taken at PORT+1, the console is at PORT+50, one that locks after 4 s at PORT+51, and one with a directory at PORT+52; that is at PORT+53."`
+	Port   int  `default:"9480" help:"The traveller's screen and the lane page of E1. The cues are taken at PORT+1, the console is at PORT+50, one that locks after 8 s at PORT+51, and one with a directory at PORT+52; that is at PORT+53."`
 	Crowd  int  `help:"That many further lanes on the plan, as busy as lanes are."`
 	Silent bool `help:"No training banner: for pictures."`
 
@@ -98,7 +98,7 @@ func (s *stage) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conf.Idle = 4 * time.Second
+	conf.Idle = 8 * time.Second
 	hasty, err := console.New(s.site, conf)
 	if err != nil {
 		return err

@@ -117,7 +117,7 @@ func (c serveCmd) Run(ctx context.Context) error {
 	defer s.Close()
 	origin := conf.URL.Scheme + "://" + conf.URL.Host
 	pages, err := console.New(s, console.Config{
-		Name: conf.Name, RPID: conf.URL.Hostname(), Origins: []string{origin}, RosterKey: conf.RosterKey, Plan: conf.Plan, Ratio: conf.Ratio, Training: conf.Training, Idle: conf.Idle, Directory: people, Log: log,
+		Name: conf.Name, Location: conf.Location, RPID: conf.URL.Hostname(), Origins: []string{origin}, RosterKey: conf.RosterKey, Plan: conf.Plan, Ratio: conf.Ratio, Training: conf.Training, Idle: conf.Idle, Directory: people, Log: log,
 	})
 	if err != nil {
 		return err

@@ -143,10 +143,12 @@ async function recent(id, box) {
 
 const step = n => n.startsWith('lane.') ? short[n.slice(5)] ?? words(n.slice(5)) : n.startsWith('officer.') ? 'an officer decides' : n.startsWith('consult.') ? `asks ${n.slice(8).toUpperCase().replaceAll('_', ' ')}` : words(n);
 
-// timeline draws a crossing's steps as bars over time.
+const at = us => (us / 1e6).toFixed(1) + ' s';
+// timeline draws a crossing's steps as bars over time, and says them to who does
+// not see it.
 function timeline(c) {
   const steps = c.timeline ?? [], us = Math.max(1, c.took * 1000, ...steps.map(s => s.e)), row = 18;
-  const svg = shape('svg', { viewBox: `0 0 640 ${steps.length * row + 24}`, class: 'timeline', role: 'img', 'aria-label': 'steps of the crossing' });
+  const svg = shape('svg', { viewBox: `0 0 640 ${steps.length * row + 24}`, class: 'timeline', role: 'img', 'aria-label': `The crossing’s steps: ${steps.map(s => `${step(s.n)} from ${at(s.s)} to ${at(s.e)}`).join('; ')}` });
   const x = t => 190 + 400 * t / us;
   for (let s = 0; s * 1e6 <= us; s++) svg.append(shape('path', { d: `M${x(s * 1e6)} 0v${steps.length * row}`, class: 'grid' }), label(x(s * 1e6), steps.length * row + 16, s + ' s'));
   steps.forEach((s, i) => svg.append(label(184, i * row + 13, step(s.n), 'end'), shape('rect', { x: x(s.s), y: i * row + 3, width: Math.max(1.5, x(s.e) - x(s.s)), height: 12, rx: 2, class: s.n.startsWith('lane.') ? 'lanestep' : s.n.startsWith('consult.') ? 'consult' : s.n.startsWith('officer.') ? 'officer' : 'work' })));

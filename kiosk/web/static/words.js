@@ -8,7 +8,7 @@ export const say = {
   IDLE: 'Open. Waiting for a traveller.', OUT_OF_SERVICE: 'Closed. It opens by itself when an officer is on duty and every device works.',
   DOC_READ: 'The document is being read.', ELIGIBLE: 'The register is being asked.', TAKE_DOC: 'The traveller takes the document back.',
   ENTER: 'The entry is open.', SEALING: 'The entry closes behind the traveller.', INSIDE: 'The face is compared with the chip.',
-  DECIDE: 'All answers are being weighed.', WAIT_DB: 'A register is slow. The traveller is asked to wait.', REVIEW: 'Your decision: compare the faces, read the checks, choose.',
+  DECIDE: 'All answers are being weighed.', WAIT_DB: 'A register is slow. The traveller is asked to wait.', REVIEW: 'Compare the faces, read the checks, choose.',
   INTEND: 'Released. The decision is being written.', RELEASE: 'The exit is open.', CLEARING: 'The exit closes behind the traveller.', CHECK_EMPTY: 'Making sure that nobody is inside.',
   COMMIT: 'The crossing is being recorded.', DIVERT_OUT: 'Sent to the desk before entering.', DIVERT_IN: 'The entry is open: the person comes back out.', RETURNING: 'The entry closes.',
   MULTI: 'More than one person is inside. Speak to them; divert, or clear the alarm when you have seen one person only.', LUGGAGE: 'Something was left inside and nobody is. Order maintenance, take it out, close the entry, end maintenance.',
