@@ -8,10 +8,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -202,12 +200,7 @@ type raw struct {
 		TCNEntry      string   `toml:"tcn_entry_authorisation"`
 		ETIAS         string   `toml:"etias_mode"`
 		StampRequired bool     `toml:"stamp_required"`
-		Mode          []struct {
-			From, To      string
-			EES           string `toml:"ees_mode"`
-			StampRequired bool   `toml:"stamp_required"`
-			Basis         string
-		}
+		Mode          []rawMode
 	}
 	Timers  map[string]duration
 	Officer []struct{ ID, Name, Role, PIN string }
@@ -227,14 +220,9 @@ func (d *duration) UnmarshalText(b []byte) error {
 
 // Load reads and validates the file at path.
 func Load(path string) (Config, error) {
-	f, err := os.Open(path)
+	b, err := read(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("config: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return Config{}, fmt.Errorf("config: read %s: %w", path, err)
+		return Config{}, err
 	}
 	c, err := Parse(b)
 	if err != nil {
