@@ -48,15 +48,16 @@ const (
 	Figures   Right = "figures"     // statistics
 	Audit     Right = "audit"       // who did what
 	Enrol     Right = "enrol"       // lanes and officers
-	Configure Right = "configure"   // roll out modes and trust material
+	Prepare   Right = "prepare"     // propose a release; pause and stop a rollout
+	Configure Right = "configure"   // activate a release; resume a rollout
 )
 
 // Rights is the table of roles. What is not in it is refused.
 var Rights = map[Role][]Right{
 	Guard:      {SeeCase, Decide, Attend, Settle},
 	ShiftLead:  {Attend, Steer, Evacuate, Figures, Audit, Enrol},
-	Supervisor: {SeeCase, Decide, Attend, Steer, Evacuate, Settle, Figures, Audit, Configure},
-	Technician: {Maintain, Attend},
+	Supervisor: {SeeCase, Decide, Attend, Steer, Evacuate, Settle, Figures, Audit, Prepare, Configure},
+	Technician: {Maintain, Attend, Prepare},
 	DPO:        {Figures, Audit},
 }
 

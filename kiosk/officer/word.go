@@ -43,7 +43,15 @@ const (
 	Absent      Kind = "absent"
 	Acknowledge Kind = "acknowledge"
 	SettleCase  Kind = "settle_case"
+
+	// Of releases (package rollout): said to the site, proven by each lane.
+	Propose  Kind = "propose"  // Value is the release's SHA-256
+	Activate Kind = "activate" // Value is the plan's
+	Rollout  Kind = "rollout"  // Value is pause, resume, stop or acknowledge, Transaction the plan's SHA-256
 )
+
+// Site stands in Word.Lane where a word is for the site: no lane is called so.
+const Site = "."
 
 // Limits of a word. A word is as old as its way to the lane; MostLanes is the
 // hard cap of gates per officer (domain: ratio of supervision).
@@ -242,6 +250,36 @@ func (r *Roster) Certified(s Session, now time.Time) (Officer, error) {
 		return o, fmt.Errorf("%w: the session has run out: sign in again", ErrWord)
 	}
 	return o, r.assertion(s.Assertion, s.Challenge(r.RPID), o)
+}
+
+// Proven says who gave a word that is kept for those who ask later: a lane takes
+// a release days after it was signed. The passkey must have been touched for
+// that very word, in a session that held when the word says that it was said,
+// which is not after now; the officer must be of this roster. How old a word may
+// be, and that it counts once, is for the caller. Every refusal wraps ErrWord.
+func (r *Roster) Proven(b []byte, now time.Time) (Said, error) {
+	env, word, err := parse(b)
+	if err != nil {
+		return Said{}, err
+	}
+	at := time.UnixMilli(word.At)
+	if at.Sub(now) > ahead {
+		return Said{}, fmt.Errorf("%w: it was said at %s, which is still to come by this clock: is the clock right?", ErrWord, at.UTC().Format(time.DateTime))
+	}
+	o, err := r.Certified(env.Session, at)
+	if err != nil {
+		return Said{}, err
+	}
+	if !signed(env) {
+		return Said{}, fmt.Errorf("%w: the session's key did not sign it", ErrWord)
+	}
+	if len(env.Fresh) == 0 {
+		return Said{}, fmt.Errorf("%w: the passkey was not touched for it", ErrWord)
+	}
+	if err := r.assertion(env.Fresh, FreshChallenge(env.Word), o); err != nil {
+		return Said{}, err
+	}
+	return Said{Word: word, Officer: o, Again: true}, nil
 }
 
 // signed says whether the session key signed the word (ECDSA with SHA-256, the
