@@ -66,6 +66,7 @@ type Recovery struct {
 	Last       lane.Transaction // highest number ever used
 	OpenIntent lane.Transaction // an intent without record, void or case; 0 for none
 	Direction  lane.Direction   // that an officer set last
+	Closed     bool             // an officer had closed the lane when it ended to start anew
 }
 
 // Shell runs one lane.
@@ -140,6 +141,9 @@ func (s *Shell) Run(ctx context.Context, was Recovery) error {
 	s.group, s.ctx = group, work
 
 	s.events.put(lane.Started{Transaction: was.Last, OpenIntent: was.OpenIntent, Direction: was.Direction})
+	if was.Closed {
+		s.events.put(lane.Ordered{Order: lane.OrderClose, Signatures: 1})
+	}
 	group.Go(func() error { return s.runGate(work) })
 	group.Go(func() error { return s.runReader(work) })
 	group.Go(func() error { return s.runVision(work) })
@@ -446,6 +450,37 @@ func (s *Shell) setUnfit(h lane.Health, why string) {
 		s.log.Info("health", "unfit", uint16(now), "why", why)
 		s.step(lane.HealthChanged{Unfit: now})
 	}
+}
+
+// Rest takes the lane out of service if it serves nobody and knows that nobody is
+// in it, between one event and the next; ok says whether it did. undo gives it
+// back, and closed says that an officer keeps it closed.
+func (s *Shell) Rest(ctx context.Context) (undo func(), closed, ok bool) {
+	if ctx.Err() != nil {
+		return func() {}, false, false
+	}
+	answer := make(chan bool, 1)
+	s.events.put(func() {
+		st := s.state
+		empty := st.Phase == lane.Idle || st.Phase == lane.OutOfService
+		if empty = empty && !s.Serving() && st.Gate.Link && !st.Gate.Occupied; empty {
+			s.setUnfit(lane.UnfitStopping, "taking a release")
+		}
+		closed = st.Closed
+		answer <- empty
+	})
+	undo = func() { s.SetHealth(lane.UnfitStopping, "") }
+	select {
+	case ok = <-answer:
+	case <-ctx.Done():
+		// The lane may come to it yet: what it then does is undone after it.
+		undo()
+		return undo, false, false
+	}
+	if !ok {
+		undo = func() {}
+	}
+	return undo, closed, ok
 }
 
 // housekeep does what only time brings about: leases end, a store fails.
