@@ -27,6 +27,7 @@ import (
 	"passage/kiosk"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
+	"passage/kiosk/rollout"
 	"passage/kiosk/web"
 )
 
@@ -54,9 +55,13 @@ type Client struct {
 	// verifies it.
 	Head    func(context.Context) ([]byte, error)
 	HeadKey string
+	// Releases is the lane's memory of configuration and trust material that its
+	// site rolls out; nil for a lane that takes none.
+	Releases *rollout.Keeper
 
 	ear    officer.Ear
 	again  chan struct{} // the site wants to be asked where the journal goes on
+	offer  chan struct{} // and for releases
 	mu     sync.Mutex
 	nc     *nats.Conn // nil before the first connection
 	served []seen     // cases that officers were shown, newest last
@@ -118,7 +123,7 @@ func again(int) time.Duration { return 300*time.Millisecond + rand.N(2*time.Seco
 func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error {
 	c.ear.Lane, c.ear.Since = c.Lane, time.Now()
 	c.recallRoster()
-	c.again = make(chan struct{}, 1)
+	c.again, c.offer = make(chan struct{}, 1), make(chan struct{}, 1)
 	options := append([]nats.Option{
 		nats.Name("lane " + c.Lane), nats.CustomInboxPrefix(Inbox(c.Lane)), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.Timeout(dialFor), nats.CustomReconnectDelay(again), nats.ReconnectBufSize(-1),
@@ -157,6 +162,7 @@ func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error
 	group.Go(func() error { return c.roster(ctx, nc, changed) })
 	group.Go(func() error { return c.forward(ctx, nc) })
 	group.Go(func() error { return c.heads(ctx, nc) })
+	group.Go(func() error { return c.releases(ctx, nc) })
 	return group.Wait()
 }
 
@@ -410,9 +416,13 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg) {
 	err := json.Unmarshal(m.Data, &q)
 	if err == nil {
 		switch q.What {
-		case AskAgain:
+		case AskAgain, AskRelease:
+			to := c.again
+			if q.What == AskRelease {
+				to = c.offer
+			}
 			select {
-			case c.again <- struct{}{}:
+			case to <- struct{}{}:
 			default:
 			}
 			return

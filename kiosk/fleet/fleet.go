@@ -10,6 +10,8 @@
 //
 // A lane's credentials let it touch its own subjects only, so that no lane can
 // lie about another one.
+//
+// It also asks for releases (package rollout): what the site may roll out to it.
 package fleet
 
 import (
@@ -37,8 +39,8 @@ const (
 // Subject is lane.ID.WHAT: view, journal, do or ask.
 func Subject(lane, what string) string { return "lane." + lane + "." + what }
 
-// Question is site.ask.ID.WHAT: roster, journal with the journal's name, or
-// document with a Sighting.
+// Question is site.ask.ID.WHAT: roster, journal with the journal's name, document
+// with a Sighting, head with a SignedHead, or release with the lane's Status.
 func Question(lane, what string) string { return "site.ask." + lane + "." + what }
 
 // Inbox is the prefix of a lane's reply subjects: a lane may hear no other's.
@@ -143,11 +145,12 @@ func ParseAnswer(b []byte) (Answer, error) {
 
 // What a lane is asked about.
 const (
-	AskCase  = "case"  // the crossing under way, as JSON
-	AskCases = "cases" // open reconciliation cases
-	AskFace  = "face"  // one picture, as JPEG
-	AskStay  = "stay"  // the days that the stay of the crossing rests on, as SVG
-	AskAgain = "again" // nothing: the lane shall ask how much of its journal has arrived
+	AskCase    = "case"    // the crossing under way, as JSON
+	AskCases   = "cases"   // open reconciliation cases
+	AskFace    = "face"    // one picture, as JPEG
+	AskStay    = "stay"    // the days that the stay of the crossing rests on, as SVG
+	AskAgain   = "again"   // nothing: the lane shall ask how much of its journal has arrived
+	AskRelease = "release" // nothing: it shall ask what it is offered
 )
 
 // Ask is a question to a lane. The site asks for officers who may see.

@@ -91,6 +91,19 @@ func (h *Hub) Since(stamp uint64) ([]Lane, uint64, <-chan struct{}) {
 	return list, h.stamp, h.wake
 }
 
+// some are the lanes of these ids that are known.
+func (h *Hub) some(ids []string) map[string]Lane {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make(map[string]Lane, len(ids))
+	for _, id := range ids {
+		if l := h.lanes[id]; l != nil {
+			out[id] = *l
+		}
+	}
+	return out
+}
+
 // expect makes a lane known that has not been heard yet.
 func (h *Hub) expect(id string) {
 	h.mu.Lock()

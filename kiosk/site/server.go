@@ -43,8 +43,10 @@ type Config struct {
 	Leafs    string // host:port for the servers of sites, at a country's console; empty: none
 	Rules    Rules  // across lanes
 	Above    Above  // the country's server, at a site's console; the zero value: none
-	Log      *slog.Logger
-	Book     *inlet.Book // counts what the site turns away; nil: nobody does
+	// Pace is how often rollouts are looked at; 0 is every two seconds.
+	Pace time.Duration
+	Log  *slog.Logger
+	Book *inlet.Book // counts what the site turns away; nil: nobody does
 }
 
 // Site is a running site.
@@ -59,6 +61,10 @@ type Site struct {
 	hub  *Hub
 	seen *sightings
 	port int
+
+	rolling  sync.Mutex // guards rollouts and said
+	rollouts []*Rollout // all of them, newest first
+	said     map[string]report
 
 	accounts sync.Mutex // guards account, which revocations change
 	account  *jwt.AccountClaims
@@ -77,7 +83,7 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 	if len(conf.Hosts) == 0 {
 		return nil, errors.New("site: say by which names lanes reach this machine")
 	}
-	s := &Site{conf: conf, hub: NewHub(), seen: newSightings(conf.Rules)}
+	s := &Site{conf: conf, hub: NewHub(), seen: newSightings(conf.Rules), said: map[string]report{}}
 	var err error
 	if s.keys, err = loadKeys(filepath.Join(conf.Dir, "keys")); err != nil {
 		return nil, err
@@ -92,6 +98,9 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 	err = open(ctx)
 	if err == nil {
 		err = s.stream()
+	}
+	if err == nil {
+		err = s.loadRollouts(ctx)
 	}
 	if err != nil {
 		s.Close()
@@ -295,6 +304,9 @@ func (s *Site) Run(ctx context.Context) error {
 	if _, err := s.nc.Subscribe(fleet.Asked, func(m *nats.Msg) { s.answer(ctx, m) }); err != nil {
 		return fmt.Errorf("site: %w", err)
 	}
+	if _, err := s.nc.Subscribe(fleet.Fetches, func(m *nats.Msg) { s.fetch(ctx, m) }); err != nil {
+		return fmt.Errorf("site: %w", err)
+	}
 	lanes, err := s.Lanes(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -310,6 +322,7 @@ func (s *Site) Run(ctx context.Context) error {
 	group.Go(func() error { return s.hub.watch(ctx) })
 	group.Go(func() error { return s.announce(ctx) })
 	group.Go(func() error { return s.relay(ctx) })
+	group.Go(func() error { return s.roll(ctx) })
 	return group.Wait()
 }
 
@@ -350,6 +363,8 @@ func (s *Site) answer(ctx context.Context, m *nats.Msg) {
 		out, err = s.got(ctx, lane, m.Data)
 	case "head":
 		out, err = s.head(ctx, lane, m.Data)
+	case "release":
+		out, err = s.offers(lane, m.Data)
 	case "document":
 		var seen fleet.Sighting
 		if err = json.Unmarshal(m.Data, &seen); err == nil {

@@ -112,6 +112,33 @@ CREATE TABLE confirmed (                  -- what the directory said last of an 
 	roles   TEXT    NOT NULL,             -- JSON
 	at      INTEGER NOT NULL              -- Unix s
 ) STRICT;
+`, `
+CREATE TABLE content (                    -- of releases, in pieces
+	sha256 TEXT    NOT NULL,              -- of the whole
+	n      INTEGER NOT NULL,
+	b      BLOB    NOT NULL,
+	PRIMARY KEY (sha256, n)
+) STRICT;
+CREATE TABLE release (
+	digest   TEXT    PRIMARY KEY,         -- SHA-256 of body
+	kind     TEXT    NOT NULL,
+	number   INTEGER NOT NULL,
+	sha256   TEXT    NOT NULL,            -- of its content
+	body     BLOB    NOT NULL,            -- rollout.Release as it is signed
+	at       INTEGER NOT NULL,            -- Unix s
+	proposal BLOB,                        -- the word that proposed it; NULL for a draft
+	proposer TEXT,
+	why      TEXT,
+	UNIQUE (kind, number)
+) STRICT;
+CREATE TABLE rollout (
+	plan       TEXT    PRIMARY KEY,       -- SHA-256 of body
+	release    TEXT    NOT NULL,
+	body       BLOB    NOT NULL,          -- rollout.Plan as it is signed
+	activation BLOB    NOT NULL,
+	at         INTEGER NOT NULL,          -- Unix s
+	state      BLOB    NOT NULL           -- rollout.State: written before any lane hears of it
+) STRICT;
 `}
 
 func openStore(ctx context.Context, path string) (*sqlite.DB, error) {
