@@ -62,15 +62,19 @@ called and the gate frees its entry.`))
 }
 
 func run(c cli) error {
-	conf, err := config.Load(c.Config)
-	if err != nil {
-		return err
-	}
 	if c.CheckConfig {
+		conf, err := config.Load(c.Config)
+		if err != nil {
+			return err
+		}
 		fmt.Printf("%s: good: lane %s, %s\n", c.Config, conf.Kiosk.Lane, conf.Kiosk.Policy.Direction)
 		return nil
 	}
 	if err := host.NoCore(); err != nil {
+		return err
+	}
+	conf, keeper, number, err := begin(c.Config)
+	if err != nil {
 		return err
 	}
 	level := slog.LevelInfo
@@ -80,6 +84,9 @@ func run(c cli) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("lane", conf.Kiosk.Lane)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if number > 0 {
+		log.Info("the site's configuration counts", "release", number)
+	}
 
 	if err := journal.Present(conf.Store.Path); err != nil {
 		return err
@@ -157,7 +164,7 @@ func run(c cli) error {
 	var others kiosk.Neighbours = site
 	var joined *fleet.Client
 	if conf.Fleet.Dir != "" {
-		joined = &fleet.Client{Lane: conf.Kiosk.Lane, Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, RosterFile: conf.Store.Path + ".roster", Log: log}
+		joined = &fleet.Client{Lane: conf.Kiosk.Lane, Journal: db.Reader, RosterKey: conf.Fleet.RosterKey, Releases: keeper, RosterFile: conf.Store.Path + ".roster", Log: log}
 		others = both{joined, site}
 	}
 	shell := kiosk.New(conf.Kiosk, kiosk.Devices{
@@ -218,6 +225,13 @@ func run(c cli) error {
 		if err := tellHeads(joined, conf.Store.Path); err != nil {
 			return err
 		}
+		if err := follow(keeper, shell, conf.Trust, stop, log); err != nil {
+			return err
+		}
+		if was.Closed, err = keeper.WasClosed(); err != nil {
+			return err
+		}
+		group.Go(func() error { return stood(work, keeper, shell, log) })
 		group.Go(func() error { return joined.Run(work, console) })
 	}
 	group.Go(func() error { return pages.Serve(work, listener) })
