@@ -67,6 +67,7 @@ const (
 type server struct {
 	conf Config
 	site *site.Site
+	ear  officer.Ear // hears words that are for the site
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -114,7 +115,7 @@ func New(s *site.Site, conf Config) (*Console, error) {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	c := &server{
-		conf: conf, site: s, sessions: map[string]*session{}, invited: map[string]*invitation{}, named: map[string]*named{},
+		conf: conf, site: s, ear: officer.Ear{Lane: officer.Site, Since: time.Now()}, sessions: map[string]*session{}, invited: map[string]*invitation{}, named: map[string]*named{},
 		streams: pages.Streams{Name: "console", Each: 8, Book: s.Book()},
 		words:   inlet.Paces{Rate: wordsPace, Burst: 4 * wordsPace, Most: mostSessions}, asks: inlet.Paces{Rate: asksPace, Burst: 4 * asksPace, Most: mostSessions},
 		strangers: inlet.Paces{Rate: strangersPace, Burst: 6 * strangersPace, Most: mostSessions},
@@ -152,6 +153,11 @@ func New(s *site.Site, conf Config) (*Console, error) {
 	mux.HandleFunc("GET /api/statistics", c.with(officer.Figures, c.statistics))
 	mux.HandleFunc("GET /api/export", c.with(officer.Figures, c.export))
 	mux.HandleFunc("GET /api/audit", c.with(officer.Audit, c.audit))
+	mux.HandleFunc("GET /api/releases", c.with(officer.Prepare, c.releases))
+	mux.HandleFunc("GET /api/releases/stopped", c.with(officer.Prepare, c.stopped))
+	mux.HandleFunc("GET /api/releases/content/{sha}", c.with(officer.Prepare, c.content))
+	mux.HandleFunc("POST /api/releases/draft", c.with(officer.Prepare, c.draft))
+	mux.HandleFunc("POST /api/releases/word", c.with(officer.Prepare, c.steer))
 	mux.HandleFunc("POST /api/enrol/code", c.with(officer.Enrol, c.code))
 	mux.HandleFunc("POST /api/enrol/revoke", c.with(officer.Enrol, c.revoke))
 	mux.HandleFunc("POST /api/invite", c.with(officer.Enrol, c.invite))

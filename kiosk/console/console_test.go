@@ -124,7 +124,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, key: ed25519.NewKeyFromSeed(make([]byte, 32)), desk: &desk{present: map[string]bool{}, need: 1, watching: make(chan struct{}, 1)}}
 	var err error
 	w.dir = t.TempDir()
-	if w.site, err = site.Open(t.Context(), site.Config{Dir: w.dir, Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Log: quiet}); err != nil {
+	if w.site, err = site.Open(t.Context(), site.Config{Dir: w.dir, Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Pace: 50 * time.Millisecond, Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	w.run(w.site.Run)

@@ -86,7 +86,7 @@ func (s *stage) run(ctx context.Context) error {
 	if _, s.key, err = ed25519.GenerateKey(nil); err != nil {
 		return err
 	}
-	if s.site, err = site.Open(ctx, site.Config{Dir: s.dir, Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Log: s.log}); err != nil {
+	if s.site, err = site.Open(ctx, site.Config{Dir: s.dir, Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Pace: 100 * time.Millisecond, Log: s.log}); err != nil {
 		return err
 	}
 	defer s.site.Close()
@@ -202,12 +202,11 @@ func (s *stage) join(ctx context.Context, group *errgroup.Group, id, address str
 		return nil, errors.Join(err, db.Close())
 	}
 	p := newPlayer(id)
-	client := &fleet.Client{Lane: id, Desk: p, Journal: db.Reader, RosterKey: s.key.Public().(ed25519.PublicKey), Log: s.log}
 	group.Go(func() error {
 		defer db.Close()
 		var both errgroup.Group
 		both.Go(func() error { return j.Run(ctx) })
-		both.Go(func() error { return client.Run(ctx, creds) })
+		both.Go(func() error { return s.takes(ctx, p, db.Reader, creds) })
 		return both.Wait()
 	})
 	morning(j, id)

@@ -4,6 +4,7 @@ import { alerts, say as means, whys } from './words.js';
 import { $, ago, clock, el, words } from './dom.js';
 import { go, here, lanes, may, tell, watched } from './state.js';
 import { said } from './card.js';
+import { seen, stopped } from './releases.js';
 
 const waits = l => !l.away && l.view && (l.view.under?.review || ['HOLD', 'MULTI', 'LUGGAGE'].includes(l.view.state));
 
@@ -36,13 +37,13 @@ const unanswered = () => [...lanes.values()].filter(l => !l.away).flatMap(l => (
 const text = a => a.kind === 'help' ? 'A traveller calls for help: answer by the lane’s voice link' : alerts[a.kind] ?? words(a.kind);
 
 export function bells() {
-  const list = unanswered(), key = JSON.stringify(list.map(a => [a.lane, a.id, late(a), mine(a)]));
+  const list = unanswered(), key = JSON.stringify([list.map(a => [a.lane, a.id, late(a), mine(a)]), stopped]);
   if (key === bells.key) return;
-  const rings = list.filter(mine).length;
+  const rings = list.filter(mine).length + stopped.length;
   if (rings > (bells.rings ?? 0)) ring();
   bells.key = key; bells.rings = rings;
-  document.title = (list.length ? `(${list.length}) ` : '') + `${here.me.site} console`;
-  $('alarms').replaceChildren(...list.slice(0, 5).map(alarm), list.length > 5 ? el('div', { className: 'alarm', textContent: `and ${list.length - 5} more` }) : '');
+  document.title = (list.length + stopped.length ? `(${list.length + stopped.length}) ` : '') + `${here.me.site} console`;
+  $('alarms').replaceChildren(...stopped.map(halted), ...list.slice(0, 5).map(alarm), list.length > 5 ? el('div', { className: 'alarm', textContent: `and ${list.length - 5} more` }) : '');
   remind();
 }
 
@@ -57,10 +58,18 @@ function alarm(a) {
   return row;
 }
 
+// halted is a rollout that stopped by itself: it rings until somebody sees to it.
+function halted(x) {
+  const show = el('button', { type: 'button', textContent: 'Show' }), answer = el('button', { type: 'button', className: 'main', textContent: 'I see to it' });
+  show.onclick = () => go('releases');
+  answer.onclick = async () => { answer.disabled = true; await seen(x.rollout); go('releases'); };
+  return el('div', { className: 'alarm' }, el('b', { textContent: `${words(x.kind)} ${x.number}` }), el('span', { textContent: `The rollout stopped: ${x.why}` }), el('time', { textContent: clock(x.at) }), el('div', { className: 'row' }, show, answer));
+}
+
 // remind says how old the alarms are, and rings again while one is this
 // officer's to answer.
 export function remind() {
-  if (unanswered().some(mine) && Math.round(Date.now() / 1000) % 6 === 0) ring();
+  if ((stopped.length || unanswered().some(mine)) && Math.round(Date.now() / 1000) % 6 === 0) ring();
   for (const row of $('alarms').querySelectorAll('[data-at]')) {
     const age = ago(+row.dataset.at);
     row.querySelector('em').textContent = !row.matches('.late') ? '' : leads() ? `nobody has answered for ${age}: it is yours now` : `nobody has answered for ${age}: your supervisor has been called`;

@@ -10,6 +10,7 @@ import * as plan from './plan.js';
 import * as alarms from './alarms.js';
 import { alive, card, choose, leave, restoreWatch, watch } from './card.js';
 import { figures } from './figures.js';
+import * as release from './releases.js';
 import { allCases, audit, staff } from './views.js';
 
 let events = null, directory = null;
@@ -58,7 +59,7 @@ function lock(why) {
   here.me = null;
   leave();
   forget();
-  lanes.clear(); watched.clear(); plan.clear(); alarms.clear();
+  lanes.clear(); watched.clear(); plan.clear(); alarms.clear(); release.clear();
   document.body.dataset.signed = 'no';
   $('me').hidden = $('tabs').hidden = true;
   for (const m of document.querySelectorAll('main[id]')) m.hidden = m.id !== 'signin-view';
@@ -80,7 +81,7 @@ const chair = () => look(here.me.idle_ms, () => call('POST', '/api/here').catch(
 function show(view) {
   for (const m of document.querySelectorAll('main[id]')) m.hidden = m.id !== view + '-view';
   for (const b of $('tabs').children) b.toggleAttribute('aria-current', b.dataset.view === view);
-  ({ figures, audit, cases: allCases, staff })[view]?.();
+  ({ figures, audit, cases: allCases, staff, releases: release.releases })[view]?.();
 }
 
 // Where one is stands in the address, so that the browser's back goes to the
@@ -103,7 +104,7 @@ addEventListener('keydown', e => {
   if (e.key.startsWith('Arrow') && e.target.matches('.tile')) { plan.step(e); return; }
   const b = pressed(e);
   if (b) { b.click(); return; }
-  const view = { l: 'lanes', o: 'cases', s: 'staff', f: 'figures', a: 'audit' }[e.key];
+  const view = { l: 'lanes', o: 'cases', s: 'staff', f: 'figures', r: 'releases', a: 'audit' }[e.key];
   if (view) $('tabs').querySelector(`[data-view=${view}]:not([hidden])`)?.click();
   if (e.key === 'n') $('cases').querySelector('button')?.click();
   if (e.key === 'e') $('alarms').querySelector('button.main')?.click();
@@ -145,6 +146,11 @@ function line(good) {
 plan.each(plan.summary, alarms.queue, alarms.bells);
 
 setInterval(alive, 8000);
+setInterval(async () => {
+  if (!here.me) return;
+  await release.look();
+  if (here.me && !$('releases-view').hidden) release.releases();
+}, 2000);
 setInterval(() => {
   if (!here.me) return;
   chair();
