@@ -39,6 +39,7 @@ type cli struct {
 		Draft  draftCmd  `cmd:"" help:"Print the next roster of officers, to be signed."`
 		Import importCmd `cmd:"" help:"Take a signed roster."`
 	} `cmd:"" help:"Who may speak to the lanes."`
+	Rollout   rolloutCmds  `cmd:"" help:"Configuration and trust material for the lanes, in stages."`
 	Directory directoryCmd `cmd:"" help:"Look at the directory that says who officers are, and say what is wrong."`
 	Audit     struct {
 		Words wordsCmd `cmd:"" help:"Print all rosters and officers' words with their proof, for passage audit words."`
