@@ -94,7 +94,7 @@ func (x *taker) live(ctx context.Context, db *sqlite.DB) error {
 		return func() {}, false, !x.busy
 	}
 	k.Again = func(string) { stop() }
-	client := &fleet.Client{Lane: x.id, Direction: "entry", Desk: &desk{present: map[string]bool{}, watching: make(chan struct{}, 1), over: true}, Journal: db.Reader, RosterKey: x.w.key.Public().(ed25519.PublicKey), Releases: k, Log: quiet}
+	client := &fleet.Client{Lane: x.id, Desk: &desk{present: map[string]bool{}, watching: make(chan struct{}, 1), over: true}, Journal: db.Reader, RosterKey: x.w.key.Public().(ed25519.PublicKey), Releases: k, Log: quiet}
 	return client.Run(ctx, x.creds)
 }
 

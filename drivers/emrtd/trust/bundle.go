@@ -73,6 +73,12 @@ func (d Dir) Install(r io.Reader) (*Active, error) {
 		return nil, err
 	}
 	defer unlock()
+	torn, _ := filepath.Glob(filepath.Join(d.Path, ".new-*")) // the pattern is a good one
+	for _, path := range torn {
+		if err := os.RemoveAll(path); err != nil {
+			return nil, fmt.Errorf("trust: install: %w", err)
+		}
+	}
 	temp, err := os.MkdirTemp(d.Path, ".new-")
 	if err != nil {
 		return nil, fmt.Errorf("trust: install: %w", err)

@@ -40,6 +40,9 @@ func TestBundle(t *testing.T) {
 	two := o.bundle()
 
 	lane := Dir{filepath.Join(t.TempDir(), "trust"), o.dir.Rule}
+	if err := os.MkdirAll(filepath.Join(lane.Path, ".new-9", "versions"), 0o755); err != nil { // the power failed once
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name    string
 		bundle  []byte
