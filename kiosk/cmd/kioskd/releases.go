@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"passage/drivers/emrtd/trust"
@@ -21,7 +20,7 @@ func begin(path string) (config.Config, *rollout.Keeper, uint64, error) {
 	if err != nil || own.Fleet.Dir == "" {
 		return own, nil, 0, err
 	}
-	keeper, err := rollout.OpenKeeper(filepath.Join(filepath.Dir(own.Store.Path), "releases"))
+	keeper, err := rollout.OpenKeeper(own.Store.Path + ".releases")
 	if err != nil {
 		return own, nil, 0, err
 	}
