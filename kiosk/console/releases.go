@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"passage/kiosk/config"
@@ -171,6 +173,9 @@ func (c *server) act(ctx context.Context, said officer.Said, plan, envelope []by
 		if !said.Again {
 			return errFresh
 		}
+		if err := c.enrolled(ctx, plan); err != nil {
+			return err
+		}
 		return c.site.Activate(ctx, said, plan, envelope)
 	case officer.Rollout:
 		resume := rollout.Order(said.Value) == rollout.Resume
@@ -183,6 +188,25 @@ func (c *server) act(ctx context.Context, said officer.Said, plan, envelope []by
 		return c.site.Say(ctx, said)
 	}
 	return errRight
+}
+
+// enrolled says whether all lanes of a plan are the site's: one that is not would
+// never take the release, and hold up the others.
+func (c *server) enrolled(ctx context.Context, plan []byte) error {
+	p, err := rollout.ParsePlan(plan)
+	if err != nil {
+		return err
+	}
+	known, err := c.site.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range p.Lanes {
+		if _, ok := slices.BinarySearch(known, id); !ok {
+			return fmt.Errorf("%w: no lane %s is enrolled here", rollout.ErrRefused, id)
+		}
+	}
+	return nil
 }
 
 // answer turns an error into a problem that a page can show.

@@ -389,6 +389,9 @@ func TestReleasesRefuse(t *testing.T) {
 	if s := sam.call("POST", "/api/releases/word", steered{e, tom.plan(d, []string{"E1", "E2"})}, nil); s != http.StatusBadRequest {
 		t.Errorf("another plan than the one that was signed: %d", s)
 	}
+	if s := sam.activate(tom.plan(d, []string{"E1", "E7"})); s != http.StatusBadRequest {
+		t.Errorf("a plan for a lane that nobody knows: %d", s)
+	}
 	// A lane that was given nothing gets no piece, and none of another lane's.
 	conf, err := x.creds.TLS()
 	if err != nil {
