@@ -48,10 +48,14 @@ func (p *program) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case p.again == 0:
+		case p.again == 0 && err != nil:
 			return fmt.Errorf("%s ended: %w; see %s", p.name, err, p.log)
 		}
-		if !people.Pause(ctx, max(p.again, time.Until(time.Unix(0, p.until.Load())))) {
+		again := p.again
+		if err == nil {
+			again = time.Second // in order, as a lane does that takes a configuration
+		}
+		if !people.Pause(ctx, max(again, time.Until(time.Unix(0, p.until.Load())))) {
 			return nil
 		}
 	}
