@@ -33,6 +33,7 @@ type mapped struct {
 	levels    Sensors
 	leaves    [2]Leaf // as last known, for limit switches on the way
 	bagSince  time.Time
+	latched   Alarms // that were concluded, until they are cleared as any other
 
 	beats    int
 	beat     uint16
@@ -259,10 +260,16 @@ func (m *mapped) decode(at time.Time) (Snapshot, error) {
 			return s, err
 		}
 		s.Watchdog = uint16(slices.Index(regmap.WatchdogNames, w))
-	case s.State == Fallback:
-		s.Watchdog = 2
-	case m.beats >= armedAfter:
-		s.Watchdog = 1
+	default:
+		if s.State == Fallback && m.last.State != Fallback {
+			m.beats = 0 // whatever tripped it, the lane has to be heard anew
+		}
+		switch {
+		case m.beats >= armedAfter:
+			s.Watchdog = 1
+		case s.State == Fallback:
+			s.Watchdog = 2
+		}
 	}
 	return s, nil
 }
@@ -379,26 +386,21 @@ func (m *mapped) conclude(s *Snapshot) {
 			s.Persons = 0
 		}
 	}
-	// The count is of this poll and may be there a moment before the state.
-	if !has("MULTI_PERSON") && s.State == Occupied && s.Persons > 1 && s.Persons != 255 {
-		s.Alarms |= MultiPerson
+	latch := func(name string, alarm Alarms, on bool) {
+		if on && !has(name) {
+			m.latched |= alarm
+		}
 	}
-	if !has("TAILGATE") && s.Zones&TailgateDetector != 0 && (s.State == EntryOpen || s.State == Occupied) {
-		s.Alarms |= Tailgate
-	}
-	if !has("INTRUSION") && s.Occupied() && (s.State == SafeClosed || s.State == Ready) {
-		s.Alarms |= Intrusion
-	}
-	if has("LEFT_LUGGAGE") {
-		return
-	}
+	latch("MULTI_PERSON", MultiPerson, s.State == Occupied && s.Persons > 1 && s.Persons != 255)
+	latch("TAILGATE", Tailgate, s.Zones&TailgateDetector != 0 && (s.State == EntryOpen || s.State == Occupied))
+	latch("INTRUSION", Intrusion, s.Occupied() && (s.State == SafeClosed || s.State == Ready))
 	if s.Zones&Luggage == 0 || s.Occupied() || !s.Entry.Closed() || !s.Exit.Closed() {
 		m.bagSince = time.Time{}
 	} else if m.bagSince.IsZero() {
 		m.bagSince = s.At
-	} else if s.At.Sub(m.bagSince) >= bagAfter {
-		s.Alarms |= LeftLuggage
 	}
+	latch("LEFT_LUGGAGE", LeftLuggage, !m.bagSince.IsZero() && s.At.Sub(m.bagSince) >= bagAfter)
+	s.Alarms |= m.latched
 }
 
 // begin takes the first poll as where everything starts.

@@ -77,7 +77,9 @@ func (m *mapped) follow(s *Snapshot) error {
 	}
 	since := time.Since(g.at)
 	if !g.acked && (g.w.Ack == nil || m.on("commands."+g.name()+".ack")) {
-		g.acked = true
+		if g.acked = true; g.Code == ClearAlarm {
+			m.latched &^= Alarms(g.Arg0) // where the cause persists the next poll says it again
+		}
 	}
 	late := !g.acked && since >= ackWithin
 	pulsed := g.w.Release == "pulse" && since >= time.Duration(g.w.Pulse)

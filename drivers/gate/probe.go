@@ -6,21 +6,35 @@ import (
 	"passage/drivers/gate/regmap"
 )
 
-// Probe asks the gate on a line how it calls itself and polls it once. It
+// Probed is a gate as it answered.
+type Probed struct {
+	Name     string
+	Snapshot Snapshot
+	Repeated int // requests that got no good reply at once
+}
+
+// probePolls is how often a probe polls: a line that spoils a frame now and then
+// shows it.
+const probePolls = 8
+
+// Probe asks the gate on a line how it calls itself and polls it a few times. It
 // writes nothing: no heartbeat, no parameter. Of cfg it takes address, rate and
 // map.
-func Probe(line Line, cfg Config) (name string, s Snapshot, err error) {
+func Probe(line Line, cfg Config) (p Probed, err error) {
 	g := New(line, cfg)
-	if name, err = g.ctl.identify(); err != nil {
-		return "", s, fmt.Errorf("gate: probe: %w", err)
+	if p.Name, err = g.ctl.identify(); err != nil {
+		return p, fmt.Errorf("gate: probe: %w", err)
 	}
-	if s, err = g.ctl.poll(); err == nil && s.Version>>8 != 1 {
-		err = fmt.Errorf("the gate speaks protocol %d.%d, this driver 1.x", s.Version>>8, s.Version&0xff)
+	for range probePolls {
+		if p.Snapshot, err = g.ctl.poll(); err != nil {
+			return p, fmt.Errorf("gate: probe: %w", err)
+		}
 	}
-	if err != nil {
-		return name, s, fmt.Errorf("gate: probe: %w", err)
+	if v := p.Snapshot.Version; v>>8 != 1 {
+		return p, fmt.Errorf("gate: probe: the gate speaks protocol %d.%d, this driver 1.x", v>>8, v&0xff)
 	}
-	return name, s, nil
+	p.Repeated = g.LinkErrors()
+	return p, nil
 }
 
 // Decoded is a point of a register map as it was read, in words; Wrong says why

@@ -81,8 +81,9 @@ func (w *wire) once(request []byte) ([]byte, error) {
 	return reply, nil
 }
 
-// errSilent says that no byte came in time.
-var errSilent = errors.New("time-out")
+// ErrSilent says that no byte came in time: an ErrLink that is none heard
+// something, but no reply.
+var ErrSilent = errors.New("time-out")
 
 // read takes one reply, whose length its own first bytes tell.
 func (w *wire) read(request []byte) ([]byte, error) {
@@ -100,9 +101,9 @@ func (w *wire) read(request []byte) ([]byte, error) {
 		}
 		if got == 0 {
 			if n == 0 {
-				return nil, errSilent
+				return nil, ErrSilent
 			}
-			return nil, fmt.Errorf("%w inside a reply of %d bytes", errSilent, n)
+			return nil, fmt.Errorf("time-out inside a reply of %d bytes", n)
 		}
 		if n == 0 {
 			if err := w.line.SetReadTimeout(byteWithin); err != nil {

@@ -24,8 +24,11 @@ type Cable struct {
 // Connect runs g by the caller's clock until ctx ends and returns a line to
 // it. done is closed when the gate stands still.
 func (g *Gate) Connect(ctx context.Context) (line *Cable, done <-chan struct{}) {
+	g.mu.Lock()
+	offset := g.now // of an earlier line
+	g.mu.Unlock()
 	began := time.Now()
-	clock := func() time.Duration { return time.Since(began) }
+	clock := func() time.Duration { return offset + time.Since(began) }
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

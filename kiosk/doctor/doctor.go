@@ -52,22 +52,27 @@ func bad(err error, todo string) Finding {
 	return Finding{State: "bad", Found: err.Error(), Todo: todo}
 }
 
-// looks are the things to look at, in the order in which a lane needs them.
-var looks = []struct {
-	name string
-	look func(context.Context, config.Config) Finding
-}{
-	{"clock", lookClock},
-	{"power", lookPower},
-	{"store", lookStore},
-	{"trust store", lookTrust},
-	{"gate", lookGate},
-	{"MRZ reader", lookMRZ},
-	{"document reader", lookReader},
-	{"camera", lookCamera},
-	{"model pack", lookPack},
-	{"register", lookRegister},
-	{"console", lookConsole},
+// Check is one thing to look at.
+type Check struct {
+	Name string
+	Look func(context.Context, config.Config) Finding
+}
+
+// Checks are all of them, in the order in which a lane needs what they look at.
+func Checks() []Check {
+	return []Check{
+		{"clock", lookClock},
+		{"power", lookPower},
+		{"store", lookStore},
+		{"trust store", lookTrust},
+		{"gate", lookGate},
+		{"MRZ reader", lookMRZ},
+		{"document reader", lookReader},
+		{"camera", lookCamera},
+		{"model pack", lookPack},
+		{"register", lookRegister},
+		{"console", lookConsole},
+	}
 }
 
 // Look looks at the configuration at path and at every device that it names,
@@ -88,11 +93,11 @@ func Look(ctx context.Context, path string, tell func(Finding)) {
 	default:
 		say("configuration", good("lane %s, %s; %d may sign in", conf.Kiosk.Lane, conf.Kiosk.Policy.Direction, len(conf.Officers)))
 	}
-	for _, d := range looks {
+	for _, d := range Checks() {
 		if ctx.Err() != nil {
 			return
 		}
-		say(d.name, d.look(ctx, conf))
+		say(d.Name, d.Look(ctx, conf))
 	}
 }
 
@@ -193,31 +198,23 @@ func lookGate(_ context.Context, c config.Config) Finding {
 		return bad(err, serialTodo("gate.tty"))
 	}
 	defer port.Close()
-	name, s, err := gate.Probe(port, gate.Config{Address: byte(c.Gate.Address), Baud: c.Gate.Baud, Map: c.Gate.Map, FallbackFrees: c.Gate.FallbackFrees})
+	p, err := gate.Probe(port, gate.Config{Address: byte(c.Gate.Address), Baud: c.Gate.Baud, Map: c.Gate.Map, FallbackFrees: c.Gate.FallbackFrees})
 	switch {
+	case errors.Is(err, gate.ErrSilent):
+		return bad(fmt.Errorf("%s: %w", line, err), "check the gate's power, A and B of the cable, and that gate.baud, gate.format and gate.address are the gate's")
 	case errors.Is(err, gate.ErrLink):
-		return bad(fmt.Errorf("%s: %w", line, err), "check the gate's power, A and B of the cable, termination, and that gate.baud, gate.format and gate.address are the gate's")
+		return bad(fmt.Errorf("%s: %w", line, err), "somebody answers, and nobody can read it: check gate.baud and gate.format, termination and shield, and that no other device has the gate's address")
 	case err != nil:
 		return bad(fmt.Errorf("%s: %w", line, err), gateTodo(c))
 	}
-	what := fmt.Sprintf("%s, %v, entry %v, exit %v, boot %d", name, s.State, s.Entry, s.Exit, s.Boots)
+	what := fmt.Sprintf("%s, %v, entry %v, exit %v, boot %d", p.Name, p.Snapshot.State, p.Snapshot.Entry, p.Snapshot.Exit, p.Snapshot.Boots)
 	if c.Gate.Map != nil {
 		if f := readPoints(port, c, what); f.State != "ok" {
 			return f
 		}
 		what += fmt.Sprintf(", all %d points of map %q", len(c.Gate.Map.Points()), c.Gate.Map.Name)
 	}
-	switch {
-	case s.Faults != 0:
-		return warn("look at the gate, then clear_faults on the lane page", "%s, faults %v", what, s.Faults.Names())
-	case s.Alarms != 0:
-		return warn("look into the mantrap, then clear_alarms on the lane page", "%s, alarms %v", what, s.Alarms.Names())
-	case s.Occupied():
-		return warn("somebody or something stands between the leaves", "%s, occupied", what)
-	case s.LinkErrors > 0:
-		return warn("if the number grows, check cable, shield and termination", "%s, %d frames discarded since boot", what, s.LinkErrors)
-	}
-	return good("%s", what)
+	return gateFinding(what, p)
 }
 
 // gateTodo is what to do about a gate that says something unexpected.

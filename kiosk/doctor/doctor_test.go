@@ -160,7 +160,7 @@ func TestDoctorGate(t *testing.T) {
 	expect(t, "a gate", look(), "ok", "FC43/14", "SAFE_CLOSED", "CLOSED_LOCKED")
 	g.Inject("tamper", 0)
 	g.Advance(3 * time.Second)
-	expect(t, "an alarm", look(), "warn", "TAMPER", "clear_alarms")
+	expect(t, "an alarm", look(), "bad", "TAMPER", "housing", "clear_alarms")
 	c.Gate.Address = 2
 	expect(t, "another address", look(), "bad", "gate.address")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -34,7 +35,7 @@ func (c doctorCmd) Run(ctx context.Context) error {
 			bad++
 		}
 		if !c.JSON {
-			printFinding(f)
+			printFinding(os.Stdout, f)
 		}
 	})
 	if c.JSON {
@@ -53,10 +54,10 @@ func (c doctorCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-func printFinding(f doctor.Finding) {
+func printFinding(out io.Writer, f doctor.Finding) {
 	line := fmt.Sprintf("%-4s  %-15s  %s", f.State, f.Check, strings.ReplaceAll(f.Found, "\n", "; "))
 	if f.Todo != "" {
 		line += " → " + f.Todo
 	}
-	fmt.Println(line)
+	fmt.Fprintln(out, line)
 }

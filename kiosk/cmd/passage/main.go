@@ -33,10 +33,14 @@ type cli struct {
 		Verify auditVerifyCmd `cmd:"" help:"Prove that a journal is whole: nothing removed, nothing altered."`
 		Words  auditWordsCmd  `cmd:"" help:"Prove that officers said what a site's export says they did."`
 	} `cmd:"" help:"Proof that a lane's journal is whole."`
-	Backup  backupCmd  `cmd:"" help:"Copy a lane's store, or a site's, encrypted, while it works."`
-	Restore restoreCmd `cmd:"" help:"Bring a backup back."`
-	Doctor  doctorCmd  `cmd:"" help:"Look at every device of a lane, and say which misbehaves and what to do."`
-	Emrtd   struct {
+	Backup     backupCmd  `cmd:"" help:"Copy a lane's store, or a site's, encrypted, while it works."`
+	Restore    restoreCmd `cmd:"" help:"Bring a backup back."`
+	Commission struct {
+		Run    commissionCmd       `cmd:"" default:"withargs" help:"Find the devices, write the configuration, test the lane, report."`
+		Verify commissionVerifyCmd `cmd:"" help:"Say whether a lane signed for a report."`
+	} `cmd:"" help:"Take a lane into service: configuration, acceptance test, report."`
+	Doctor doctorCmd `cmd:"" help:"Look at every device of a lane, and say which misbehaves and what to do."`
+	Emrtd  struct {
 		Decode emrtdDecodeCmd `cmd:"" help:"Say what is in files that were read from a chip before."`
 		Read   emrtdReadCmd   `cmd:"" help:"Read a travel document's chip, real or simulated, and judge it."`
 	} `cmd:"" help:"Electronic travel documents."`
