@@ -60,6 +60,7 @@ func (s *Site) ready(ctx context.Context) (*bench, error) {
 		return nil, err
 	}
 	_, err = b.state(ctx, 2*time.Second, gate.Ready)
+	s.from = b.length()
 	return b, err
 }
 
@@ -92,6 +93,9 @@ func gateWatchdog(ctx context.Context, s *Site) Outcome {
 		return fail("set the gate's watchdog time-out (WD_TIMEOUT_MS): a dead lane computer must not lock anybody in", "no FALLBACK: %v", err)
 	}
 	took := p.At.Sub(stopped)
+	if err := pause(ctx, 400*time.Millisecond); err != nil { // for what the leaves do then
+		return fail(lookAtGate, "%v", err)
+	}
 	for _, q := range b.raw(from) {
 		if q.Exit != gate.ClosedLocked && freed(s.Conf) == "entry" {
 			return fail("the exit must stay locked when the lane fails: check FALLBACK_MODE and the lock's wiring", "the exit was %v, %v after the last heartbeat", q.Exit, q.At.Sub(stopped).Round(10*time.Millisecond))
@@ -116,6 +120,7 @@ func gateEgress(ctx context.Context, s *Site) Outcome {
 	const todo = "wire or set the gate so that it frees its entry when it is left alone; exit_on_failure only where that is wanted"
 	free := func(p gate.Snapshot) bool { return p.Entry != gate.ClosedLocked || p.Exit != gate.ClosedLocked }
 	p, err := b.until(ctx, 3*time.Second, free)
+	_ = pause(ctx, 400*time.Millisecond) // for the picture
 	if err != nil {
 		return fail(todo, "neither leaf is freed: whoever stands inside when the lane fails is locked in")
 	}
@@ -198,7 +203,8 @@ func gateExit(ctx context.Context, s *Site) Outcome {
 	if err := b.order(ctx, gate.SetMode, 2, 0x4D54); err != nil {
 		return fail(lookAtGate, "%v", err)
 	}
-	from := b.length()
+	s.from = b.length()
+	from := s.from
 	for _, open := range []uint16{1, 0} {
 		if err := b.order(ctx, gate.MaintMove, 1, open); err != nil {
 			return fail(lookAtGate, "%v", err)
@@ -211,7 +217,8 @@ func gateExit(ctx context.Context, s *Site) Outcome {
 // crossed says whether the sensors and the gate prove that somebody left.
 func crossed(b *bench) (string, bool) {
 	walked, confirmed := b.evidence()
-	return fmt.Sprintf("sensors prove it %v, the gate confirms it %v", walked, confirmed), walked && confirmed
+	words := map[bool]string{true: "", false: "not "}
+	return fmt.Sprintf("%sproven by the sensors, %sconfirmed by the gate", words[walked], words[confirmed]), walked && confirmed
 }
 
 // unlocked looks through the whole test for a moment in which both leaves could

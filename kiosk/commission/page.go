@@ -67,8 +67,13 @@ func picture(trace []Sample) string {
 	x := func(ms int64) float64 { return picLeft + (picWidth-picLeft-8)*float64(ms)/end }
 	y := func(percent int) float64 { return leafTop + leafHigh - leafHigh*float64(percent)/100 }
 	sensors := []string{"S0 before", "S1 curtain", "S2 zone A", "S3 zone B", "S4 curtain", "S5 beyond", "S6 luggage", "S7 tailgate"}
-	rows := leafTop + leafHigh + 26
-	height := rows + rowHigh*float64(len(sensors)) + 20
+	rows := leafTop + leafHigh + 32
+	height := rows + 18
+	if heard(trace) {
+		height += rowHigh * float64(len(sensors))
+	} else {
+		sensors = nil
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="leaves and sensors over time">`, picWidth, height)
 	for _, p := range []int{0, 50, 100} {
@@ -102,7 +107,7 @@ func picture(trace []Sample) string {
 		b.WriteString(`"/>`)
 	}
 	for k, name := range []string{"entry locked", "exit locked"} {
-		bars(&b, trace, x, leafTop+leafHigh+4+float64(k)*rowHigh*0.9, name, []string{"entry", "exit"}[k], func(s Sample) bool { return s.Locks>>k&1 == 1 })
+		bars(&b, trace, x, leafTop+leafHigh+9+float64(k)*rowHigh*0.9, name, []string{"entry", "exit"}[k], func(s Sample) bool { return s.Locks>>k&1 == 1 })
 	}
 	for k, name := range sensors {
 		bars(&b, trace, x, rows+rowHigh*float64(k), name, "sensor", func(s Sample) bool { return s.Zones>>k&1 == 1 })
@@ -127,6 +132,16 @@ func bars(b *strings.Builder, trace []Sample, x func(int64) float64, y float64, 
 		fmt.Fprintf(b, `<rect class="bar %s" x="%.1f" y="%.1f" width="%.1f" height="6.5"/>`, class, x(from), y, max(1, x(to)-x(from)))
 		i = j
 	}
+}
+
+// heard says whether any sensor was active.
+func heard(trace []Sample) bool {
+	for _, s := range trace {
+		if s.Zones != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // moves says whether a trace shows anything.

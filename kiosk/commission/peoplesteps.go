@@ -54,7 +54,6 @@ func (s *Site) inside(ctx context.Context, act Act) (*bench, gate.Snapshot, erro
 	if err != nil {
 		return nil, gate.Snapshot{}, err
 	}
-	s.from = b.length()
 	if err := s.Person.Act(ctx, act); err != nil {
 		return nil, gate.Snapshot{}, err
 	}
@@ -252,7 +251,6 @@ func fireAlarm(ctx context.Context, s *Site) Outcome {
 	if err != nil {
 		return fail(lookAtGate, "%s", why(err))
 	}
-	s.from = b.length()
 	if err := s.Person.Act(ctx, FireOn); err != nil {
 		return fail(lookAtGate, "%s", why(err))
 	}
