@@ -151,7 +151,7 @@ func (r Rehearsal) Act(ctx context.Context, a Act) error {
 		words, optional := strings.CutPrefix(w, "-")
 		var err error
 		for range 30 {
-			if err = r.do(ctx, words); err == nil || optional {
+			if err = r.Tell(ctx, words); err == nil || optional {
 				err = nil
 				break
 			}
@@ -166,7 +166,8 @@ func (r Rehearsal) Act(ctx context.Context, a Act) error {
 	return nil
 }
 
-func (r Rehearsal) do(ctx context.Context, words string) error {
+// Tell says one line of the panel's words.
+func (r Rehearsal) Tell(ctx context.Context, words string) error {
 	b, err := json.Marshal(map[string]string{"words": words})
 	if err != nil {
 		return err
