@@ -97,6 +97,11 @@ type steered struct {
 // Lanes prove proposals and activations again.
 func (c *server) steer(w http.ResponseWriter, r *http.Request, x *session) {
 	var q steered
+	if !c.words.Allow(x.officer.ID) {
+		c.site.Book().Shed("console", "an officer's words too fast")
+		pages.Problem(w, http.StatusTooManyRequests, "too many words at once: wait a moment")
+		return
+	}
 	if !pages.Read(w, r, &q) {
 		return
 	}
@@ -110,15 +115,12 @@ func (c *server) steer(w http.ResponseWriter, r *http.Request, x *session) {
 		pages.Problem(w, http.StatusForbidden, "this word is of another session")
 		return
 	}
-	kept := "unproven"
+	kept := "unproven" // as a lane would say; such a word names nobody for certain
 	if err == nil {
-		if err = c.act(r.Context(), said, q.Plan, b); err == nil {
-			kept = "accepted"
-		} else {
+		kept = "accepted"
+		if err = c.act(r.Context(), said, q.Plan, b); err != nil {
 			kept = "not_now"
 		}
-	}
-	if err == nil || kept != "unproven" {
 		row := site.Word{
 			At: time.Now().UnixMilli(), Officer: said.Officer.ID, Lane: officer.Site, Kind: string(said.Kind), Value: said.Value, Txn: said.Transaction, Reason: said.Reason, Answer: kept,
 		}

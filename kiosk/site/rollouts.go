@@ -219,21 +219,18 @@ func (s *Site) roll(ctx context.Context) error {
 	}
 }
 
-// rollOn has every rollout take its next step.
+// rollOn has the newest rollout of each kind take its next step: the ones before
+// it have ended.
 func (s *Site) rollOn(ctx context.Context, now time.Time) error {
+	if err := s.compare(ctx, now); err != nil {
+		return err // nothing goes on blindly
+	}
 	s.rolling.Lock()
 	defer s.rolling.Unlock()
 	var errs []error
-	for _, r := range s.rollouts {
-		if r.State.Phase == rollout.Running && now.Sub(r.judged) >= judgeEvery {
-			h, err := s.judge(ctx, r, now)
-			if err != nil {
-				return err // nothing goes on blindly
-			}
-			r.health, r.judged = h, now
-		}
+	for _, r := range s.newest() {
 		was := r.State
-		next := r.Plan.Step(r.Digest, was, s.see(r, now), r.health, now)
+		next := r.Plan.Step(r.Digest, was, s.see(r), r.health, now)
 		if err := s.write(ctx, r, next); err != nil {
 			errs = append(errs, err)
 			continue
@@ -249,6 +246,44 @@ func (s *Site) rollOn(ctx context.Context, now time.Time) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// newest is the newest rollout of each kind. The lock is held.
+func (s *Site) newest() []*Rollout {
+	var list []*Rollout
+	for _, kind := range rollout.Kinds {
+		if i := slices.IndexFunc(s.rollouts, func(r *Rollout) bool { return r.Release.Kind == kind }); i >= 0 {
+			list = append(list, s.rollouts[i])
+		}
+	}
+	return list
+}
+
+// compare judges the rollouts under way, where that is due. The lock is not held
+// while the store is read: lanes ask meanwhile.
+func (s *Site) compare(ctx context.Context, now time.Time) error {
+	s.rolling.Lock()
+	var due []Rollout
+	for _, r := range s.newest() {
+		if r.State.Phase == rollout.Running && now.Sub(r.judged) >= judgeEvery {
+			due = append(due, *r)
+		}
+	}
+	s.rolling.Unlock()
+	for _, r := range due {
+		h, err := s.judge(ctx, r, now)
+		if err != nil {
+			return err
+		}
+		s.rolling.Lock()
+		for _, x := range s.newest() {
+			if x.Digest == r.Digest {
+				x.health, x.judged = h, now
+			}
+		}
+		s.rolling.Unlock()
+	}
+	return nil
 }
 
 // nudge has a lane ask for its releases now and not within half a minute.
@@ -272,7 +307,7 @@ type brief struct {
 }
 
 // see is what the plan's lanes look like now. The lock is held.
-func (s *Site) see(r *Rollout, now time.Time) map[string]rollout.Seen {
+func (s *Site) see(r *Rollout) map[string]rollout.Seen {
 	out := make(map[string]rollout.Seen, len(r.Plan.Lanes))
 	lanes := s.hub.some(r.Plan.Lanes)
 	for _, id := range r.Plan.Lanes {
@@ -346,8 +381,8 @@ func (s *Site) offersFor(lane string, has []rollout.Status) fleet.Offers {
 
 // judge compares the crossings of the lanes that have a release with those of the
 // plan's others that lead the same way, since the first lane took it, and with
-// their own before. The lock is held.
-func (s *Site) judge(ctx context.Context, r *Rollout, now time.Time) (rollout.Health, error) {
+// their own before.
+func (s *Site) judge(ctx context.Context, r Rollout, now time.Time) (rollout.Health, error) {
 	var h rollout.Health
 	from := map[string]int64{} // lane → Unix s from which its crossings are the release's
 	given := map[string]int64{}
