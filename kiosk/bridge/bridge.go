@@ -81,6 +81,8 @@ type Bridge struct {
 	Targets []Target
 	Log     *slog.Logger
 	HTTP    *http.Client // nil for the usual one
+	// Rollouts are the site's, newest first; nil where nothing is rolled out.
+	Rollouts func() []site.Rollout
 }
 
 // Run sends alarms until ctx ends. An alarm that stood when it began is not
@@ -100,7 +102,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			<-ended
 		}
 	}()
-	lanes := map[string]*heard{}
+	lanes, rolled := map[string]*heard{}, &heard{}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for stamp, first := uint64(0), true; ; first = false {
@@ -116,6 +118,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 				b.hand(outs, fresh)
 			}
 		}
+		if first && b.Rollouts != nil {
+			rolled.halted(b.Rollouts(), time.Now())
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -123,6 +128,10 @@ func (b *Bridge) Run(ctx context.Context) error {
 		case at := <-tick.C:
 			for _, id := range slices.Sorted(maps.Keys(lanes)) {
 				b.hand(outs, lanes[id].late(at))
+			}
+			if b.Rollouts != nil {
+				b.hand(outs, rolled.halted(b.Rollouts(), at))
+				b.hand(outs, rolled.late(at))
 			}
 		}
 	}
@@ -208,6 +217,28 @@ func (h *heard) take(l site.Lane, now time.Time) []Alarm {
 	}
 	if most < h.last && most > 0 || most > h.last { // smaller: the lane's program has started anew
 		h.last = most
+	}
+	return out
+}
+
+// halted returns the rollouts that have stopped by themselves since it was asked
+// last. Those that nobody has seen stand until somebody has.
+func (h *heard) halted(list []site.Rollout, now time.Time) []Alarm {
+	var out []Alarm
+	was := h.open
+	h.open = nil
+	for _, r := range list {
+		if !r.State.Alarm || r.State.Seen != "" || len(r.State.Events) == 0 {
+			continue
+		}
+		at := time.Unix(r.State.Events[len(r.State.Events)-1].At, 0)
+		s := standing{Alarm: Alarm{Lane: "all", Kind: "ROLLOUT_STOPPED", Priority: "urgent", At: at}, id: int(r.Release.Number), due: now.Add(answerBy)}
+		if i := slices.IndexFunc(was, func(w standing) bool { return w.id == s.id && w.At.Equal(at) }); i >= 0 {
+			s = was[i]
+		} else {
+			out = append(out, s.Alarm)
+		}
+		h.open = append(h.open, s)
 	}
 	return out
 }

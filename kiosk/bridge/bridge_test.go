@@ -14,6 +14,7 @@ import (
 	"text/template"
 	"time"
 
+	"passage/kiosk/rollout"
 	"passage/kiosk/site"
 )
 
@@ -235,3 +236,39 @@ func TestFlood(t *testing.T) {
 type trip func(*http.Request) (*http.Response, error)
 
 func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A rollout that stopped by itself is told once, goes on to the supervisor when
+// nobody answers, and is over when somebody has.
+func TestRolloutStopped(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	stopped := site.Rollout{State: rollout.State{Phase: rollout.Stopped, Alarm: true, Events: []rollout.Note{{At: at.Unix(), What: "stopped by itself"}}}}
+	stopped.Release.Number = 7
+	fine := site.Rollout{State: rollout.State{Phase: rollout.Running}}
+	seen := stopped
+	seen.State.Seen = "lea"
+	h := &heard{}
+	for _, c := range []struct {
+		after       time.Duration
+		list        []site.Rollout
+		fresh, late int
+	}{
+		{0, []site.Rollout{fine}, 0, 0},
+		{time.Second, []site.Rollout{stopped, fine}, 1, 0},
+		{2 * time.Second, []site.Rollout{stopped, fine}, 0, 0},
+		{2*time.Second + answerBy, []site.Rollout{stopped}, 0, 1},
+		{3*time.Second + answerBy, []site.Rollout{stopped}, 0, 0},
+		{4*time.Second + answerBy, []site.Rollout{seen}, 0, 0},
+		{time.Hour, []site.Rollout{seen}, 0, 0},
+	} {
+		now := at.Add(c.after)
+		fresh, late := h.halted(c.list, now), h.late(now)
+		if len(fresh) != c.fresh || len(late) != c.late {
+			t.Errorf("after %v: %v, late %v", c.after, fresh, late)
+		}
+		for _, a := range append(fresh, late...) {
+			if a.Kind != "ROLLOUT_STOPPED" || a.Priority != "urgent" || !a.At.Equal(at) {
+				t.Errorf("after %v: %+v", c.after, a)
+			}
+		}
+	}
+}

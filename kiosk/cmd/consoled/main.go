@@ -149,7 +149,7 @@ func (c serveCmd) Run(ctx context.Context) error {
 	group.Go(func() error { return s.Run(ctx) })
 	group.Go(func() error { return pages.Run(ctx) })
 	if len(alarms) > 0 {
-		b := &bridge.Bridge{Site: conf.Name, Hub: s.Hub(), Targets: alarms, Log: log}
+		b := &bridge.Bridge{Site: conf.Name, Hub: s.Hub(), Rollouts: s.Rollouts, Targets: alarms, Log: log}
 		group.Go(func() error { return b.Run(ctx) })
 	}
 	group.Go(func() error { return console.Serve(ctx, desk, secure, pages, book) })
