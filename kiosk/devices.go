@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"time"
 
 	"passage/kiosk/lane"
@@ -85,11 +87,12 @@ type Identity struct {
 	Number                   string
 }
 
-// String keeps an Identity out of every log and error message.
-func (Identity) String() string { return "[identity]" }
+// Format keeps an Identity out of every log and error message, whatever verb
+// somebody gives it.
+func (Identity) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[identity]") } // a fmt.State takes all
 
-// GoString does so for %#v.
-func (Identity) GoString() string { return "[identity]" }
+// LogValue does so for logs that print the fields of what they are given.
+func (Identity) LogValue() slog.Value { return slog.StringValue("[identity]") }
 
 // Inspection is what a reading found.
 type Inspection struct {

@@ -3,7 +3,9 @@ package kiosk_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -226,10 +228,17 @@ func TestAcknowledge(t *testing.T) {
 }
 
 func TestIdentityIsNeverPrinted(t *testing.T) {
+	id := kiosk.Identity{Surname: "KANARIENVOGEL", GivenNames: "KANARIE", Number: "X123456789"}
 	var out slogBuffer
-	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "id", kiosk.Identity{Surname: "KANARIENVOGEL"})
-	if s := string(out); s == "" || strings.Contains(s, "KANARIE") {
-		t.Errorf("logged as %q", s)
+	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+		slog.New(h).With("of", id).Info("x", "id", id, "in", slog.GroupValue(slog.Any("id", id)), "at", &id)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		out = fmt.Appendf(out, verb+verb+verb, id, &id, struct{ ID kiosk.Identity }{id})
+	}
+	out = fmt.Append(out, fmt.Errorf("reading %v: %w", id, errors.New("torn")))
+	if s := string(out); s == "" || strings.Contains(s, "KANARIE") || strings.Contains(s, "X123456789") || strings.Contains(s, hex.EncodeToString([]byte("KANARIE"))) {
+		t.Errorf("printed as %q", s)
 	}
 }
 
