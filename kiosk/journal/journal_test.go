@@ -95,6 +95,10 @@ func TestIntentToRecord(t *testing.T) {
 	if raw := everything(t, path); strings.Contains(raw, "KANARIENVOGEL") || strings.Contains(raw, "X123456789") {
 		t.Error("the traveller's name is readable on disk")
 	}
+	var key []byte // wrapped; the ring's key names itself first
+	if err := db.Reader.QueryRow("SELECT substr(key, 9) FROM intent_key").Scan(&key); err != nil || !strings.Contains(everything(t, path), string(key)) {
+		t.Fatalf("the key of the facts is not found while it is in use: %v", err)
+	}
 	if err := do(func(d func(error)) { j.Record(1, time.Now(), d) }); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +115,10 @@ func TestIntentToRecord(t *testing.T) {
 	if kind != "record" || records != 1 || left != 0 {
 		t.Errorf("settled as %s with %d records and %d keys left", kind, records, left)
 	}
-	stop()
+	stop() // which takes the log over
+	if strings.Contains(everything(t, path), string(key)) {
+		t.Error("the key of the facts is still in the file")
+	}
 }
 
 // everything returns the bytes of all files beside path.
@@ -324,5 +331,34 @@ func TestAFullOutboxIsAFailure(t *testing.T) {
 	defer stop()
 	if err := j.Failing(); !errors.Is(err, full) {
 		t.Errorf("%v", err)
+	}
+}
+
+// What a start and a look at the cases read does not grow with the journal.
+func TestYearsDoNotSlowAStart(t *testing.T) {
+	_, _, db, stop := open(t, filepath.Join(t.TempDir(), "lane.db"), &box{})
+	defer stop()
+	for query, index := range map[string]string{openIntents: "intent_open", openCases: "case_open", "SELECT coalesce(max(txn), 0) FROM crossing": ""} {
+		rows, err := db.Reader.Query("EXPLAIN QUERY PLAN " + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plan []string
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				t.Fatal(err)
+			}
+			plan = append(plan, step)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range plan {
+			if strings.HasPrefix(step, "SCAN") && (index == "" || !strings.Contains(step, index)) || strings.Contains(step, "B-TREE") {
+				t.Errorf("%s: %s", query, strings.Join(plan, "; "))
+			}
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"passage/kiosk/lane"
 	"passage/sqlite"
 )
 
@@ -89,6 +90,12 @@ func Salvage(ctx context.Context, from, to string) (list []Salvaged, err error) 
 			return nil, err
 		}
 		list = append(list, s)
+	}
+	// What became of an intent may be among what was lost, when its facts have
+	// been erased already.
+	if _, err := tx.ExecContext(ctx, "INSERT INTO settlement (txn, kind, why, at) SELECT txn, 'case', ?, ? FROM intent WHERE sealed IS NULL AND txn NOT IN (SELECT txn FROM settlement)",
+		lane.PowerCut.String(), time.Now().UnixNano()); err != nil {
+		return nil, fmt.Errorf("journal: salvage: %w", err)
 	}
 	// Numbers must not come again: an intent of before would take the place of
 	// a new one.
