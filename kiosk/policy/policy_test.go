@@ -93,6 +93,9 @@ func TestExamine(t *testing.T) {
 		{"visa sticker", func(d *Document) { d.Code = "V" }, lane.DOC_TYPE, false},
 		{"card not enabled", func(d *Document) { d.Code, d.Size = "ID", TD1 }, lane.DOC_TYPE, false},
 		{"a verdict nobody knows", func(d *Document) { d.Verdict = "splendid" }, lane.PA_UNDET, false},
+		{"old lists", func(d *Document) { d.OldTrust = true }, lane.NONE, false},
+		{"old lists, of a class in the register", func(d *Document) { d.OldTrust, d.Issuer, d.Nationality = true, "USA", "USA" }, lane.PA_UNDET, false},
+		{"forged, and old lists", func(d *Document) { d.OldTrust, d.Issuer, d.Nationality, d.Verdict = true, "USA", "USA", Altered }, lane.PA_FAIL, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := good
