@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -181,6 +183,9 @@ func TestTexts(t *testing.T) {
 	all, err := texts()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := strings.Join(slices.Sorted(maps.Keys(all)), " "); got != "ar de en es fr it ja ko nl pl pt ro ru uk zh" {
+		t.Errorf("the languages are %s", got)
 	}
 	for lang, m := range all {
 		for k, v := range m {

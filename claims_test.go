@@ -1,0 +1,152 @@
+package passage_test
+
+// claim is something that Passage says it keeps of a rule or a standard.
+type claim struct {
+	rule   string
+	source string
+	// shown are the tests that show it, as "package Test", separated by "; ".
+	shown string
+	// planted names the error of kiosk/lane's TestMutationsAreCaught that takes
+	// the rule away, and which a test then finds.
+	planted string
+}
+
+// claims are the rows of docs/conformance.md. domain §n is the project's own
+// reading of the law (docs/rules.md prints its tables), ruling n a decision
+// where two readings disagreed.
+var claims = []struct {
+	of   string
+	rows []claim
+}{
+	{"The lane", []claim{
+		{"an intent opens the exit only for the traveller inside", "domain §8, invariants 4 and 6", "kiosk/lane TestSearch", "accept any intended"},
+		{"the exit opens only for a durable intent", "domain §8, invariant 2; ruling 1", "kiosk/lane TestSearch", "open the exit before the intent is durable"},
+		{"a missing answer is not clear", "domain §3", "kiosk/lane TestSearch", "a missing answer is clear"},
+		{"not consulted is never no hit", "domain §3", "kiosk/lane TestSearch", "not consulted is clear"},
+		{"a hit is overridden by two persons", "domain §10, override table; ruling 12", "kiosk/lane TestSearch", "one officer overrides a hit"},
+		{"a stolen document is never overridden at the gate", "domain §10, override table; ruling 12", "kiosk/lane TestSearch", "a stolen document may be overridden"},
+		{"a third-country national's entry waits for an officer's word", "SBC 8b(3); domain §3", "kiosk/lane TestSearch", "forget the officer's confirmation"},
+		{"a record follows only the evidence of a crossing", "domain §8, invariant 5; ruling 11", "kiosk/lane TestSearch", "record without evidence"},
+		{"the lane is idle only when it is empty", "domain §8, invariant 6", "kiosk/lane TestSearch", "idle although a bag is left"},
+		{"nobody is trapped", "domain §8, invariant 3", "kiosk/lane TestSearch", "forget the trapped limit"},
+		{"an intent that lands late is void", "domain §4", "kiosk/lane TestSearch", "a late intent is not voided"},
+		{"a power cut between intent and record is a case", "domain §4; ruling 13", "kiosk/lane TestSearch", "no case after a power cut"},
+		{"a gate that falls back leaves a case", "domain §8", "kiosk/lane TestSearch", "no case in the gate's fallback"},
+		{"evacuation dominates every state", "domain §8, invariant 2", "kiosk/lane TestSearch", "stay in the phase while the gate evacuates"},
+		{"no officer, no new traveller", "domain §8, invariant 9", "kiosk/lane TestSearch", "take travellers without an officer"},
+		{"evacuation from afar needs two roles", "domain §10; ruling 8", "kiosk/lane TestSearch", "one officer evacuates from afar"},
+		{"the entry opens when the document was taken back", "domain §8, TAKE_DOC; ruling 9", "kiosk/lane TestSearch", "open the entry with the document still there"},
+		{"who may have crossed is not void", "domain §4", "kiosk/lane TestSearch", "void a person who may have gone"},
+		{"nobody is let in without eyes", "domain §9", "kiosk/lane TestSearch", "let a traveller in although the camera has failed"},
+		{"one intent a transaction", "domain §4", "kiosk/lane TestSearch", "a second intent in one transaction"},
+		{"one leaf at most is ordered open; both open is an alarm at the next poll", "domain §8, invariant 1; ruling 8", "kiosk/lane TestSearch; kiosk/lane TestScenarios", ""},
+		{"a decision rests on answers of the last two minutes", "domain §8, invariant 4", "kiosk/lane TestSearch", ""},
+		{"after a restart, a lost link, fallback or fault with a person inside nothing releases", "domain §8, invariant 10; rulings 6 and 7", "kiosk/lane TestSearch; hwsim/world TestFaults", ""},
+		{"lane state and gate state are a permitted pair after every poll", "domain §8; ruling 9", "kiosk/lane TestSearch", ""},
+		{"a failing disk keeps nobody in", "domain §8, invariant 2; ruling 1", "kiosk TestAFailingDiskOpensNothing; hwsim/world TestFaults", ""},
+		{"the gate hears a heartbeat only of a core that steps", "domain §8, invariant 13; ruling 2", "drivers/gate TestFrozenCore", ""},
+		{"the supervisor hears only of a core that steps", "sd_notify(3)", "kiosk/host TestNotify", ""},
+		{"a silent controller frees the entry and never the exit", "ABC-LANE 1.0; ruling 3", "hwsim/gate TestWatchdogFreesTheEntry", ""},
+		{"a gate that would open the border when it fails is refused", "ruling 4", "drivers/gate TestRefusesAGateThatOpensTheBorder", ""},
+		{"what was left inside is taken out by an officer, under maintenance", "domain §8; ruling 5", "hwsim/gate TestLuggage; kiosk/lane TestSearch", ""},
+		{"a door's time is the gate's own: 2 × open + hold + 2 × close + 1 s", "domain §8; ruling 10", "kiosk/config TestParse", ""},
+		{"evidence of a crossing is the sensors' edges, in their order", "domain §8; ruling 11", "drivers/gate TestEvidence", ""},
+		{"before the entry opens a bad answer shows the neutral screen, and nothing else", "domain §8, invariant 8; ruling 12", "kiosk/lane TestScenarios; kiosk/web TestTravellerIsToldNothing", ""},
+		{"a lease of 30 s: the traveller is finished, the lane closes, and is open 5 s after an officer's return", "domain §8, invariant 9; ruling 16", "hwsim/world TestSiteAwayTenMinutes", ""},
+		{"modes change only while the lane is empty", "domain §8, invariant 11", "kiosk/lane TestSearch", "the direction changes with somebody inside"},
+		{"trust material changes for the next reading, never within one", "domain §8, invariant 11", "drivers/emrtd/trust TestLive", ""},
+		{"more time on request, once", "EN 301 549 §9.2.2.1; WCAG 2.2.1; domain §13", "kiosk/lane TestSearch", "more time is given again and again"},
+		{"more time moves no limit that keeps people safe", "domain §8, invariant 3", "kiosk/lane TestSearch", "more time moves the limit for a person inside"},
+		{"a leaf stays open for long only for whoever asked", "ABC-LANE §7; ruling 10", "kiosk/lane TestSearch", "the exit closes as late for everybody"},
+		{"a slow traveller who asks for more time crosses", "EN 301 549 §9.2.2.1; domain §13", "hwsim/world TestMoreTimeHoldsTheLeaves", ""},
+		{"the direction is a supervisor's, with a second factor", "domain §1", "kiosk/console TestWhoChangesTheDirection", ""},
+		{"a changed direction is the record's", "domain §4", "hwsim/world TestTheDirectionChanges", ""},
+		{"a clock off by more than 2 s dates no crossing", "domain §8, invariant 12", "kiosk/host TestClockWrong; hwsim/world TestClockApart", ""},
+		{"the gate's line keeps the protocol, by a public peer's word", "ABC-LANE 1.0; Modbus over serial line 1.02", "hwsim/gate TestConformance; hwsim/gate TestVectors; drivers/gate TestLinkFaults", ""},
+	}},
+	{"The truth of a crossing", []claim{
+		{"who left by an exit is one record or one open case, whatever is killed", "domain §4; ruling 13", "hwsim/chaos TestKillTheLane; hwsim/chaos TestKillTheRegister", ""},
+		{"a call that fails costs no record and makes none twice", "domain §4; ruling 13", "hwsim/chaos TestFailTheLane", ""},
+		{"a record that is sent again is the same record; another body is refused", "domain §4", "hwsim/register TestRecordsAreIdempotent", ""},
+		{"oldest first for each traveller; what the register refuses is an officer's", "domain §4", "eesclient/outbox TestOrderPerTraveller; kiosk/journal TestConflictOpensACase", ""},
+		{"a journal that is gone is not taken for a new one", "domain §4", "kiosk/journal TestGone", ""},
+		{"a copy answers for 24 h, and says its age; who it lets through is recorded", "domain §4, ees_offline; ruling 14", "eesclient/extract TestACopyAnswersAndSaysItsAge; hwsim/world TestTheExtractAnswers", ""},
+		{"a discreet hit changes nothing at a lane, at no instant", "domain §8, invariant 7; SIS 36; ruling 15", "hwsim/world TestDiscreetHit; hwsim/register TestDiscreetLooksLikeNone", ""},
+		{"a discreet hit is in no copy", "domain §3; ruling 15", "hwsim/register TestListsWithoutDiscreet", ""},
+		{"files and records go after their times", "EES 34; domain §4", "hwsim/register TestRetention; hwsim/register TestErasureLeavesNothing", ""},
+		{"a journal replays to the same states, and one altered entry is found", "domain §11; ruling 17", "kiosk/journal TestReplayAndChain", ""},
+	}},
+	{"Who may go through", []claim{
+		{"classes in their order, by what the document shows", "domain §2; ruling 18", "kiosk/policy TestQualify; kiosk/policy TestTablesAreWhole", ""},
+		{"the printed rules are the ones that decide", "SBC; EES; CSI R.232-6", "kiosk/policy TestPageIsTheTables; kiosk/policy TestTableIsPrinted", ""},
+		{"12 to enter, 18 to leave, 12 to 17 by an officer's word", "CSI R.232-6; domain §2", "kiosk/policy TestQualify", ""},
+		{"modes are dated", "PS 4 and 5; domain §4", "kiosk/policy TestDatedModes", ""},
+		{"travel authorisations by their dated mode", "domain §3, etias_mode", "hwsim/world TestTravelAuthorisation; kiosk/lane TestNoTravelAuthorisation", ""},
+		{"a register's fault is never clear", "domain §3 and §9", "hwsim/register TestFaultsAreNeverClear; eesclient TestStrangeAnswers", ""},
+		{"every question has its time, and is given up then", "domain §4; ruling 20", "eesclient TestSlowAnswers", ""},
+		{"90 days in any 180", "SBC 6(1); domain §5", "eesclient/stay TestEntry; eesclient/stay TestExit; eesclient/stay TestAgainstTheRule", ""},
+		{"only a genuine chip goes on; a copy that is not excluded needs optical checks", "domain §6; ruling 20", "kiosk/policy TestEveryVerdictButGenuineDiverts; drivers/emrtd TestGenuineNeedsEverything", ""},
+		{"every traveller of the catalogue has a document that earns their reason", "ruling 19", "hwsim/persona TestDocumentsEarnTheirReasons; hwsim/persona TestCatalogue", ""},
+		{"what breaks at any moment traps nobody and loses nothing", "domain §9", "hwsim/world TestFaults", ""},
+		{"one document in two lanes, or again within two minutes, is diverted with an alert", "domain §10, XGATE", "kiosk/fleet TestDocumentInTwoLanes; kiosk/site TestSightings", ""},
+	}},
+	{"Documents", []claim{
+		{"check digits: every single change is noticed", "ICAO 9303-3 §4.9", "drivers/emrtd/mrz TestEveryChangeIsNoticed; drivers/emrtd/mrz TestSpecimens", ""},
+		{"zones of TD1, TD2, TD3 and of visas", "ICAO 9303-4, -5, -6, -7", "drivers/emrtd/mrz TestParse; drivers/emrtd/mrz TestVisas; drivers/emrtd/mrz TestLongNumber", ""},
+		{"names in the printed alphabet", "ICAO 9303-3 §6", "drivers/emrtd/mrz TestTransliterate", ""},
+		{"commands and answers of a card", "ISO/IEC 7816-4 §5", "drivers/apdu TestEncoding; drivers/apdu TestParseResponse", ""},
+		{"Basic Access Control", "ICAO 9303-11 §4.3, Appendix D", "drivers/emrtd/bac TestAppendixD; drivers/emrtd/bac TestFinishRefuses", ""},
+		{"PACE, all mappings", "ICAO 9303-11 §4.4, Appendices G to I", "drivers/emrtd/pace TestAppendices; drivers/emrtd/pace TestVectors; drivers/emrtd/pace TestKeysThatAreRefused", ""},
+		{"secure messaging: a changed answer ends it", "ICAO 9303-11 §9.8", "drivers/emrtd/sm TestAppendixD4; drivers/emrtd/sm TestChangedAnswers", ""},
+		{"passive authentication", "ICAO 9303-11 §5.1; RFC 5652 §5.4", "drivers/emrtd TestPassiveExpected; drivers/emrtd/pki TestContentChanged", ""},
+		{"active authentication", "ICAO 9303-11 §6.1; ISO/IEC 9796-2", "drivers/emrtd/aa TestVectors", ""},
+		{"chip authentication", "ICAO 9303-11 §6.2", "drivers/emrtd/ca TestRecordings; drivers/emrtd TestChipAuthentication", ""},
+		{"terminal authentication", "ICAO 9303-11 §7.1; BSI TR-03110", "drivers/emrtd/ta TestPath; hwsim/passport TestTerminalAuthentication", ""},
+		{"the logical data structure, within bounds", "ICAO 9303-10", "drivers/emrtd/lds TestFiles; drivers/emrtd/lds TestLimits", ""},
+		{"faces on chips", "ISO/IEC 19794-5; ISO/IEC 39794-5", "drivers/emrtd/face TestRecords; drivers/emrtd TestFace39794", ""},
+		{"authorities, links, revocation, deviations", "ICAO 9303-12", "drivers/emrtd/pki TestLinkCertificate; drivers/emrtd/pki TestRevocationList; drivers/emrtd/pki TestDeviationList", ""},
+		{"16 commands and 24,000 bytes for a whole reading", "ruling 21", "drivers/emrtd TestPlan", ""},
+		{"trust material needs two persons", "domain §6", "drivers/emrtd/trust TestTwoPersons", ""},
+		{"old trust material does not come back", "domain §6", "drivers/emrtd/trust TestRollback", ""},
+		{"lists that nobody confirmed for seven days divert travellers of the register", "domain §6", "drivers/emrtd/trust TestAges; kiosk/policy TestExamine", ""},
+	}},
+	{"Faces", []claim{
+		{"three attempts, each compared once, none carried to another person", "domain §7", "matcher TestPolicy", ""},
+		{"the threshold is the one that was calibrated for the wanted rate", "BSI TR-03121-3 §4.10.1; domain §7", "kiosk/devices TestFacePolicy", ""},
+		{"an attack detection that did not run is told, and is not a pass", "BSI TR-03121-3 §4.8.1; domain §7", "matcher/pad TestNothingIsNotGenuine; matcher/pad TestVerdict", ""},
+		{"error rates with their intervals", "ISO/IEC 19795-1; domain §12", "matcher/accuracy TestRates", ""},
+		{"a hostile picture costs one attempt", "domain §6, step 8", "matcher/sandbox TestHostileWorkerIsContained; kiosk/devices TestSightOutlivesBadInput", ""},
+		{"a picture has 256 MB, 2 s and 20 megapixels", "domain §6, step 8; ruling 21", "matcher/sandbox TestLimits; matcher TestDecodeRefuses", ""},
+	}},
+	{"Officers", []claim{
+		{"a word needs its proof", "WebAuthn 3 §7.2", "kiosk/officer TestHearRefuses", ""},
+		{"two signatures are two persons", "domain §10; ruling 12", "kiosk TestTwoOfficers; kiosk/officer TestRoster", ""},
+		{"an officer who has left does not come back", "design", "kiosk/officer TestRoster; kiosk/fleet TestRosterOutlivesTheLane", ""},
+		{"the first valid decision is the one", "domain §10", "kiosk TestAnOfficerDecidesOnce; kiosk/console TestTwoConsolesDecideDifferently", ""},
+		{"ten gates an officer at most", "domain §10", "kiosk/officer TestHearRefuses", ""},
+		{"a PIN is not guessed", "design", "kiosk/web TestGuesses; kiosk/web TestGuessesAtOnce", ""},
+		{"a forged console opens nothing", "design", "kiosk/console TestForgedConsoleOpensNothing", ""},
+		{"a lane touches its own subjects only", "design", "kiosk/console TestLaneIsConfined", ""},
+		{"figures tell of nobody: cells under 20 are not shown", "domain §11 and §12", "kiosk/console TestSmallCells; kiosk/console TestShares", ""},
+	}},
+	{"Data protection", []claim{
+		{"facts are sealed, and erased by their key", "domain §11", "kiosk/journal TestIntentToRecord; keys TestBoundToItsPlace", ""},
+		{"what the register has is erased on the lane, from every byte", "domain §4 and §11", "eesclient/outbox TestErasure", ""},
+		{"copies and lists are unreadable", "domain §11", "eesclient/extract TestNothingReadable; eesclient/watchlist TestNothingReadable", ""},
+		{"an identity is never printed", "domain §11", "kiosk TestIdentityIsNeverPrinted", ""},
+		{"a traveller's screen tells no reason", "domain §8, invariant 8", "kiosk/web TestTravellerIsToldNothing", ""},
+		{"a crash leaves no memory behind, and what is freed is collected", "domain §11", "kiosk/host TestNoCore; kiosk/host TestForget", ""},
+		{"figures name nobody and leave the machine by no address of their own", "domain §11", "kiosk/metrics TestServe", ""},
+		{"a journal that was altered, cut or made anew is found", "domain §11; RFC 9162 §2.1", "kiosk/audit TestVerify; kiosk/audit TestTreeIsTlogs", ""},
+		{"the search for personal data finds it in every form", "domain §11", "hwsim/canary TestFinds; hwsim/cmd/hwsim TestLeaksAreFound", ""},
+	}},
+	{"Pages and interfaces", []claim{
+		{"every text in fifteen languages", "domain §13; ruling 21", "kiosk/web TestTexts", ""},
+		{"days and last day on request", "SBC 8(9); domain §13", "kiosk/web TestStayOnRequest", ""},
+		{"a lane's pages and figures stay on its machine", "domain §11", "kiosk/config TestParseRefuses; kiosk/metrics TestServe", ""},
+		{"TLS 1.3 and a certificate on both sides; a renewed one without a restart", "RFC 8446; domain §11", "hwsim/register TestAStrangerIsNotServed; eesclient TestRotation; hwsim/cmd/hwsim TestShippedLinks", ""},
+		{"both sides keep every rule of the contract", "OpenAPI 3.1", "hwsim/register TestEveryRuleIsEnforced; hwsim/register TestNothingUndocumented; eesclient/contract TestEveryRule", ""},
+		{"problems name a place and a rule, never a value", "RFC 9457", "hwsim/register TestEveryRuleIsEnforced", ""},
+		{"each program's bill of materials is what the linker wrote", "CycloneDX 1.6", "packaging/sbom TestOwnBill", ""},
+	}},
+}
