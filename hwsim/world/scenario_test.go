@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"passage/drivers/gate/regmap"
 	"passage/hwsim/panel"
 	"passage/hwsim/persona"
 	"passage/hwsim/world"
@@ -49,8 +50,47 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// A whole lane with another maker's gate: the same scenarios, on both example
+// maps.
+func TestScenariosByMap(t *testing.T) {
+	list, err := persona.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, speaks := range []string{"counters", "status-word"} {
+		for _, name := range []string{"released", "exit", "led", "fire", "turned", "tailgate", "impostor", "help"} {
+			t.Run(speaks+"/"+name, func(t *testing.T) {
+				m, err := regmap.Load("../../examples/gates/" + speaks + ".toml")
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := os.ReadFile("../scenarios/" + name + ".txt")
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := panel.Parse(string(text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				handsOnMapped(t, s.Lane, list, m, func(ctx context.Context, l *panel.Lane) {
+					if p := l.Play(ctx, s); !p.OK {
+						v := l.Look()
+						t.Errorf("line %d, %s: %s\n%+v\n%+v", p.Line, p.Text, p.Problem, v, v.Person)
+					}
+				})
+			})
+		}
+	}
+}
+
 // handsOn runs a lane in virtual time and gives it to story.
 func handsOn(t *testing.T, direction string, list []persona.Persona, story func(context.Context, *panel.Lane)) {
+	t.Helper()
+	handsOnMapped(t, direction, list, nil, story)
+}
+
+// handsOnMapped does so with a gate that speaks by a map; nil for ABC-LANE.
+func handsOnMapped(t *testing.T, direction string, list []persona.Persona, m *regmap.Map, story func(context.Context, *panel.Lane)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -61,6 +101,9 @@ func handsOn(t *testing.T, direction string, list []persona.Persona, story func(
 		}
 		if direction == "entry" {
 			w.Rule = func(p *policy.Policy) { *p = policy.Default(policy.Entry); p.Production = false }
+		}
+		if w.Map = m; m != nil {
+			w.Gate.Speak(m)
 		}
 		l, err := w.Hands(direction, list)
 		if err != nil {

@@ -23,6 +23,7 @@ import (
 	"passage/drivers/camera"
 	"passage/drivers/emrtd/mrz"
 	"passage/drivers/emrtd/pki"
+	"passage/drivers/gate/regmap"
 	serial "passage/drivers/mrz"
 	"passage/eesclient"
 	"passage/eesclient/extract"
@@ -52,6 +53,9 @@ type World struct {
 	Eyes     *Eyes
 	Register *register.Register
 	DB       *sqlite.DB // the lane's; it survives the lane's process
+
+	// Map is the register map of a gate that speaks it; nil for ABC-LANE.
+	Map *regmap.Map
 
 	// Decision is what the officer decides in REVIEW; in HOLD and MULTI the
 	// answer is always divert. Away is an officer who is not there.
@@ -271,7 +275,7 @@ func (w *World) Start() error {
 	shell := kiosk.New(kiosk.Config{Lane: "X1", Site: "Simulation", Rules: Rules(), Policy: p, SiteKey: w.key, BothWays: w.BothWays}, kiosk.Devices{
 		Gate: &devices.Gate{
 			Open: func() (devices.Line, error) { return socket{w.Line, l}, nil },
-			Conf: config.Gate{Baud: 19200, Address: 1, OpenMax: 3 * time.Second, CloseMax: 3 * time.Second, EntryHold: hold, ExitHold: hold}, Log: log,
+			Conf: config.Gate{Baud: 19200, Address: 1, OpenMax: 3 * time.Second, CloseMax: 3 * time.Second, EntryHold: hold, ExitHold: hold, Map: w.Map, FallbackFrees: "entry"}, Log: log,
 		},
 		Reader: &devices.Reader{
 			Cards: slot{w.Field, l}, Trust: w.trusted, Location: time.UTC, Log: log,
