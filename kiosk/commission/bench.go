@@ -193,6 +193,11 @@ func (b *bench) order(ctx context.Context, c gate.Code, arg0, arg1 uint16) error
 	defer cancel()
 	select {
 	case err := <-b.gate.Order(ctx, gate.Command{Code: c, Arg0: arg0, Arg1: arg1}):
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if text := troubles(b.last); err != nil && text != "" {
+			err = fmt.Errorf("%w%s", err, text)
+		}
 		return err
 	case <-b.done:
 		return b.ended
