@@ -168,6 +168,14 @@ async function crowd() {
   await shot('console-thousand', lea);
 }
 
+// The report of an acceptance test on the simulated gate, on paper's width.
+async function acceptance() {
+  const paper = await open(await context(900, 1320), `file://${process.cwd()}/.cache/acceptance/ABC-LANE/acceptance.html`);
+  await shot('acceptance', paper);
+  await shot('acceptance-luggage', paper.locator('#luggage'));
+}
+
+if (wanted('acceptance')) await acceptance();
 if (wanted('traveller')) await traveller();
 if (wanted('lane')) await lanePage();
 if (!only.length || only.some(o => o.startsWith('console') && o !== 'console-thousand')) await console_();
