@@ -38,6 +38,7 @@ type Config struct {
 	Register Register
 	Trust    Trust
 	Listen   string // host:port of the pages
+	Intercom bool   // officers of the site may speak with the traveller
 	Store    Store
 	Officers []Officer
 	Site     Site
@@ -178,7 +179,10 @@ type raw struct {
 		Persons    []string
 		TwoPersons bool `toml:"two_persons"`
 	}
-	Web   struct{ Listen string }
+	Web struct {
+		Listen   string
+		Intercom bool
+	}
 	Host  rawHost
 	Store struct{ Path, Key string }
 	Site  struct {
@@ -424,6 +428,7 @@ func (r raw) valid() (Config, error) {
 	}
 	// PINs and pictures would cross a network in clear, and who signs in here
 	// counts as being on site.
+	c.Intercom = r.Web.Intercom
 	if c.Listen = r.Web.Listen; !loopback(c.Listen) {
 		p.add("web.listen", "%q is no loopback address with a port, such as 127.0.0.1:8080: the lane's pages are for who stands at the lane, the site's console is for everybody else", c.Listen)
 	}

@@ -129,7 +129,10 @@ func New(s *site.Site, conf Config) (*Console, error) {
 	page := func(name string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, static, name) }
 	}
-	mux.HandleFunc("GET /{$}", page("console.html"))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Permissions-Policy", pages.Microphone) // officers speak with travellers
+		page("console.html")(w, r)
+	})
 	mux.HandleFunc("GET /register", page("register.html"))
 	mux.HandleFunc("GET /manifest.webmanifest", page("manifest.webmanifest"))
 	mux.HandleFunc("GET /sw.js", page("sw.js"))
@@ -145,6 +148,7 @@ func New(s *site.Site, conf Config) (*Console, error) {
 	mux.HandleFunc("POST /api/word/{lane}", c.with("", c.word))
 	mux.HandleFunc("POST /api/present", c.with(officer.Attend, c.present))
 	mux.HandleFunc("GET /api/lane/{lane}/case", c.with(officer.SeeCase, c.ask(fleet.AskCase, "application/json")))
+	mux.HandleFunc("GET /api/lane/{lane}/call", c.with(officer.Decide, c.ask(fleet.AskCall, "application/json")))
 	mux.HandleFunc("GET /api/lane/{lane}/cases", c.with(officer.Settle, c.ask(fleet.AskCases, "application/json")))
 	mux.HandleFunc("GET /api/lane/{lane}/face/{transaction}/{which}", c.with(officer.SeeCase, c.ask(fleet.AskFace, "image/jpeg")))
 	mux.HandleFunc("GET /api/lane/{lane}/stay/{transaction}", c.with(officer.SeeCase, c.ask(fleet.AskStay, "image/svg+xml")))

@@ -34,6 +34,7 @@ import (
 	"passage/kiosk"
 	"passage/kiosk/audit"
 	"passage/kiosk/fleet"
+	"passage/kiosk/intercom"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
@@ -115,6 +116,7 @@ type world struct {
 	dir    string // of the site
 	client *fleet.Client
 	creds  fleet.Credentials
+	booth  *intercom.Booth // of the lane; nil for none
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -193,7 +195,7 @@ func (w *world) lane(id string) {
 		w.t.Fatal(err)
 	}
 	w.run(j.Run)
-	w.client = &fleet.Client{Lane: id, Desk: w.desk, Journal: w.db.Reader, RosterKey: w.key.Public().(ed25519.PublicKey), Log: quiet}
+	w.client = &fleet.Client{Lane: id, Desk: w.desk, Journal: w.db.Reader, RosterKey: w.key.Public().(ed25519.PublicKey), Booth: w.booth, Log: quiet}
 	w.run(func(ctx context.Context) error { return w.client.Run(ctx, creds) })
 	// A crossing, as the shell journals it.
 	now := lane.Instant(time.Second)
@@ -362,8 +364,12 @@ func until(t *testing.T, what string, is func() bool) {
 }
 
 // ready is a world with a lane that knows anna, a guard, and ben, a technician.
-func ready(t *testing.T) (*world, *browser, *browser) {
+func ready(t *testing.T) (*world, *browser, *browser) { return equipped(t, nil) }
+
+// equipped is ready, with an intercom at the lane.
+func equipped(t *testing.T, booth *intercom.Booth) (*world, *browser, *browser) {
 	w := newWorld(t)
+	w.booth = booth
 	anna, ben := w.browser(), w.browser()
 	anna.register("anna", "Anna Amt", officer.Guard)
 	ben.register("ben", "Ben Bohrer", officer.Technician)

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"passage/kiosk"
+	"passage/kiosk/intercom"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
 	"passage/kiosk/rollout"
@@ -58,6 +59,8 @@ type Client struct {
 	// Releases is the lane's memory of configuration and trust material that its
 	// site rolls out; nil for a lane that takes none.
 	Releases *rollout.Keeper
+
+	Booth *intercom.Booth // nil without an intercom
 
 	ear    officer.Ear
 	again  chan struct{} // the site wants to be asked where the journal goes on
@@ -339,6 +342,8 @@ func (c *Client) act(ctx context.Context, w officer.Said) error {
 		return c.Desk.Order(ctx, o, order)
 	case officer.SettleCase:
 		return c.Desk.SettleCase(ctx, o.ID, w.Transaction, w.Value)
+	case officer.Intercom:
+		return c.speak(o.ID, w)
 	}
 	return c.attend(ctx, o.ID, w)
 }
@@ -347,7 +352,7 @@ func (c *Client) act(ctx context.Context, w officer.Said) error {
 // none for a word that no lane takes.
 func Needs(w officer.Word) []officer.Right {
 	switch w.Kind {
-	case officer.Decision:
+	case officer.Decision, officer.Intercom:
 		return []officer.Right{officer.Decide}
 	case officer.Order:
 		var order lane.OfficerOrder
@@ -361,6 +366,19 @@ func Needs(w officer.Word) []officer.Right {
 		return []officer.Right{officer.Settle}
 	}
 	return nil
+}
+
+// speak has an officer call the traveller, or hang up.
+func (c *Client) speak(id string, w officer.Said) error {
+	switch {
+	case c.Booth == nil:
+		return fmt.Errorf("%w: this lane has no intercom", kiosk.ErrNotNow)
+	case w.Value == "call":
+		return c.Booth.Call(id, w.Transaction, w.Text, time.Now())
+	case w.Value == "end":
+		return c.Booth.Hang(id, time.Now())
+	}
+	return kiosk.ErrNotNow
 }
 
 func (c *Client) attend(ctx context.Context, id string, w officer.Said) error {
@@ -439,6 +457,10 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg) {
 		case AskStay:
 			if k := c.Desk.View().Crossing; k != nil && k.UUID == q.Transaction {
 				out = []byte(k.Stay.Calendar)
+			}
+		case AskCall:
+			if c.Booth != nil {
+				out, err = c.Booth.State(time.Now())
 			}
 		case AskFace:
 			out, _ = c.Desk.Face(q.Transaction, q.Which)

@@ -151,6 +151,7 @@ const (
 	AskStay    = "stay"    // the days that the stay of the crossing rests on, as SVG
 	AskAgain   = "again"   // nothing: the lane shall ask how much of its journal has arrived
 	AskRelease = "release" // nothing: it shall ask what it is offered
+	AskCall    = "call"    // who speaks with the traveller, and the screen's answer
 )
 
 // Ask is a question to a lane. The site asks for officers who may see.

@@ -43,6 +43,7 @@ const (
 	Absent      Kind = "absent"
 	Acknowledge Kind = "acknowledge"
 	SettleCase  Kind = "settle_case"
+	Intercom    Kind = "intercom" // Value is call, with the offer of sound in Text, or end
 
 	// Of releases (package rollout): said to the site, proven by each lane.
 	Propose  Kind = "propose"  // Value is the release's SHA-256

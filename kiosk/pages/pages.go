@@ -21,6 +21,7 @@ func Guard(next http.Handler, most int64, img, more string) http.Handler {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		h.Set("Cache-Control", "no-store")
 		Hurry(w)
 		if r.Body != nil && r.Body != http.NoBody {
@@ -34,6 +35,10 @@ func Guard(next http.Handler, most int64, img, more string) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// Microphone is the Permissions-Policy of a page that people speak through; all
+// others have none.
+const Microphone = "camera=(), geolocation=(), microphone=(self)"
 
 // Reply answers with JSON.
 func Reply(w http.ResponseWriter, status int, v any) {

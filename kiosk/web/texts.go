@@ -20,7 +20,7 @@ var Languages = []string{"en", "fr", "de", "es", "it", "pt", "nl", "pl", "ro", "
 // keys are what every message file must have: the screens, the hints, the
 // buttons, the notice about data.
 var keys = []string{
-	"name", "S1", "S2", "S3", "S4", "S5", "S6a", "S6b", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "take", "help", "language",
+	"name", "S1", "S2", "S3", "S4", "S5", "S6a", "S6b", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "take", "help", "call", "language",
 	"turn", "up", "down", "level", "still", "light", "glare", "shadow", "eyes", "mouth", "uncover", "centre",
 	"S14", "S15", "close", "ease", "large", "reach", "sound", "time", "more", "given", "left", "last_day", "data1", "data2", "data3", "data4",
 }
@@ -85,5 +85,5 @@ var byState = map[string]string{
 // Shared are the files of the lane page that the site's console shows cases
 // with, too.
 func Shared() (fs.FS, []string) {
-	return files, []string{"static/officers.css", "static/words.js", "static/dom.js", "static/case.js", "static/chair.js"}
+	return files, []string{"static/officers.css", "static/words.js", "static/dom.js", "static/case.js", "static/chair.js", "static/sound.js"}
 }

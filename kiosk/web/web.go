@@ -26,6 +26,7 @@ import (
 
 	"passage/kiosk"
 	"passage/kiosk/inlet"
+	"passage/kiosk/intercom"
 	"passage/kiosk/lane"
 	"passage/kiosk/pages"
 	"passage/kiosk/policy"
@@ -110,7 +111,8 @@ type server struct {
 	lang     string // chosen by touch for the traveller of now
 	langFor  string // their transaction; "" before the document is placed
 	langAt   time.Time
-	chosen   chan struct{} // closed at the next choice; nil while nobody waits
+	chosen   chan struct{}   // closed at the next choice; nil while nobody waits
+	booth    *intercom.Booth // nil without an intercom
 }
 
 type session struct {
@@ -143,7 +145,9 @@ func New(l Lane, officers []Officer) (*Pages, error) {
 		return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, static, name) }
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/lane", http.StatusSeeOther) })
-	mux.HandleFunc("GET /traveller", page("traveller.html"))
+	mux.HandleFunc("GET /traveller", s.listening(page("traveller.html")))
+	mux.HandleFunc("GET /traveller/call", s.screenOnly(s.ring))
+	mux.HandleFunc("POST /traveller/call", s.touch(s.screenOnly(s.answer)))
 	mux.HandleFunc("GET /lane", page("lane.html"))
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /traveller/texts", func(w http.ResponseWriter, _ *http.Request) { pages.Reply(w, http.StatusOK, s.texts) })
@@ -231,6 +235,7 @@ type Traveller struct {
 	More      string `json:"more_time,omitempty"` // ask: they may ask for more time; given: they have
 	Stay      bool   `json:"stay,omitempty"`      // they may ask how long they may stay
 	Direction string `json:"direction"`
+	Call      string `json:"call,omitempty"` // an officer speaks with them: which call
 }
 
 func (s *server) traveller() Traveller {
@@ -260,6 +265,7 @@ func (s *server) traveller() Traveller {
 	s.mu.Unlock()
 	_, _, t.Stay = stayOf(v)
 	t.More = moreTime(v)
+	t.Call = s.call()
 	switch v.State.Phase {
 	case lane.TakeDoc, lane.Inside, lane.Release:
 		if left := time.Duration(v.State.Deadline - v.Now); v.State.Deadline > 0 && left > 0 {
@@ -286,12 +292,17 @@ func moreTime(v kiosk.View) string {
 	return ""
 }
 
+// ownScreen says whether a request comes from this machine.
+func ownScreen(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && net.ParseIP(host).IsLoopback()
+}
+
 // preview streams the traveller's own picture to the screen before them, and
 // to nobody else: it is answered on this machine only, while the traveller is
 // before the camera. Nothing of it is stored or cached.
 func (s *server) preview(w http.ResponseWriter, r *http.Request) {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil || !net.ParseIP(host).IsLoopback() {
+	if !ownScreen(r) {
 		pages.Problem(w, http.StatusForbidden, "the picture is for the lane's own screen")
 		return
 	}

@@ -36,6 +36,7 @@ import (
 	"passage/kiosk/console"
 	"passage/kiosk/directory"
 	"passage/kiosk/fleet"
+	"passage/kiosk/intercom"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/officer"
@@ -139,6 +140,7 @@ func (s *stage) run(ctx context.Context) error {
 		}
 		group.Go(func() error { return serve(ctx, l, h) })
 	}
+	own.Intercom(s.lanes["E1"].booth)
 	if s.Crowd > 0 {
 		group.Go(func() error { return s.crowd(ctx) })
 	}
@@ -202,6 +204,9 @@ func (s *stage) join(ctx context.Context, group *errgroup.Group, id, address str
 		return nil, errors.Join(err, db.Close())
 	}
 	p := newPlayer(id)
+	if id == "E1" {
+		p.booth = &intercom.Booth{Lane: intercom.Of(p.View), Changed: p.watchers.wake, Log: s.log}
+	}
 	group.Go(func() error {
 		defer db.Close()
 		var both errgroup.Group

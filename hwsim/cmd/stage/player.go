@@ -9,6 +9,7 @@ import (
 
 	"passage/eesclient/stay"
 	"passage/kiosk"
+	"passage/kiosk/intercom"
 	"passage/kiosk/lane"
 	"passage/kiosk/policy"
 )
@@ -47,6 +48,7 @@ type scene struct {
 // player is a played lane. What officers say to it, it does, and notes.
 type player struct {
 	id       string
+	booth    *intercom.Booth // nil without an intercom
 	watchers watchers
 
 	mu     sync.Mutex

@@ -61,7 +61,7 @@ func (s *stage) takes(ctx context.Context, p *player, journal *sql.DB, creds fle
 		}
 		k.Again = func(string) { stop() }
 		// A client is run once: the next one has its own.
-		c := &fleet.Client{Lane: p.id, Desk: p, Journal: journal, RosterKey: s.key.Public().(ed25519.PublicKey), Releases: k, Log: s.log}
+		c := &fleet.Client{Lane: p.id, Desk: p, Journal: journal, RosterKey: s.key.Public().(ed25519.PublicKey), Releases: k, Booth: p.booth, Log: s.log}
 		err = c.Run(work, creds)
 		stop()
 		if err != nil {

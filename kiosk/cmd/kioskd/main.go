@@ -33,6 +33,7 @@ import (
 	"passage/kiosk/fleet"
 	"passage/kiosk/host"
 	"passage/kiosk/inlet"
+	"passage/kiosk/intercom"
 	"passage/kiosk/journal"
 	"passage/kiosk/lane"
 	"passage/kiosk/metrics"
@@ -177,6 +178,10 @@ func run(c cli) error {
 	}
 	if pages, err = web.New(shell, officers); err != nil {
 		return err
+	}
+	if conf.Intercom && joined != nil {
+		joined.Booth = &intercom.Booth{Lane: intercom.Of(shell.View), Log: log}
+		pages.Intercom(joined.Booth)
 	}
 	var console fleet.Credentials
 	if conf.Fleet.Dir != "" {

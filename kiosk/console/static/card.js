@@ -5,6 +5,7 @@ import { $, clock, el, label, shape, words } from './dom.js';
 import { call, hex, sha256, say as sign, signedIn } from './passkey.js';
 import { go, heard, here, lanes, may, meaning, state, tell, watched } from './state.js';
 import { queue } from './alarms.js';
+import { hangUp, intercom } from './intercom.js';
 import { paper } from './paper.js';
 import { summary, tile, tone } from './plan.js';
 
@@ -25,6 +26,7 @@ export function choose(id) {
 export function leave() {
   const id = here.chosen;
   here.chosen = null; shown = null; loads++;
+  hangUp();
   $('card').hidden = true;
   $('card').replaceChildren();
   $('board').classList.remove('chosen');
@@ -55,6 +57,7 @@ export async function card() {
   const past = el('details', { id: 'past' }, el('summary', { textContent: 'Last crossings' }), el('div', {}));
   past.ontoggle = () => past.open && recent(id, past.lastElementChild);
   const about = [el('div', { className: 'about' }, gate(v), el('div', { className: 'orders' }, orderButtons(l))),
+    may('decide') ? intercom(id, v.under?.transaction) : null,
     devices(v.devices), el('p', { className: 'note', textContent: (v.officers ?? []).length ? 'Watched by ' + v.officers.join(', ') : 'Nobody watches this lane: it stays closed.' }),
     may('settle_case') ? el('div', { id: 'open-cases' }) : null, past];
   $('card').replaceChildren(...[head, el('p', { className: 'meaning', textContent: v.closed && v.state === 'OUT_OF_SERVICE' ? 'Closed by an officer.' : means[v.state] ?? '' }),

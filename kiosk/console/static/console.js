@@ -4,6 +4,7 @@ import { call, forget, signIn, signedIn } from './passkey.js';
 import { pressed } from './case.js';
 import { look, sit } from './chair.js';
 import { ask } from './directory.js';
+import { hangUp } from './intercom.js';
 import { $, words } from './dom.js';
 import { go, here, lanes, may, tell, watched } from './state.js';
 import * as plan from './plan.js';
@@ -46,6 +47,7 @@ $('signin').onsubmit = async e => {
 };
 
 $('signout').onclick = async () => {
+  await hangUp();
   if (watched.size && signedIn()) await Promise.all([...watched].map(id => tell(id, { kind: 'absent' })));
   await call('POST', '/api/sign-out').catch(() => null);
   lock('');
@@ -57,6 +59,7 @@ function lock(why) {
   if (!here.me) return;
   events?.close();
   here.me = null;
+  hangUp();
   leave();
   forget();
   lanes.clear(); watched.clear(); plan.clear(); alarms.clear(); release.clear();

@@ -1,6 +1,7 @@
 // The traveller's screen: one instruction at a time, in the document's
 // language or the one chosen by touch.
 import { cue, speak, volume } from './cues.js';
+import { ring } from './call.js';
 
 const texts = await (await fetch('/traveller/texts')).json();
 const $ = id => document.getElementById(id);
@@ -20,6 +21,8 @@ function show(t) {
   if (t.light) document.body.dataset.light = t.light; else delete document.body.dataset.light;
   put('text', m[t.screen]);
   put('hint', hint);
+  put('calltext', m.call);
+  ring(t.call ?? '');
   $('stay').hidden = !t.stay;
   if (!t.stay && $('told').open) $('told').close();
   $('data').hidden = t.screen !== 'S1';
