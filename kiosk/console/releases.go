@@ -118,7 +118,7 @@ func (c *server) steer(w http.ResponseWriter, r *http.Request, x *session) {
 	kept := "unproven" // as a lane would say; such a word names nobody for certain
 	if err == nil {
 		kept = "accepted"
-		if err = c.act(r.Context(), said, q.Plan, b); err != nil {
+		if err = c.act(r.Context(), x, said, q.Plan, b); err != nil {
 			kept = "not_now"
 		}
 		row := site.Word{
@@ -157,8 +157,9 @@ var (
 
 // act does what a proven word says. What puts something onto a lane, or goes on
 // with it, needs the passkey; what holds it back must be quick.
-func (c *server) act(ctx context.Context, said officer.Said, plan, envelope []byte) error {
-	may := said.Officer.Role.May
+func (c *server) act(ctx context.Context, x *session, said officer.Said, plan, envelope []byte) error {
+	// The roster's right, if the directory leaves it.
+	may := func(right officer.Right) bool { return said.Officer.Role.May(right) && x.may(right) }
 	switch said.Kind {
 	case officer.Propose:
 		if !may(officer.Prepare) {
