@@ -82,6 +82,7 @@ type Shell struct {
 	logged atomic.Pointer[string]
 	group  *errgroup.Group
 	ctx    context.Context
+	orders map[lane.Command]int // how many of each were given; the loop's own
 
 	mu     sync.Mutex // guards all below; the loop writes, pages read
 	state  lane.State
@@ -114,7 +115,7 @@ func New(cfg Config, dev Devices, log *slog.Logger) *Shell {
 	}
 	s := &Shell{
 		cfg: cfg, dev: dev, start: time.Now(),
-		events: newQueue(), lights: make(chan Lights, 1),
+		events: newQueue(), lights: make(chan Lights, 1), orders: map[lane.Command]int{},
 		state: lane.Start(), why: map[lane.Health]string{}, lease: map[string]time.Time{},
 		counts: map[string]int{}, watch: map[chan struct{}]struct{}{}, signed: map[string]lane.Decision{},
 	}
@@ -353,9 +354,15 @@ func (s *Shell) policy() policy.Policy {
 	return p
 }
 
-// order sends a command to the gate and turns its refusal into an event.
+// order sends a command to the gate and turns its refusal into an event. An
+// order whose answer got lost is given up only after a while, in which the gate
+// may have carried it out and the next traveller have come. When the same
+// command has been given again, the answer to the first one says nothing: taken
+// for the newer one's, it would void an intent while the exit opens.
 func (s *Shell) order(o lane.Order) {
 	c, result := o.Command, s.dev.Gate.Order(s.ctx, o)
+	s.orders[c]++
+	nth := s.orders[c]
 	s.group.Go(func() error {
 		var err error
 		select {
@@ -370,8 +377,13 @@ func (s *Shell) order(o lane.Order) {
 		if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
 			class = refusal.Class
 		}
-		s.log.Warn("gate refused", "command", c.String(), "class", class.String(), "error", err)
-		s.events.put(lane.GateRefused{Command: c, Class: class})
+		s.events.put(func() { // compared where orders are given
+			late := s.orders[c] != nth
+			s.log.Warn("gate refused", "command", c.String(), "class", class.String(), "late", late, "error", err)
+			if !late {
+				s.step(lane.GateRefused{Command: c, Class: class})
+			}
+		})
 		return nil
 	})
 }

@@ -128,6 +128,34 @@ func TestACrossing(t *testing.T) {
 	})
 }
 
+// A gate that carries an order out and whose answer is lost: it is given up as
+// refused when the next traveller's exit opens, and is not that one's answer.
+func TestAnAnswerOfBefore(t *testing.T) {
+	work(t, func(b *bench) {
+		first := make(chan error, 1)
+		exits := 0
+		b.Sent = func(c lane.Command) <-chan error {
+			if c != lane.OpenExit {
+				return nil
+			}
+			if exits++; exits == 1 {
+				return first
+			}
+			first <- &kiosk.Refusal{Class: lane.ClassService, Err: errors.New("no final result")}
+			return nil
+		}
+		for range 2 {
+			b.lay()
+			b.until(lane.Release)
+			b.until(lane.Idle)
+		}
+		b.has("intent", "record", "released", "intent", "record", "released")
+		if exits != 2 {
+			t.Errorf("the exit opened %d times", exits)
+		}
+	})
+}
+
 func TestAnOfficerDecidesOnce(t *testing.T) {
 	work(t, func(b *bench) {
 		b.Face = lane.FaceNonMatch

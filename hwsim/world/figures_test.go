@@ -105,7 +105,7 @@ func overhead(t *testing.T, row func(what, target, measured, beside string)) {
 		defer mu.Unlock()
 		compared = time.Now()
 	}
-	q.Sent = func(c lane.Command) {
+	q.Sent = func(c lane.Command) <-chan error {
 		mu.Lock()
 		defer mu.Unlock()
 		switch c {
@@ -114,6 +114,7 @@ func overhead(t *testing.T, row func(what, target, measured, beside string)) {
 		case lane.OpenExit:
 			marked = append(marked, time.Since(compared))
 		}
+		return nil
 	}
 	var beside sync.WaitGroup
 	beside.Go(func() {

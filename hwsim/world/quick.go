@@ -24,9 +24,9 @@ type Quick struct {
 	// Pace divides the time that leaves and people take; 1 is theirs.
 	Pace time.Duration
 	// Compared is called as a comparison ends, Sent with every command to the
-	// gate; each may be nil.
+	// gate; each may be nil. Sent returns the command's result, nil for OK at once.
 	Compared func()
-	Sent     func(lane.Command)
+	Sent     func(lane.Command) <-chan error
 
 	mu      sync.Mutex
 	gate    lane.Gate
@@ -162,11 +162,12 @@ var motions = map[lane.Command][]struct {
 	},
 }
 
-// Order takes a command; its result is OK at once.
+// Order takes a command.
 func (g *quickGate) Order(_ context.Context, o lane.Order) <-chan error {
 	c := o.Command
+	var result <-chan error
 	if g.Sent != nil {
-		g.Sent(c)
+		result = g.Sent(c)
 	}
 	g.mu.Lock()
 	g.orders = append(g.orders, c)
@@ -174,12 +175,15 @@ func (g *quickGate) Order(_ context.Context, o lane.Order) <-chan error {
 		g.orders = append(g.orders[:0], g.orders[128:]...)
 	}
 	g.mu.Unlock()
-	done := make(chan error, 1)
-	done <- nil
 	select {
 	case g.moves <- c:
 	default: // nobody reads any more: the lane is stopping
 	}
+	if result != nil {
+		return result
+	}
+	done := make(chan error, 1)
+	done <- nil
 	return done
 }
 
