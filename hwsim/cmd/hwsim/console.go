@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"passage/kiosk/site"
 )
 
 // siteConsole is the site's console of the demonstration: the shipped consoled,
@@ -124,60 +125,49 @@ func (s *siteConsole) invite(ctx context.Context, id, name, role string) (string
 	return strings.TrimSpace(line), err
 }
 
-// sign puts whoever has registered on the roster, until ctx ends.
+// sign puts whoever has registered on the roster, until ctx ends. It looks into
+// the site's database itself: a process every two seconds, all day, is what a hall
+// of fifty lanes on two processors has no room for; gates answer late.
 func (s *siteConsole) sign(ctx context.Context) error {
+	db, closing, err := site.OpenDatabase(ctx, s.dir)
+	if err != nil {
+		return err
+	}
+	defer closing()
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
-	signed := 0
-	var seen time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		// The draft costs a process: it is made when the database has changed.
-		info, err := os.Stat(filepath.Join(s.dir, "site.db-wal"))
-		if err != nil || info.ModTime().Equal(seen) {
-			continue
-		}
-		seen = info.ModTime()
-		draft, err := run(ctx, "consoled", "roster", "draft", "--config", s.conf)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		var r struct {
-			Officers []struct {
-				Passkeys []json.RawMessage `json:"passkeys"`
-			} `json:"officers"`
-		}
-		if err := json.Unmarshal([]byte(draft), &r); err != nil {
-			return fmt.Errorf("demo: draft: %w", err)
-		}
-		keys := 0
-		for _, o := range r.Officers {
-			keys += len(o.Passkeys)
-		}
-		if keys == signed {
-			continue
-		}
-		file := filepath.Join(s.dir, "draft.json")
-		if err := os.WriteFile(file, []byte(draft), 0o600); err != nil {
-			return err
-		}
-		text, err := run(ctx, "passage", "roster", "sign", "--yes", "--key", s.key, file)
-		if err == nil {
-			err = os.WriteFile(file, []byte(text), 0o600)
-		}
-		if err == nil {
-			_, err = run(ctx, "consoled", "roster", "import", "--config", s.conf, file)
+		waiting := 0
+		err := db.QueryRowContext(ctx, "SELECT count(*) FROM applicant").Scan(&waiting)
+		if err == nil && waiting > 0 {
+			err = s.roster(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		signed = keys
 	}
+}
+
+// roster signs the draft of a roster and gives it to the site.
+func (s *siteConsole) roster(ctx context.Context) error {
+	file := filepath.Join(s.dir, "draft.json")
+	text, err := run(ctx, "consoled", "roster", "draft", "--config", s.conf)
+	if err == nil {
+		err = os.WriteFile(file, []byte(text), 0o600)
+	}
+	if err == nil {
+		text, err = run(ctx, "passage", "roster", "sign", "--yes", "--key", s.key, file)
+	}
+	if err == nil {
+		err = os.WriteFile(file, []byte(text), 0o600)
+	}
+	if err == nil {
+		_, err = run(ctx, "consoled", "roster", "import", "--config", s.conf, file)
+	}
+	return err
 }

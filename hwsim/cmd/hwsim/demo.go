@@ -283,7 +283,30 @@ func (x *demo) open(ctx context.Context, group *errgroup.Group, hash string) err
 			return nil
 		}
 	}
+	if len(x.places) > wholeLanes {
+		x.settle(ctx)
+	}
 	return nil
+}
+
+// settle waits until all lanes of a crowded hall have been open for five seconds,
+// a minute at most: the last ones begin in the noise of their own start.
+func (x *demo) settle(ctx context.Context) {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	began := time.Now()
+	for since := began; time.Since(since) < 5*time.Second && time.Since(began) < time.Minute; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, l := range x.lanes {
+			if _, v := l.Desk.Seen(); v.State != "IDLE" {
+				since = time.Now()
+			}
+		}
+	}
 }
 
 // lane starts one lane: devices and kioskd.
