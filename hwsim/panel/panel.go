@@ -46,8 +46,8 @@ type Site struct {
 	Camera func(fault string)
 	// Seen is what the lane's screens show.
 	Seen func() Seen
-	// Help presses the help button.
-	Help func(ctx context.Context) error
+	// Help presses the help button, MoreTime the one for more time.
+	Help, MoreTime func(ctx context.Context) error
 
 	// Turn waits until the lane is free and keeps it so until done is called;
 	// Expect tells the officers whose script they follow. Both may be nil.
@@ -288,6 +288,7 @@ func (l *Lane) walk(ctx context.Context, x *present, was string) {
 		Take: func() error { return l.takeBack(x) },
 		Pose: func() { l.pose(x) },
 		Help: l.Help,
+		More: l.MoreTime,
 		Steered: func() bool {
 			l.mu.Lock()
 			defer l.mu.Unlock()

@@ -64,6 +64,7 @@ var Verbs = []Verb{
 	{"face", "[PERSONA… | print PERSONA | screen PERSONA | video PERSONA | mask PERSONA]", "the camera sees these faces, or nobody", 0, 4, (*Lane).face},
 	{"gone", "", "everybody leaves the lane at once", 0, 0, func(l *Lane, ctx context.Context, _ []string) error { return l.away(ctx) }},
 	{"help", "", "the help button is pressed", 0, 0, func(l *Lane, ctx context.Context, _ []string) error { return l.Help(ctx) }},
+	{"more-time", "", "the traveller asks for more time", 0, 0, func(l *Lane, ctx context.Context, _ []string) error { return l.MoreTime(ctx) }},
 	{"fault", "FAULT [COUNT]", "something breaks: a fault of the gate or of its line, camera.NAME, register.WHAT=NAME, mrz.garbage", 1, 2, (*Lane).fault},
 	{"clear", "[FAULT]", "it is mended; without a name, everything", 0, 1, (*Lane).clear},
 	{"power", "on|off", "the gate's power", 1, 1, func(l *Lane, _ context.Context, a []string) error {

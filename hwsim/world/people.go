@@ -62,6 +62,7 @@ func (w *World) Hands(direction string, list []persona.Persona) (*panel.Lane, er
 		Camera: w.Eyes.Inject, Garbage: func() error { w.Garbage(); return nil },
 		Seen:     w.seen,
 		Help:     func(context.Context) error { w.Shell().Help(); return nil },
+		MoreTime: func(context.Context) error { w.Shell().MoreTime(); return nil },
 		Register: w.Register.Inject, Know: know,
 		Records: func(ctx context.Context) (int, error) {
 			list, err := w.Register.Records(ctx)

@@ -68,7 +68,7 @@ func (x *stageSet) site(d *lanesim.Devices, desk *lanesim.Desk, direction string
 			}
 			d.Eye.Present(by, faces...)
 		},
-		Camera: d.Eye.Inject, Picture: d.Eye.Snapshot, Seen: func() panel.Seen { return seen(desk) }, Help: desk.Help,
+		Camera: d.Eye.Inject, Picture: d.Eye.Snapshot, Seen: func() panel.Seen { return seen(desk) }, Help: desk.Help, MoreTime: desk.MoreTime,
 		Garbage: func() error { return d.MRZ.Place([]string{"P<UTO?<<<", "0?"}) },
 		Decide:  desk.Decide, Order: desk.Order,
 	}

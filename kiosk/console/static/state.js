@@ -22,7 +22,7 @@ export async function tell(lane, word, fresh) {
 const refusals = { stale: 'This case is over: somebody else decided, or the traveller has gone on.', not_now: 'Not possible in the lane’s present state.', not_allowed: 'The override table does not allow this.', reason: 'A reason is needed.', second: 'Heard. A second officer must say the same.', unproven: 'The lane could not prove that you said this. Sign in again.' };
 // meaning is an answer in words; empty when all went well.
 export function meaning(r) {
-  if (r.data?.error?.includes('passkey once more')) return 'This override needs your passkey once more.';
+  if (r.data?.error?.includes('passkey once more')) return 'This needs your passkey once more.';
   return r.ok && !r.data?.code ? '' : refusals[r.data?.code] ?? r.said ?? '';
 }
 // heard says whether an answer settles the matter.
