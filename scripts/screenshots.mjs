@@ -33,7 +33,8 @@ async function traveller() {
     ['traveller-S7-one', 'S7', { phase: 'MULTI' }, 'pl'], ['traveller-S8-luggage', 'S8', { phase: 'LUGGAGE', bag: true }, 'pt'], ['traveller-S9-wait', 'S9', { phase: 'WAIT_DB' }, 'ro'],
     ['traveller-S10-go', 'S10', { phase: 'RELEASE', left: 8, class: 'TCN_LISTED', days: 60, last_day: review.last_day }, 'ja'], ['traveller-S11-officer', 'S11', { phase: 'DIVERT_OUT' }, 'uk'],
     ['traveller-S12-closed', 'S12', { phase: 'OUT_OF_SERVICE', closed: true }, 'ko'], ['traveller-S13-leave', 'S13', { phase: 'EVACUATE' }, 'en'],
-    ['traveller-more-time', 'S3', { phase: 'TAKE_DOC', left: 48, unhurried: true }, 'fr'], ['traveller-arabic', 'S3', { phase: 'TAKE_DOC', left: 24 }, 'ar'], ['traveller-chinese', 'S1', { phase: 'IDLE' }, 'zh'], ['traveller-russian', 'S5', { phase: 'INSIDE', hint: 'uncover', left: 20 }, 'ru'],
+    ['traveller-arabic', 'S3', { phase: 'TAKE_DOC', left: 24 }, 'ar'], ['traveller-chinese', 'S1', { phase: 'IDLE' }, 'zh'], ['traveller-russian', 'S5', { phase: 'INSIDE', hint: 'uncover', left: 20 }, 'ru'],
+    ['traveller-more-time', 'S3', { phase: 'TAKE_DOC', left: 48, unhurried: true }, 'fr'],
   ]) {
     if (!wanted(name)) continue;
     await play(s, lang, id);
