@@ -172,10 +172,20 @@ func TestSay(t *testing.T) {
 		order Order
 		want  Phase
 	}{
-		{Running, false, "", Pause, Paused}, {Running, false, "", Stop, Stopped}, {Paused, false, "", Resume, Running}, {Paused, false, "", Stop, Stopped},
-		{Stopped, false, "", Resume, Running}, {Stopped, true, "lea", Resume, Running}, {Stopped, true, "", Acknowledge, Stopped},
-		{Stopped, true, "", Resume, ""}, {Stopped, true, "lea", Acknowledge, ""}, {Stopped, false, "", Pause, ""}, {Running, false, "", Resume, ""},
-		{Done, false, "", Resume, ""}, {Done, false, "", Stop, ""}, {Running, false, "", "faster", ""},
+		{Running, false, "", Pause, Paused},
+		{Running, false, "", Stop, Stopped},
+		{Paused, false, "", Resume, Running},
+		{Paused, false, "", Stop, Stopped},
+		{Stopped, false, "", Resume, Running},
+		{Stopped, true, "lea", Resume, Running},
+		{Stopped, true, "", Acknowledge, Stopped},
+		{Stopped, true, "", Resume, ""},
+		{Stopped, true, "lea", Acknowledge, ""},
+		{Stopped, false, "", Pause, ""},
+		{Running, false, "", Resume, ""},
+		{Done, false, "", Resume, ""},
+		{Done, false, "", Stop, ""},
+		{Running, false, "", "faster", ""},
 	} {
 		s, err := State{Phase: c.from, Alarm: c.alarm, Seen: c.seen}.Say(c.order, "sam", "because", start)
 		if (err == nil) != (c.want != "") || err == nil && (s.Phase != c.want || len(s.Events) != 1 || s.Events[0].By != "sam") {
