@@ -128,34 +128,45 @@ func (o *Outbox) Drain(ctx context.Context, to Sender, conflict Conflict) error 
 				o.waiting.Store(int64(n))
 			}
 		}
-		if wait > 0 || time.Since(scrubbed) > scrubEvery {
-			scrubbed = time.Now()
-			if err := o.scrub(ctx); err != nil {
-				return err
-			}
-		}
-		if wait == 0 {
+		if wait == 0 && time.Since(scrubbed) < scrubEvery {
 			continue
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
+		if err := o.rest(ctx, wait); err != nil {
+			return err
 		}
+		scrubbed = time.Now()
 	}
 	return nil
 }
 
-// scrubEvery is how long an acknowledged record's destroyed key may stay in the
-// write-ahead log while others are being sent.
+// rest keeps still for a while, with the log empty of what is erased meanwhile.
+func (o *Outbox) rest(ctx context.Context, wait time.Duration) error {
+	for end := time.Now().Add(wait); ; {
+		if err := o.scrub(ctx); err != nil {
+			return err
+		}
+		left := min(time.Until(end), scrubEvery)
+		if left <= 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(left):
+		}
+	}
+}
+
+// scrubEvery is how long a destroyed key may stay in the write-ahead log.
 const scrubEvery = 5 * time.Second
 
 func (o *Outbox) scrub(ctx context.Context) error {
-	if !o.dirty {
+	if !o.dirty.Swap(false) {
 		return nil
 	}
 	err := o.db.Scrub(ctx)
-	if err == nil {
-		o.dirty = false
+	if err != nil {
+		o.dirty.Store(true)
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, sqlite.ErrScrub) {
 		return fmt.Errorf("outbox: %w", err)
@@ -330,7 +341,9 @@ func (o *Outbox) settle(ctx context.Context, items []item, conflict Conflict) (s
 		return 0, fmt.Errorf("outbox: settle: %w", err)
 	}
 	o.waiting.Add(int64(-settled))
-	o.dirty = o.dirty || settled > 0
+	if settled > 0 {
+		o.Erased()
+	}
 	return settled, failed
 }
 

@@ -57,7 +57,7 @@ type Outbox struct {
 	db      *sqlite.DB
 	ring    *keys.Ring
 	waiting atomic.Int64 // at least as many as wait
-	dirty   bool         // Drain's: erased records are still in the log
+	dirty   atomic.Bool  // what was erased is still in the log
 }
 
 // New prepares the tables. ring is the lane's.
@@ -65,7 +65,8 @@ func New(ctx context.Context, db *sqlite.DB, ring *keys.Ring) (*Outbox, error) {
 	if _, err := db.Writer.ExecContext(ctx, schema); err != nil {
 		return nil, fmt.Errorf("outbox: open: %w", err)
 	}
-	o := &Outbox{db: db, ring: ring, dirty: true} // an earlier process may have been killed before it scrubbed
+	o := &Outbox{db: db, ring: ring}
+	o.Erased() // an earlier process may have been killed before it scrubbed
 	n, _, err := o.Waiting(ctx)
 	o.waiting.Store(int64(n))
 	return o, err
@@ -132,6 +133,10 @@ func (o *Outbox) Failing() error {
 	}
 	return nil
 }
+
+// Erased says that something was erased in the database: Drain empties its log
+// within some seconds.
+func (o *Outbox) Erased() { o.dirty.Store(true) }
 
 // Drop erases a transaction's records that the register would not have, inside
 // the caller's transaction, by which an officer settles the case.

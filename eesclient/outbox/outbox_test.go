@@ -441,14 +441,14 @@ func TestErasure(t *testing.T) {
 	if err := tx.QueryRow("SELECT count(*) FROM outbox").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.scrub(t.Context()); err != nil || !o.dirty {
-		t.Errorf("with a reader in the way: %v, dirty %v", err, o.dirty)
+	if err := o.scrub(t.Context()); err != nil || !o.dirty.Load() {
+		t.Errorf("with a reader in the way: %v, dirty %v", err, o.dirty.Load())
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.scrub(t.Context()); err != nil || o.dirty {
-		t.Errorf("%v, dirty %v", err, o.dirty)
+	if err := o.scrub(t.Context()); err != nil || o.dirty.Load() {
+		t.Errorf("%v, dirty %v", err, o.dirty.Load())
 	}
 	if n := found(); n != 0 {
 		t.Errorf("%d of %d secrets are still in the files", n, len(secrets))

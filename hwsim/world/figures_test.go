@@ -165,6 +165,7 @@ type nowhere struct{}
 
 func (nowhere) Put(*sql.Tx, kiosk.Facts, time.Time) error { return nil }
 func (nowhere) Drop(*sql.Tx, string) error                { return nil }
+func (nowhere) Erased()                                   {}
 func (nowhere) Failing() error                            { return nil }
 
 // commits are n commits of one row with the lane's own settings: the bare

@@ -200,4 +200,5 @@ type none struct{}
 
 func (none) Put(*sql.Tx, kiosk.Facts, time.Time) error { return nil }
 func (none) Drop(*sql.Tx, string) error                { return nil }
+func (none) Erased()                                   {}
 func (none) Failing() error                            { return nil }

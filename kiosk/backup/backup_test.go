@@ -31,6 +31,7 @@ func (s *shelf) Put(_ *sql.Tx, f kiosk.Facts, _ time.Time) error {
 	return nil
 }
 func (s *shelf) Drop(*sql.Tx, string) error { return nil }
+func (s *shelf) Erased()                    {}
 func (s *shelf) Failing() error             { return nil }
 
 // work runs a lane's journal at path and returns what it found open.

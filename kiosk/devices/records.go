@@ -29,5 +29,8 @@ func traveller(f kiosk.Facts) string {
 // Drop erases a transaction's record that the register would not have.
 func (r *Records) Drop(tx *sql.Tx, uuid string) error { return r.Box.Drop(tx, uuid) }
 
+// Erased has the log emptied of a key that was destroyed.
+func (r *Records) Erased() { r.Box.Erased() }
+
 // Failing says why no further crossing should come about, or nil.
 func (r *Records) Failing() error { return r.Box.Failing() }

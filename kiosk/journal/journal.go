@@ -103,6 +103,9 @@ type Outbox interface {
 	Put(tx *sql.Tx, f kiosk.Facts, at time.Time) error
 	// Drop erases a record that the register would not have.
 	Drop(tx *sql.Tx, uuid string) error
+	// Erased says that keys were destroyed in the database that both share: its
+	// log still has them, and is to be emptied soon.
+	Erased()
 	// Failing says why no further record should come about, or nil.
 	Failing() error
 }
@@ -119,6 +122,7 @@ type Journal struct {
 	broken error
 	seq    int64
 	chain  [sha256.Size]byte
+	erased bool // the writer's: a key goes with this commit
 }
 
 // write is one statement list of the writer's next commit.
@@ -271,6 +275,10 @@ func (j *Journal) flush(ctx context.Context) {
 	if err != nil {
 		j.seq, j.chain = seq, chain // nothing of it is on disk, as far as we know
 	}
+	if j.erased {
+		j.erased = false
+		j.box.Erased()
+	}
 	j.mu.Lock()
 	j.broken = err
 	if err != nil && len(j.queue) < kept {
@@ -395,7 +403,7 @@ func (j *Journal) Record(x lane.Transaction, at time.Time, done func(error)) {
 		if err := j.box.Put(tx, f, at); err != nil {
 			return err
 		}
-		return forget(tx, x)
+		return j.forget(tx, x)
 	})
 }
 
@@ -405,7 +413,7 @@ func (j *Journal) Void(x lane.Transaction) {
 		if first, err := settle(tx, x, "void", ""); err != nil || !first {
 			return err
 		}
-		return forget(tx, x)
+		return j.forget(tx, x)
 	})
 }
 
@@ -430,7 +438,8 @@ func settle(tx *sql.Tx, x lane.Transaction, kind, why string) (first bool, err e
 }
 
 // forget erases a traveller's facts by destroying their key.
-func forget(tx *sql.Tx, x lane.Transaction) error {
+func (j *Journal) forget(tx *sql.Tx, x lane.Transaction) error {
+	j.erased = true
 	if _, err := tx.Exec("DELETE FROM intent_key WHERE txn = ?", x); err != nil {
 		return err
 	}
@@ -533,7 +542,7 @@ func (j *Journal) Settle(ctx context.Context, uuid, officer, finding string) err
 		if _, err := tx.Exec("UPDATE settlement SET closed=?, officer=?, finding=? WHERE txn=?", time.Now().UnixNano(), officer, finding, x); err != nil {
 			return err
 		}
-		return forget(tx, x)
+		return j.forget(tx, x)
 	})
 	select {
 	case <-ctx.Done():

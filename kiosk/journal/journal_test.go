@@ -29,7 +29,10 @@ func ring(t *testing.T) *keys.Ring {
 }
 
 // box is an outbox that keeps what it is given in a table beside the journal.
-type box struct{ err, full error }
+type box struct {
+	err, full error
+	erased    int
+}
 
 func (b *box) Put(tx *sql.Tx, f kiosk.Facts, at time.Time) error {
 	if b.err != nil {
@@ -47,6 +50,7 @@ func (b *box) Drop(tx *sql.Tx, uuid string) error {
 	return err
 }
 
+func (b *box) Erased()        { b.erased++ }
 func (b *box) Failing() error { return b.full }
 
 // open starts a journal over path; stop ends its writer and closes the file.
