@@ -38,6 +38,8 @@ type traveller struct {
 	answers  [lane.Checks]DBAnswer
 	reminded bool
 	camera   *time.Timer // ends the comparison under way
+	pictures [][]byte    // all that the lane was given of them
+	working  int         // what is being done for them beside the loop
 
 	spans []Span
 	phase lane.Phase
@@ -102,10 +104,28 @@ func (s *Shell) spawn(x lane.Transaction, work func(*traveller)) {
 	if p == nil || p.number != x {
 		return
 	}
+	s.mu.Lock()
+	p.working++
+	s.mu.Unlock()
 	s.group.Go(func() error {
 		work(p)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.working--
+		s.wipe(p)
 		return nil
 	})
+}
+
+// wipe overwrites the pictures of a traveller whose transaction is over, once
+// nobody works with them any more. The lock is held.
+func (s *Shell) wipe(p *traveller) {
+	if s.pax == p || p.working > 0 {
+		return
+	}
+	for _, picture := range p.pictures {
+		clear(picture)
+	}
 }
 
 // read reads the document and, from the moment its MRZ is known, asks the
@@ -131,6 +151,9 @@ func (s *Shell) read(p *traveller) {
 		}
 	}
 	found, err := s.dev.Reader.Read(p.ctx, early)
+	s.mu.Lock()
+	p.pictures = append(p.pictures, found.Portrait)
+	s.mu.Unlock()
 	finding := lane.Finding{}
 	switch {
 	case p.ctx.Err() != nil:
@@ -161,6 +184,7 @@ func (s *Shell) read(p *traveller) {
 		}
 		s.mu.Lock()
 		p.portrait = portrait
+		p.pictures = append(p.pictures, portrait.JPEG)
 		p.spans = append(p.spans, Span{"portrait", began, time.Since(p.began)})
 		s.mu.Unlock()
 	}
@@ -283,6 +307,9 @@ func (s *Shell) capture(p *traveller) {
 			s.notify()
 		}
 	})
+	s.mu.Lock()
+	p.pictures = append(p.pictures, r.JPEG)
+	s.mu.Unlock()
 	if p.ctx.Err() != nil {
 		return
 	}
@@ -376,9 +403,7 @@ func (s *Shell) conclude(f lane.Conclude) {
 	p.spans = append(p.spans, Span{"lane." + p.phase.String(), p.since.Sub(p.began), now.Sub(p.began)})
 	e := Ended{At: now, Class: p.class, Outcome: f.Outcome, Reason: f.Reason, Took: now.Sub(p.began), Timeline: p.spans}
 	s.remember(p.uuid, e)
-	clear(p.found.Portrait)
-	clear(p.portrait.JPEG)
-	clear(p.face.JPEG)
+	s.wipe(p)
 	clear(s.signed)
 	s.mu.Unlock()
 	s.dev.Store.Conclude(f.Transaction, e)
