@@ -532,8 +532,14 @@ func (g *Gate) machine(before uint8) {
 		}
 	case faulted:
 		if g.faults&ftBlocking == 0 {
-			g.entry.drive(-1)
-			g.exit.drive(-1)
+			// A leaf that has met somebody opens again (I3), and is closed when
+			// they are out of its way.
+			if !g.level(1) {
+				g.entry.drive(-1)
+			}
+			if !g.level(4) {
+				g.exit.drive(-1)
+			}
 			if g.entry.locked() && g.exit.locked() {
 				g.enter(safeClosed, causeNormal)
 			}

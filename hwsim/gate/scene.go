@@ -127,8 +127,11 @@ func (g *Gate) move(dt time.Duration) {
 // stops says whether a leaf at plane bars the way from x to next.
 func (g *Gate) stops(x, next, plane float64, l *leaf) bool {
 	crosses := x <= plane && next > plane || x > plane && next <= plane || x < plane && next >= plane
-	// A leaf that the gate has freed is pushed open by hand.
-	freed := l.state == lsClosedUnlocked && (g.state == fallback || g.state == faulted || g.state == evacuate)
+	// A leaf that the gate has freed is pushed open by hand, and so is one that
+	// stood still half-way, once nothing holds it and the motors are off.
+	still := (l.state == lsJammed || l.state == lsStopped) && !l.stuckAt
+	loose := l.state == lsClosedUnlocked || still && l == g.egressLeaf(0)
+	freed := loose && (g.state == fallback || g.state == faulted || g.state == evacuate)
 	return crosses && l.pos < passable && !freed
 }
 
