@@ -29,14 +29,8 @@ func (s *sim) stepped(l *life, e kiosk.Entry) {
 		s.trace("%s %v -> %v %s", lane.Name(e.Event), e.Event, e.After.Phase, strings.Join(names, " "))
 	}
 	s.judge(before, e)
-	if s.cover != nil {
-		was := e.After
-		was.Transaction, was.Vector.Oldest = 0, 0
-		was.Deadline, was.Prompt, was.Trapped = 0, 0, 0
-		if was != s.cover.last {
-			s.cover.last = was
-			s.cover.states[was] = struct{}{}
-		}
+	if s.met != nil {
+		s.met.state(e.After)
 	}
 	if e.After.Phase == before.Phase {
 		return

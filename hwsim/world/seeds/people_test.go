@@ -3,7 +3,6 @@ package seeds
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 
 	"passage/hwsim/people"
@@ -152,7 +151,7 @@ func (g readerOf) Read(ctx context.Context, early func(kiosk.Identity, policy.Do
 	if v.TCN {
 		d.Issuer, d.Nationality = "BRA", "BRA"
 	}
-	id := kiosk.Identity{Surname: "MUSTER", Number: strconv.FormatUint(v.N, 10)}
+	id := identity(v.N)
 	early(id, d)
 	if !s.pause(ctx, ofChip, 10*ms, 60*ms) {
 		return kiosk.Inspection{}, ctx.Err()
@@ -166,7 +165,9 @@ func (g readerOf) Read(ctx context.Context, early func(kiosk.Identity, policy.Do
 	case dead:
 		return kiosk.Inspection{}, errChip
 	}
-	return kiosk.Inspection{Identity: id, Document: d}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return kiosk.Inspection{Identity: id, Document: d, Portrait: g.picture()}, nil
 }
 
 type visionOf struct{ *life }
@@ -187,7 +188,9 @@ func (g visionOf) Portrait(ctx context.Context, _ []byte) (kiosk.Portrait, error
 	if !g.sim.pause(ctx, ofPortrait, 2*ms, 10*ms) {
 		return kiosk.Portrait{}, ctx.Err()
 	}
-	return kiosk.Portrait{}, nil
+	g.sim.mu.Lock()
+	defer g.sim.mu.Unlock()
+	return kiosk.Portrait{JPEG: g.picture()}, nil
 }
 
 func (visionOf) Preview(context.Context, func([]byte) error) error { return nil }
@@ -215,7 +218,7 @@ func (g visionOf) Compare(ctx context.Context, _ kiosk.Portrait, _ func(kiosk.Pr
 	case several:
 		f = lane.FaceSeveral
 	}
-	return kiosk.FaceResult{Face: f, JPEG: []byte{1}}, nil
+	return kiosk.FaceResult{Face: f, JPEG: g.picture()}, nil
 }
 
 type registerOf struct{ *life }

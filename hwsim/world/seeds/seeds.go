@@ -4,7 +4,7 @@
 // camera, registers, an officer and a power switch are modelled at the shell's
 // own interfaces, so that thousands of crossings a second can be tried.
 //
-// The sibling package world plays fewer lanes with the shipped drivers, journal
-// and outbox as well. A seed that breaks a rule here is shrunk to the fewest
+// The sibling package world draws fewer lanes, with the shipped drivers, journal,
+// outbox, client and register as well. A seed that breaks a rule here is shrunk to the fewest
 // travellers and faults that still break it, and can be played again exactly.
 package seeds

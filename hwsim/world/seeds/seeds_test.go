@@ -1,35 +1,37 @@
 package seeds
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"passage/kiosk/lane"
 )
 
 var (
 	seconds = flag.Int("seconds", 0, "play random seeds for so long, and print what they met")
-	workers = flag.Int("workers", 1, "seeds that are played at once")
+	workers = flag.Int("workers", 1, "processes that play them, each on one core")
 	only    = flag.Uint64("seed", 0, "play only this seed, and print its trace")
 	first   = flag.Uint64("first", 1, "the first seed")
+	stride  = flag.Uint64("stride", 1, "from one seed to the next")
+	totals  = flag.String("totals", "", "be one of the workers, and leave the totals in this file")
 )
 
 // perSeed is how many travellers a seed has.
 const perSeed = 100
 
 // run plays visits in a bubble of their own.
-func run(t *testing.T, seed uint64, visits []visit, text *strings.Builder, cover *coverage) *sim {
+func run(t *testing.T, seed uint64, visits []visit, text *strings.Builder, met *tally) *sim {
 	t.Helper()
-	s := &sim{text: text, cover: cover, dice: dice{seed: seed}}
+	s := &sim{text: text, met: met, dice: dice{seed: seed}}
 	synctest.Test(t, func(t *testing.T) { s.play(t.Context(), visits) })
 	return s
 }
@@ -105,136 +107,85 @@ func TestTheSameTwice(t *testing.T) {
 // TestSeeds plays seeds: some in every run of the tests, or as many as a time
 // allows.
 func TestSeeds(t *testing.T) {
-	if *only != 0 {
+	end := time.Now().Add(time.Duration(*seconds) * time.Second)
+	switch {
+	case *only != 0:
 		var text strings.Builder
 		s := run(t, *only, draw(*only, perSeed), &text, nil)
 		fmt.Print(text.String())
 		if s.violation != "" {
 			report(t, *only, draw(*only, perSeed), s.violation)
 		}
+	case *seconds == 0:
+		last := *first + 30
+		if testing.Short() {
+			last = *first + 6
+		}
+		all := playSeeds(t, func(seed uint64) bool { return seed <= last })
+		if all.Crossings == 0 {
+			t.Error("nobody crossed: the seeds do not reach what they are for")
+		}
+		t.Logf("%d seeds, %d crossings, %d steps, %d states", all.Seeds, all.Crossings, all.Steps, len(all.States))
+	case *totals != "":
+		all := playSeeds(t, func(uint64) bool { return time.Now().Before(end) })
+		if err := all.save(*totals); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		byWorkers(t)
+	}
+}
+
+// playSeeds plays seeds until one breaks a rule, or more says no.
+func playSeeds(t *testing.T, more func(seed uint64) bool) *tally {
+	all := newTally()
+	for seed := *first; more(seed); seed += *stride {
+		visits := draw(seed, perSeed)
+		s := run(t, seed, visits, nil, all)
+		all.add(seed, s)
+		if s.violation != "" {
+			report(t, seed, visits, s.violation)
+			break
+		}
+	}
+	all.Used = processor()
+	return all
+}
+
+// byWorkers has processes play seeds, each on one core, and prints what they
+// met. A lane is one loop with goroutines that hand it what they found: on one
+// core none of them wakes another core, which would cost a third of the time.
+func byWorkers(t *testing.T) {
+	began, all := time.Now(), newTally()
+	folder := t.TempDir()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for i := range *workers {
+		group.Go(func() {
+			file := filepath.Join(folder, strconv.Itoa(i))
+			c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSeeds$", "-test.timeout=0", "-seconds", strconv.Itoa(*seconds),
+				"-first", strconv.FormatUint(*first+uint64(i), 10), "-stride", strconv.Itoa(*workers), "-totals", file)
+			c.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400")
+			out, err := c.CombinedOutput()
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				err = all.join(file)
+			}
+			if err != nil && ctx.Err() == nil {
+				t.Errorf("%v\n%s", err, out)
+				stop()
+			}
+		})
+	}
+	group.Wait()
+	if t.Failed() {
 		return
 	}
-	var total sim
-	all := coverage{states: map[lane.State]struct{}{}}
-	var next atomic.Uint64
-	next.Store(*first - 1)
-	last := *first + 30
-	if testing.Short() {
-		last = *first + 6
-	}
-	began, spent := time.Now(), processor()
-	end := began.Add(time.Duration(*seconds) * time.Second)
-	var mu sync.Mutex
-	seeds := 0
-	t.Run("workers", func(t *testing.T) {
-		for range *workers {
-			t.Run("worker", func(t *testing.T) {
-				t.Parallel()
-				mine := coverage{states: map[lane.State]struct{}{}}
-				for !t.Failed() {
-					seed := next.Add(1)
-					if *seconds > 0 && time.Now().After(end) || *seconds == 0 && seed > last {
-						break
-					}
-					visits := draw(seed, perSeed)
-					s := run(t, seed, visits, nil, &mine)
-					mu.Lock()
-					seeds++
-					total.crossings += s.crossings
-					total.openings += s.openings
-					total.steps += s.steps
-					total.longest = max(total.longest, s.longest)
-					for i, n := range s.outcomes {
-						total.outcomes[i] += n
-					}
-					mu.Unlock()
-					if s.violation != "" {
-						report(t, seed, visits, s.violation)
-					}
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				for k := range mine.upsets {
-					for p, n := range mine.upsets[k] {
-						all.upsets[k][p] += n
-					}
-				}
-				for x := range mine.states {
-					all.states[x] = struct{}{}
-				}
-			})
-		}
-	})
-	took, used := time.Since(began).Seconds(), processor().Seconds()-spent.Seconds()
-	if total.crossings == 0 {
+	if all.Crossings == 0 {
 		t.Error("nobody crossed: the seeds do not reach what they are for")
 	}
-	if *seconds > 0 {
-		table(&all)
-		met, cells := 0, 0
-		for k := range all.upsets {
-			for _, n := range all.upsets[k] {
-				cells++
-				if n > 0 {
-					met++
-				}
-			}
-		}
-		fmt.Printf("\n%d seeds of %d travellers in %.0f s by %d at once: %.0f seeds/s, %.0f travellers/s, %.0f crossings/s, %.0f steps/s\n", seeds, perSeed, took, *workers,
-			float64(seeds)/took, float64(seeds*perSeed)/took, float64(total.crossings)/took, float64(total.steps)/took)
-		fmt.Printf("%.0f s of processor time: %.0f crossings/s per core, %.0f travellers/s per core\n", used, float64(total.crossings)/used, float64(seeds*perSeed)/used)
-		fmt.Printf("%d travellers left by the exit; outcomes:", total.crossings)
-		for o, n := range total.outcomes {
-			if n > 0 {
-				fmt.Printf(" %v %d", lane.Outcome(o), n)
-			}
-		}
-		fmt.Printf("\n%d different states; faults × states met: %d of %d; longest between two locked leaves: %v\n", len(all.states), met, cells, total.longest.Round(time.Millisecond))
-	} else {
-		t.Logf("%d seeds, %d crossings, %d steps, %d states", seeds, total.crossings, total.steps, len(all.states))
-	}
-}
-
-// processor is the time that this process has computed.
-func processor() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// table prints how often each fault began in each state.
-func table(c *coverage) {
-	w := os.Stdout
-	fmt.Fprintf(w, "faults × states, how often a fault began there\n%-24s", "")
-	for p := range phases {
-		fmt.Fprintf(w, "%7s", short(lane.Phase(p).String()))
-	}
-	fmt.Fprintln(w)
-	for k := range c.upsets {
-		fmt.Fprintf(w, "%-24s", kindNames[k])
-		for _, n := range c.upsets[k] {
-			switch {
-			case n == 0:
-				fmt.Fprintf(w, "%7s", "·")
-			case n >= 100_000:
-				fmt.Fprintf(w, "%6dk", n/1000)
-			default:
-				fmt.Fprintf(w, "%7d", n)
-			}
-		}
-		fmt.Fprintln(w)
-	}
-}
-
-// short is a state's name in six letters.
-func short(name string) string {
-	a, b, two := strings.Cut(name, "_")
-	if !two {
-		return name[:min(6, len(name))]
-	}
-	b = strings.ReplaceAll(b, "_", "")
-	a = a[:min(3, len(a))]
-	return a + b[:min(6-len(a), len(b))]
+	all.print(time.Since(began))
 }

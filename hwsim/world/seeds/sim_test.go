@@ -3,7 +3,6 @@ package seeds
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -49,17 +48,11 @@ type sim struct {
 	registers                kind // registerAway and so on; 0 for well
 	crossings, openings      int
 	steps                    int
+	pictures                 [][]byte // of travellers, handed to this life of the lane
 	longest                  time.Duration
 	outcomes                 [8]int
-	cover                    *coverage
+	met                      *tally // nil for nobody who counts
 	violation                string
-}
-
-// coverage is what the seeds have met.
-type coverage struct {
-	upsets [kinds][phases]int
-	states map[lane.State]struct{}
-	last   lane.State // saves looking up what was there just now
 }
 
 // life is one process of the lane: what belongs to it goes with it.
@@ -133,7 +126,7 @@ func (s *sim) start() {
 	ctx, stop := context.WithCancel(s.ctx)
 	l.stop = stop
 	l.shell = kiosk.New(kiosk.Config{Lane: "X1", Rules: rules, Policy: policy.Default(policy.Exit)},
-		kiosk.Devices{Gate: gateOf{l}, Reader: readerOf{l}, Vision: visionOf{l}, Register: registerOf{l}, Store: storeOf{l}}, slog.New(slog.DiscardHandler))
+		kiosk.Devices{Gate: gateOf{l}, Reader: readerOf{l}, Vision: visionOf{l}, Register: registerOf{l}, Store: storeOf{l}}, s.logger())
 	was := s.disk.recovery(s)
 	s.life = l
 	s.trace("the lane starts, its last transaction %d, open intent %d", was.Last, was.OpenIntent)
@@ -153,7 +146,7 @@ func (s *sim) crash(landed bool) {
 		return
 	}
 	l.dead = true
-	s.life = nil
+	s.life, s.pictures = nil, nil // memory goes with the power
 	for _, w := range s.disk.ghost {
 		w.do()
 	}
@@ -286,9 +279,13 @@ func (s *sim) visit(v visit) bool {
 		return false
 	}
 	s.mu.Lock()
-	defer s.unlock()
 	s.armed = nil
 	s.count(v)
+	shell := s.life.shell
+	s.unlock()
+	s.forgotten(shell)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.violation == ""
 }
 

@@ -12,8 +12,8 @@ import (
 func (s *sim) upset(u upset) {
 	g := &s.gate
 	s.trace("upset: %v", u)
-	if s.cover != nil {
-		s.cover.upsets[u.Kind][s.state.Phase]++
+	if s.met != nil {
+		s.met.Upsets[u.Kind][s.state.Phase]++
 	}
 	end := func() {}
 	set := func(what *bool) { *what = true; end = func() { *what = false } }
