@@ -4,6 +4,7 @@
 package people
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -44,6 +45,9 @@ type Traveller struct {
 	// Steered says that somebody else leads the person just now: they neither
 	// follow the prompts nor lose patience. nil for nobody.
 	Steered func() bool
+	// Patience is how long they wait before they count as stuck; 0 for nearly
+	// three minutes.
+	Patience time.Duration
 
 	began  time.Time
 	inside bool
@@ -73,7 +77,7 @@ func Pause(ctx context.Context, d time.Duration) bool {
 }
 
 // Walk goes through the lane until the person has left it, on either side.
-// through is false for one who is still there after nearly three minutes.
+// through is false for one who is still there when their patience has ended.
 func (w *Traveller) Walk(ctx context.Context) (through bool, err error) {
 	g := w.Gate
 	g.AddPerson(w.ID, gate.Approach-0.5)
@@ -91,7 +95,7 @@ func (w *Traveller) Walk(ctx context.Context) (through bool, err error) {
 	}
 	defer w.Take()
 	w.began = time.Now()
-	for time.Since(w.began) < patience {
+	for time.Since(w.began) < cmp.Or(w.Patience, patience) {
 		if !Pause(ctx, glance) {
 			return false, ctx.Err()
 		}

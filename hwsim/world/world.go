@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -77,7 +78,12 @@ type World struct {
 	BothWays bool
 	// Slow delays every completion of the store.
 	Slow func(what string) time.Duration
+	// Log gets the lane's log; nil for nobody.
+	Log io.Writer
 
+	dir    string // of the databases; empty in memory
+	laneDB string // the lane's in it
+	cuts   int    // power cuts so far
 	ctx    context.Context
 	stop   context.CancelFunc
 	still  <-chan struct{} // the gate's own clock has stopped
@@ -103,6 +109,8 @@ type running struct {
 	ended chan error
 	kill  context.CancelFunc // of what runs beside the shell
 	power chan struct{}      // closed by a power cut
+
+	beside sync.WaitGroup // what runs beside the shell
 }
 
 var errPower = errors.New("the power is cut")
@@ -170,7 +178,7 @@ func New(ctx context.Context, dir string) (*World, error) {
 		}
 		return filepath.Join(dir, name)
 	}
-	w := &World{Field: &Field{change: make(chan struct{})}, Eyes: &Eyes{gone: make(chan struct{}), died: make(chan struct{}, 1)}, zones: newWire(), Decision: "divert", key: make([]byte, 32)}
+	w := &World{Field: &Field{change: make(chan struct{})}, Eyes: &Eyes{gone: make(chan struct{}), died: make(chan struct{}, 1)}, zones: newWire(), Decision: "divert", dir: dir, laneDB: "lane.db", key: make([]byte, 32)}
 	ring, err := keys.Fixed(w.key)
 	if err != nil {
 		return nil, err
@@ -194,7 +202,7 @@ func New(ctx context.Context, dir string) (*World, error) {
 	if w.db, err = sqlite.Open(w.ctx, path("register.db")); err != nil {
 		return nil, err
 	}
-	if w.DB, err = sqlite.Open(w.ctx, path("lane.db")); err != nil {
+	if w.DB, err = sqlite.Open(w.ctx, path(w.laneDB)); err != nil {
 		return nil, err
 	}
 	if w.Register, err = register.New(w.ctx, w.db.Writer); err != nil {
@@ -247,7 +255,11 @@ func (w *World) Local() error {
 
 // Start starts the lane's process, as kioskd's main does.
 func (w *World) Start() error {
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	out := w.Log
+	if out == nil {
+		out = io.Discard
+	}
+	log := slog.New(slog.NewTextHandler(out, nil))
 	over, kill := context.WithCancel(w.ctx)
 	box, err := outbox.New(over, w.DB, w.ring)
 	if err != nil {
@@ -292,7 +304,11 @@ func (w *World) Start() error {
 		func() error { return box.Drain(over, w.client, store.Conflict) },
 		func() error { return reg.Watch(over, func(why string) { shell.SetHealth(lane.UnfitClock, why) }) },
 	} {
-		w.clerks.Go(f)
+		l.beside.Add(1)
+		w.clerks.Go(func() error {
+			defer l.beside.Done()
+			return f()
+		})
 	}
 	w.mu.Lock()
 	w.lane = l
@@ -334,6 +350,53 @@ func (w *World) Crash() {
 	close(l.power)
 	l.kill()
 	<-l.ended
+}
+
+// CutPower ends the lane's process as a power cut does, and leaves of its disk
+// what had been synced: what waited for the next commit is gone, and torn is all
+// that was written of it. It is for a world with a folder.
+func (w *World) CutPower(torn []byte) error {
+	w.mu.Lock()
+	l := w.lane
+	w.mu.Unlock()
+	// With the writer's connection in hand no commit is under way: one that was
+	// has landed.
+	c, err := w.DB.Writer.Conn(w.ctx)
+	if err != nil {
+		return fmt.Errorf("world: power cut: %w", err)
+	}
+	close(l.power)
+	w.cuts++
+	was, is := filepath.Join(w.dir, w.laneDB), fmt.Sprintf("lane-%d.db", w.cuts)
+	for _, part := range []string{"", "-wal"} {
+		b, err := os.ReadFile(was + part)
+		if part == "-wal" {
+			b = append(b, torn...)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(w.dir, is+part), b, 0o600)
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("world: power cut: %w", err), c.Close())
+		}
+	}
+	if err := c.Close(); err != nil {
+		return fmt.Errorf("world: power cut: %w", err)
+	}
+	l.kill()
+	<-l.ended
+	l.beside.Wait()
+	if err := w.DB.Close(); err != nil {
+		return fmt.Errorf("world: power cut: %w", err)
+	}
+	for _, part := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(was + part); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("world: power cut: %w", err)
+		}
+	}
+	w.laneDB = is
+	w.DB, err = sqlite.Open(w.ctx, filepath.Join(w.dir, is))
+	return err
 }
 
 // Stop ends the lane's process as SIGTERM does, and returns its error.
