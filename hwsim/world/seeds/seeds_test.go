@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"passage/kiosk/lane"
 )
 
 var (
@@ -101,6 +103,27 @@ func TestTheSameTwice(t *testing.T) {
 			}
 			t.Fatalf("seed %d: one history is longer: %d and %d lines", seed, len(x), len(y))
 		}
+	}
+}
+
+// Stories in which seeds have once broken a rule.
+func TestOnce(t *testing.T) {
+	for _, x := range []struct {
+		name   string
+		seed   uint64
+		visits []visit
+	}{
+		{"a refusal of the traveller before is taken for this one's", 10004504, []visit{
+			{N: 70, Upsets: []upset{{Kind: answerLost, Phase: lane.Inside, After: 3262788}}},
+			{N: 73},
+		}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			var text strings.Builder
+			if s := run(t, x.seed, x.visits, &text, nil); s.violation != "" {
+				t.Errorf("%s\n%s", s.violation, text.String())
+			}
+		})
 	}
 }
 
