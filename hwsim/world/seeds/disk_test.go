@@ -15,6 +15,7 @@ import (
 // tried again.
 type disk struct {
 	last     lane.Transaction
+	way      lane.Direction
 	intents  map[lane.Transaction]*intent
 	ghost    []write // failed, and yet in the log: a power cut brings it back
 	full     bool
@@ -47,7 +48,7 @@ func (d *disk) mayOpen(visit uint64) string {
 }
 
 func (d *disk) recovery(s *sim) kiosk.Recovery {
-	was := kiosk.Recovery{Last: d.last}
+	was := kiosk.Recovery{Last: d.last, Direction: d.way}
 	for x, i := range d.intents {
 		if i.end == "" && x > was.OpenIntent {
 			was.OpenIntent = x
@@ -154,7 +155,7 @@ func (g storeOf) flush() {
 
 func (g storeOf) Append(e kiosk.Entry) {
 	g.sim.stepped(g.life, e)
-	g.put(nil, func() {})
+	g.put(nil, func() { g.sim.disk.way = e.After.Direction })
 }
 
 func (g storeOf) Begin(x lane.Transaction, uuid string, _ time.Time) {

@@ -134,15 +134,24 @@ func (s *sim) walkTime() time.Duration {
 	return s.dice.between(ofWalk, 20*ms, 100*ms)
 }
 
-// hold is how long a leaf stays open for nobody.
-func (s *sim) hold() time.Duration { return s.dice.between(ofLeaf, 4900*ms, 5*time.Second) }
+// leafHold is how long a leaf is told to stay open.
+const leafHold = 5 * time.Second
 
-func (s *sim) openEntry(ret bool) {
+// hold is how long a leaf stays open for nobody.
+func (s *sim) hold(long bool) time.Duration {
+	d := leafHold
+	if long {
+		d = lane.LongHold(leafHold)
+	}
+	return s.dice.between(ofLeaf, d-100*ms, d)
+}
+
+func (s *sim) openEntry(ret, long bool) {
 	g := &s.gate
 	s.stop()
 	g.fromSafe = g.State == lane.GateSafe
 	g.State, g.Entry, g.ret, g.Walked, g.Crossed = lane.GateEntryOpen, lane.LeafOpen, ret, false, false
-	held := s.hold()
+	held := s.hold(long)
 	if ret {
 		s.leaveBack()
 	} else if g.waiting && s.now.Habit != staysOut {
@@ -213,7 +222,7 @@ func (s *sim) closeEntry() {
 	})
 }
 
-func (s *sim) openExit() {
+func (s *sim) openExit(long bool) {
 	g := &s.gate
 	s.stop()
 	s.openings++
@@ -221,7 +230,7 @@ func (s *sim) openExit() {
 		s.broken("the exit was opened: " + why)
 	}
 	g.State, g.Exit, g.Walked, g.Crossed = lane.GateExitOpen, lane.LeafOpen, false, false
-	held := s.hold()
+	held := s.hold(long)
 	if g.inside && s.now.Habit != staysIn {
 		s.move(s.walkTime(), func() {
 			s.leaveByExit()
@@ -330,7 +339,7 @@ func (s *sim) power(on bool) {
 }
 
 // obey is ABC-LANE §7: the conditions, then the motion.
-func (s *sim) obey(c lane.Command) (ok bool) {
+func (s *sim) obey(c lane.Command, long bool) (ok bool) {
 	g := &s.gate
 	locked := func(l lane.Leaf) bool { return l == lane.LeafLocked }
 	if g.boot {
@@ -339,15 +348,15 @@ func (s *sim) obey(c lane.Command) (ok bool) {
 	switch c {
 	case lane.OpenEntry:
 		if ok = g.State == lane.GateReady && locked(g.Exit) && g.Alarms&blocks == 0 && !g.Occupied && !g.Bag; ok {
-			s.openEntry(false)
+			s.openEntry(false, long)
 		}
 	case lane.OpenExit:
 		if ok = g.State == lane.GateOccupied && locked(g.Entry) && g.Alarms&blocks == 0; ok {
-			s.openExit()
+			s.openExit(long)
 		}
 	case lane.OpenReturn:
 		if ok = (g.State == lane.GateSafe || g.State == lane.GateOccupied) && locked(g.Exit); ok {
-			s.openEntry(true)
+			s.openEntry(true, long)
 		}
 	case lane.CloseAll:
 		ok = true
@@ -470,7 +479,7 @@ func (g gateOf) Order(_ context.Context, o lane.Order) <-chan error {
 			s.after(s.dice.between(ofOrder, 300*ms, 450*ms), func() { answer(lane.ClassService) })
 			return
 		}
-		ok := s.obey(c)
+		ok := s.obey(c, o.Long)
 		s.trace("gate %v: %v, %v", c, ok, t.State)
 		switch {
 		case deaf:

@@ -45,6 +45,8 @@ const (
 	evacuateOrder             // an officer evacuates
 	laneClosed                // an officer closes the lane
 	helpButton                // somebody presses the help button
+	timeAsked                 // the traveller asks for more time
+	turnedRound               // a supervisor turns the lane round, if it is empty
 	kinds
 )
 
@@ -52,7 +54,7 @@ var kindNames = [kinds]string{
 	"order lost", "order's answer lost", "order late", "gate's cable cut", "gate power cut", "gate jams", "gate's watchdog trips", "leaf forced", "fire", "CROSSED late",
 	"exit's sensors blind", "document pulled off", "document bounces", "chip dead", "camera unplugged", "models die", "register away", "register nonsense", "register slow",
 	"register never", "disk full", "fsync fails", "fsync slow", "power cut, write lost", "power cut, write landed", "clock jumps", "console cut off", "officer's word twice",
-	"officer presses everything", "officer evacuates", "officer closes lane", "help button",
+	"officer presses everything", "officer evacuates", "officer closes lane", "help button", "more time asked for", "lane turned round",
 }
 
 // lasting kinds have an end of their own, at most 20 s later.

@@ -115,7 +115,8 @@ func (s *sim) ring() {
 
 var rules = func() lane.Rules {
 	r := lane.DefaultRules()
-	r.Door = lane.Budget(3*time.Second, 5*time.Second, 3*time.Second)
+	r.Door = lane.Budget(3*time.Second, leafHold, 3*time.Second)
+	r.DoorSlow = lane.Budget(3*time.Second, lane.LongHold(leafHold), 3*time.Second)
 	r.DoorSlow = lane.Budget(3*time.Second, lane.LongHold(5*time.Second), 3*time.Second)
 	return r
 }()
@@ -125,7 +126,7 @@ func (s *sim) start() {
 	l := &life{sim: s, began: time.Now()}
 	ctx, stop := context.WithCancel(s.ctx)
 	l.stop = stop
-	l.shell = kiosk.New(kiosk.Config{Lane: "X1", Rules: rules, Policy: policy.Default(policy.Exit)},
+	l.shell = kiosk.New(kiosk.Config{Lane: "X1", BothWays: true, Rules: rules, Policy: policy.Default(policy.Exit)},
 		kiosk.Devices{Gate: gateOf{l}, Reader: readerOf{l}, Vision: visionOf{l}, Register: registerOf{l}, Store: storeOf{l}}, s.logger())
 	was := s.disk.recovery(s)
 	s.life = l
@@ -241,7 +242,7 @@ func (s *sim) visit(v visit) bool {
 	s.mu.Lock()
 	s.dice.next(v.N)
 	s.now, s.armed, s.word = v, slices.Clone(v.Upsets), nil
-	s.limit = rules.Trapped + rules.Door + 2*time.Second
+	s.limit = rules.Trapped + rules.DoorSlow + 2*time.Second
 	for _, u := range v.Upsets {
 		s.limit += u.Last + 5*time.Second
 		if u.Kind == powerLost || u.Kind == powerLanded || u.Kind == leaseLost {

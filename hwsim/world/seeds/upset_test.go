@@ -124,6 +124,18 @@ func (s *sim) upset(u upset) {
 				l.shell.Help()
 			}
 		})
+	case timeAsked:
+		s.say(func(l *life) {
+			if l != nil {
+				l.shell.MoreTime()
+			}
+		})
+	case turnedRound:
+		way := lane.OrderDirectionEntry
+		if s.state.Direction == lane.TowardsEntry {
+			way = lane.OrderDirectionExit
+		}
+		s.speak(func(ctx context.Context, shell *kiosk.Shell) { _ = shell.Order(ctx, ben, way) })
 	case kinds:
 	}
 	if !u.Kind.lasting() {
