@@ -208,7 +208,7 @@ func (w *Traveller) look(ctx context.Context) (done bool, err error) {
 			g.AddBag("bag", 1)
 		}
 		g.Walk(w.ID, gate.Beyond, w.speed())
-	case w.inside && screen == "S13" && !w.back:
+	case w.inside && screen == "S13":
 		w.turn() // out by the leaf that the gate has freed
 	case w.inside && entry >= 60 && (screen == "S11" || screen == "S12" || screen == "S13" || screen == "S7"):
 		w.turn()

@@ -297,6 +297,10 @@ func TestDrawnOnce(t *testing.T) {
 		walks []walk
 	}{
 		{"a leaf that jammed half-way is pushed by nobody", []walk{{Decision: "divert", Breaks: []broken{at("entry jams", lane.Sealing, 222*time.Millisecond, 19*time.Second)}}}},
+		{"a person turns once, towards a leaf that is still shut", []walk{
+			{Decision: "divert"},
+			{Decision: "release", Breaks: []broken{at("gate wrong", lane.Release, 96023328, 8301427332)}},
+		}},
 		{"the key of a case that an officer has settled stays in the log", []walk{{Decision: "divert", Breaks: []broken{at("fire", lane.Release, 218*time.Millisecond, 9*time.Second)}}}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
