@@ -21,7 +21,7 @@ var planted = []struct{ name, file, old, new, by string }{
 	{"a write that failed is taken for done", "kiosk/shell.go", "\tif err != nil {\n\t\ts.log.Error(\"storage failed\"", "\tif false {\n\t\ts.log.Error(\"storage failed\"", ""},
 	{"forget the trapped limit on hold", "kiosk/lane/lane.go", "if s.Trapped > 0 && t.now >= s.Trapped {", "if s.Trapped > 0 && t.now >= s.Trapped && s.Phase != Hold {", ""},
 	{"a late intent is not voided", "kiosk/lane/lane.go", "\t\tt.do(Void(e))\n", "\t\t_ = Void(e)\n", ""},
-	{"the intent of before a power cut is forgotten", "kiosk/shell.go", "OpenIntent: was.OpenIntent}", "OpenIntent: 0 * was.OpenIntent}", ""},
+	{"the intent of before a power cut is forgotten", "kiosk/shell.go", "OpenIntent: was.OpenIntent,", "OpenIntent: 0 * was.OpenIntent,", ""},
 	{"an officer's lease never ends", "kiosk/shell.go", "if now.After(until) {", "if now.IsZero() && now.After(until) {", ""},
 	{"a failing disk does not close the lane", "kiosk/shell.go", "if err := s.dev.Store.Failing(); err != nil {", "if err := s.dev.Store.Failing(); err != nil && s.unfit != 0 {", ""},
 	{"no case when the gate frees itself", "kiosk/lane/release.go", "func (t *turn) broken(why CaseReason) {\n\tt.settle(why)\n", "func (t *turn) broken(why CaseReason) {\n\tt.s.Intended = false\n", ""},
