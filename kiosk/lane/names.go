@@ -128,6 +128,7 @@ func (v *Decision) UnmarshalText(b []byte) error {
 func (v *OfficerOrder) UnmarshalText(b []byte) error {
 	return parse(v, "order", string(b), orderNames[:])
 }
+
 func (v *Direction) UnmarshalText(b []byte) error {
 	return parse(v, "direction", string(b), directionNames[:])
 }
