@@ -131,66 +131,14 @@ func write(path, text string, mode fs.FileMode) error {
 	return os.Link(f.Name(), path)
 }
 
-// Tree is the right edge of a Merkle tree: the roots of the full subtrees that
-// make it up, largest first. It is all that growing needs.
-type Tree struct {
-	Size int64
-	edge []subtree
-}
-
-type subtree struct {
-	height int
-	hash   tlog.Hash
-}
-
-// Add appends a leaf.
-func (t *Tree) Add(leaf []byte) {
-	t.Size++
-	t.edge = append(t.edge, subtree{0, tlog.RecordHash(leaf)})
-	for n := len(t.edge); n > 1 && t.edge[n-1].height == t.edge[n-2].height; n = len(t.edge) {
-		t.edge = append(t.edge[:n-2], subtree{t.edge[n-1].height + 1, tlog.NodeHash(t.edge[n-2].hash, t.edge[n-1].hash)})
-	}
-}
-
-// Root is the tree's hash; meaningless for an empty one.
-func (t *Tree) Root() tlog.Hash {
-	var root tlog.Hash
-	for i := len(t.edge) - 1; i >= 0; i-- {
-		if i == len(t.edge)-1 {
-			root = t.edge[i].hash
-		} else {
-			root = tlog.NodeHash(t.edge[i].hash, root)
-		}
-	}
-	return root
-}
-
-const batch = 1000
-
-// Grow takes the journal's entries that came since into the tree.
-func (t *Tree) Grow(ctx context.Context, db *sql.DB) error {
-	for {
-		rows, err := journal.Entries(ctx, db, "WHERE seq > ? ORDER BY seq LIMIT ?", t.Size, batch)
-		if err != nil || len(rows) == 0 {
-			return err
-		}
-		for _, r := range rows {
-			if r.Seq != t.Size+1 {
-				return fmt.Errorf("audit: entry %d of the journal is missing", t.Size+1)
-			}
-			t.Add(r.Chain)
-		}
-	}
-}
-
 // Now is the head of a lane's journal as it stands.
 func Now(ctx context.Context, db *sql.DB, lane string) (Head, error) {
 	name, err := journal.Name(ctx, db)
 	if err != nil {
 		return Head{}, err
 	}
-	var t Tree
-	if err := t.Grow(ctx, db); err != nil {
+	var t journal.Tree
+	if err := t.Grow(ctx, db, nil); err != nil {
 		return Head{}, err
 	}
 	if t.Size == 0 {
@@ -207,7 +155,7 @@ type Teller struct {
 	Signer note.Signer
 
 	name string
-	tree Tree
+	tree journal.Tree
 }
 
 // Head signs for the entries so far; nil for an empty journal.
@@ -219,7 +167,7 @@ func (t *Teller) Head(ctx context.Context) ([]byte, error) {
 		}
 		t.name = name
 	}
-	if err := t.tree.Grow(ctx, t.DB); err != nil {
+	if err := t.tree.Grow(ctx, t.DB, nil); err != nil {
 		return nil, err
 	}
 	return Head{t.Lane, t.name, t.tree.Size, t.tree.Root()}.Sign(t.Signer)
@@ -228,8 +176,10 @@ func (t *Teller) Head(ctx context.Context) ([]byte, error) {
 // Verify proves that a journal is whole: that every entry follows from the one
 // before it, and that its first entries are the ones that each head was signed
 // for. Heads of another journal are an error: this is not the journal that the
-// site knows. It returns how many entries there are, and how many of them a head
-// covers.
+// site knows. It returns how many entries there were, and how many of them a head
+// covers. Of a journal that has forgotten its first entries, those are proven by
+// the newer heads, whose roots are made of theirs; heads of fewer entries than it
+// has forgotten prove nothing any more.
 func Verify(ctx context.Context, db *sql.DB, heads []Head) (entries, covered int64, err error) {
 	if entries, err = journal.Check(ctx, db); err != nil {
 		return entries, 0, err
@@ -251,29 +201,20 @@ func Verify(ctx context.Context, db *sql.DB, heads []Head) (entries, covered int
 		}
 		want[h.Size] = h
 	}
-	var t Tree
-	for t.Size < entries {
-		rows, err := journal.Entries(ctx, db, "WHERE seq > ? ORDER BY seq LIMIT ?", t.Size, batch)
-		if err != nil {
-			return entries, covered, err
+	var t journal.Tree
+	err = t.Grow(ctx, db, func() error {
+		h, signed := want[t.Size]
+		if !signed {
+			return nil
 		}
-		if len(rows) == 0 {
-			return entries, covered, fmt.Errorf("audit: the journal ends at %d", t.Size)
+		root := t.Root()
+		if !bytes.Equal(root[:], h.Root[:]) {
+			return fmt.Errorf("audit: the first %d entries are not the ones that were signed for; the last head that holds covers %d", t.Size, covered)
 		}
-		for _, r := range rows {
-			t.Add(r.Chain)
-			h, signed := want[t.Size]
-			if !signed {
-				continue
-			}
-			root := t.Root()
-			if !bytes.Equal(root[:], h.Root[:]) {
-				return entries, covered, fmt.Errorf("audit: the first %d entries are not the ones that were signed for; the last head that holds covers %d", t.Size, covered)
-			}
-			covered = t.Size
-		}
-	}
-	return entries, covered, nil
+		covered = t.Size
+		return nil
+	})
+	return entries, covered, err
 }
 
 // PublicKey is the text of the public half of a lane's audit key at path.

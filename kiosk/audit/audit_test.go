@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,33 +22,6 @@ import (
 	"passage/sqlite"
 )
 
-// The tree is the one of RFC 9162, as the library of Go's checksum database
-// computes it from stored hashes.
-func TestTreeIsTlogs(t *testing.T) {
-	var mine Tree
-	var stored []tlog.Hash
-	reader := tlog.HashReaderFunc(func(at []int64) ([]tlog.Hash, error) {
-		out := make([]tlog.Hash, len(at))
-		for i, n := range at {
-			out[i] = stored[n]
-		}
-		return out, nil
-	})
-	for n := range int64(300) {
-		leaf := fmt.Appendf(nil, "entry %d", n)
-		mine.Add(leaf)
-		hashes, err := tlog.StoredHashes(n, leaf, reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stored = append(stored, hashes...)
-		want, err := tlog.TreeHash(n+1, reader)
-		if err != nil || want != mine.Root() || mine.Size != n+1 {
-			t.Fatalf("%d leaves: %v, want %v, %v", n+1, mine.Root(), want, err)
-		}
-	}
-}
-
 // fill writes a journal of n steps and returns its database.
 func fill(t *testing.T, n int) *sqlite.DB {
 	t.Helper()
@@ -58,6 +30,13 @@ func fill(t *testing.T, n int) *sqlite.DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	more(t, db, n)
+	return db
+}
+
+// more writes n more steps.
+func more(t *testing.T, db *sqlite.DB, n int) {
+	t.Helper()
 	ring, err := keys.Open(t.Context(), db, bytes.Repeat([]byte{1}, keys.Size))
 	if err != nil {
 		t.Fatal(err)
@@ -74,17 +53,16 @@ func fill(t *testing.T, n int) *sqlite.DB {
 	if err := j.Run(done); err != nil {
 		t.Fatal(err)
 	}
-	return db
 }
 
-// rewrite makes the whole chain anew, as somebody would who has the computer.
-func rewrite(t *testing.T, db *sql.DB) {
+// rewrite makes the whole chain anew, as somebody would who has the computer, from where
+// it begins.
+func rewrite(t *testing.T, db *sql.DB, chain [sha256.Size]byte) {
 	t.Helper()
 	rows, err := journal.Entries(t.Context(), db, "ORDER BY seq")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var chain [sha256.Size]byte
 	for _, r := range rows {
 		h := sha256.New()
 		h.Write(chain[:])
@@ -112,18 +90,18 @@ func TestVerify(t *testing.T) {
 		{"altered", func(t *testing.T, db *sql.DB) { exec(t, db, "UPDATE entry SET now=now+1 WHERE seq=7") }, "entry 7 was altered"},
 		{"altered and made anew", func(t *testing.T, db *sql.DB) {
 			exec(t, db, "UPDATE entry SET now=now+1 WHERE seq=7")
-			rewrite(t, db)
+			rewrite(t, db, [sha256.Size]byte{})
 		}, "the first 20 entries are not the ones"},
 		{"the last one removed", func(t *testing.T, db *sql.DB) { exec(t, db, "DELETE FROM entry WHERE seq=20") }, "20 entries were signed for, and 19 are here"},
 		{"one removed and made anew", func(t *testing.T, db *sql.DB) {
 			exec(t, db, "DELETE FROM entry WHERE seq=7")
 			exec(t, db, "UPDATE entry SET seq=-seq WHERE seq>7")
 			exec(t, db, "UPDATE entry SET seq=-seq-1 WHERE seq<0")
-			rewrite(t, db)
+			rewrite(t, db, [sha256.Size]byte{})
 		}, "20 entries were signed for"},
 		{"begun anew", func(t *testing.T, db *sql.DB) {
 			exec(t, db, "UPDATE entry SET run=run+1")
-			rewrite(t, db)
+			rewrite(t, db, [sha256.Size]byte{})
 		}, "begun anew"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -202,3 +180,59 @@ func (none) Put(*sql.Tx, kiosk.Facts, time.Time) error { return nil }
 func (none) Drop(*sql.Tx, string) error                { return nil }
 func (none) Erased()                                   {}
 func (none) Failing() error                            { return nil }
+
+// A journal that has forgotten its first entries is proven by the heads that
+// came after, which are made of them; who alters what is left, or invents what was
+// forgotten, is found out.
+func TestVerifyForgotten(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		harm func(t *testing.T, db *sql.DB)
+		want string // empty: it holds
+	}{
+		{"forgotten", func(*testing.T, *sql.DB) {}, ""},
+		{"altered and made anew", func(t *testing.T, db *sql.DB) {
+			exec(t, db, "UPDATE entry SET now=now+1 WHERE seq=17")
+			b, err := journal.Forgotten(t.Context(), db)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rewrite(t, db, [sha256.Size]byte(b.Chain))
+		}, "the first 20 entries are not the ones"},
+		{"another past", func(t *testing.T, db *sql.DB) {
+			exec(t, db, "UPDATE thinned SET edge = zeroblob(length(edge))")
+		}, "the first 20 entries are not the ones"},
+		{"another past, and a chain for it", func(t *testing.T, db *sql.DB) {
+			exec(t, db, "UPDATE thinned SET chain = zeroblob(32)")
+			rewrite(t, db, [sha256.Size]byte{})
+		}, "the first 20 entries are not the ones"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db := fill(t, 15)
+			old, err := Now(t.Context(), db.Reader, "E1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			more(t, db, 5)
+			head, err := Now(t.Context(), db.Reader, "E1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := journal.Thin(t.Context(), db.Writer, time.Now(), 16); err != nil || n != 16 {
+				t.Fatal(n, err)
+			}
+			if now, err := Now(t.Context(), db.Reader, "E1"); err != nil || now != head {
+				t.Fatalf("the head is %+v now, and was %+v: %v", now, head, err)
+			}
+			c.harm(t, db.Writer)
+			entries, covered, err := Verify(t.Context(), db.Writer, []Head{old, head})
+			if c.want == "" {
+				if err != nil || entries != 20 || covered != 20 {
+					t.Errorf("%d entries, %d covered, %v", entries, covered, err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

@@ -155,12 +155,9 @@ func (m *Manifest) journal(ctx context.Context, db *sql.DB) error {
 	if m.Journal, err = journal.Name(ctx, db); err != nil {
 		return err
 	}
-	last, err := journal.Entries(ctx, db, "ORDER BY seq DESC LIMIT 1")
-	if err != nil || len(last) == 0 {
-		return err
-	}
-	m.Chain = hex.EncodeToString(last[0].Chain)
-	return nil
+	_, chain, err := journal.End(ctx, db)
+	m.Chain = hex.EncodeToString(chain)
+	return err
 }
 
 // Restore brings the backup in r to the new file at path, whole or not at all.

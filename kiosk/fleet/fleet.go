@@ -76,6 +76,15 @@ type Batch struct {
 	Journal string        `json:"journal"` // which one: a replaced computer begins anew
 	Entries []journal.Row `json:"entries"`
 	Ended   []Ended       `json:"ended,omitempty"`
+	// After is what the first entry follows from where the lane has forgotten
+	// those before it: a site that has nothing of this journal takes it from there.
+	After *After `json:"after,omitempty"`
+}
+
+// After is the end of the entries that a lane has forgotten.
+type After struct {
+	Seq   int64  `json:"seq"`
+	Chain []byte `json:"chain"`
 }
 
 // Ended is a concluded crossing: no identity.
@@ -95,6 +104,9 @@ type Ended struct {
 // them to find out.
 func (b Batch) Sound() bool {
 	if len(b.Entries) == 0 || len(b.Entries) > MaxBatch || len(b.Ended) > MaxBatch || len(b.Journal) == 0 || len(b.Journal) > maxName {
+		return false
+	}
+	if a := b.After; a != nil && (a.Seq <= 0 || len(a.Chain) != sha256.Size || b.Entries[0].Seq-1 != a.Seq) {
 		return false
 	}
 	for _, e := range b.Entries {

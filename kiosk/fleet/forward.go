@@ -98,6 +98,13 @@ func (c *Client) push(ctx context.Context, nc *nats.Conn, js nats.JetStreamConte
 		return last, err
 	}
 	b := Batch{Lane: c.Lane, Journal: name}
+	base, err := journal.Forgotten(ctx, c.Journal)
+	if err != nil {
+		return -1, err
+	}
+	if base.Seq > 0 && rows[0].Seq == base.Seq+1 {
+		b.After = &After{base.Seq, base.Chain}
+	}
 	if b.Entries, b.Ended, err = settled(ctx, c.Journal, rows); err != nil || len(b.Entries) == 0 {
 		return last, err
 	}
@@ -113,6 +120,26 @@ func (c *Client) push(ctx context.Context, nc *nats.Conn, js nats.JetStreamConte
 	return end, nil
 }
 
+// Kept asks the site up to which entry it has the journal: those, and no others,
+// the lane may forget.
+func (c *Client) Kept(ctx context.Context) (int64, error) {
+	c.mu.Lock()
+	nc := c.nc
+	c.mu.Unlock()
+	if nc == nil || !nc.IsConnected() {
+		return 0, errAway
+	}
+	name, err := journal.Name(ctx, c.Journal)
+	if err != nil || name == "" {
+		return 0, err
+	}
+	m, err := request(ctx, nc, Question(c.Lane, "journal"), []byte(name))
+	if err != nil {
+		return 0, err
+	}
+	return arrived(ctx, c.Journal, m.Data)
+}
+
 // arrived reads the site's answer about this journal: the number of the last
 // entry that it has, once the entry of that number is the same here. ErrRefused
 // if it is not, or the site takes no more.
@@ -124,8 +151,16 @@ func arrived(ctx context.Context, db *sql.DB, answer []byte) (int64, error) {
 	if got.Problem != "" {
 		return -1, fmt.Errorf("%w: it says %.300q", ErrRefused, got.Problem)
 	}
-	if got.Seq == 0 {
-		return 0, nil
+	base, err := journal.Forgotten(ctx, db)
+	switch {
+	case err != nil:
+		return -1, err
+	case got.Seq == 0: // a new site begins where the journal does
+		return base.Seq, nil
+	case got.Seq < base.Seq:
+		return -1, fmt.Errorf("%w: the site has entries up to %d, and those up to %d are forgotten here: is it an older copy?", ErrRefused, got.Seq, base.Seq)
+	case got.Seq == base.Seq && bytes.Equal(got.Chain, base.Chain):
+		return got.Seq, nil
 	}
 	own, err := journal.Entries(ctx, db, "WHERE seq = ?", got.Seq)
 	switch {

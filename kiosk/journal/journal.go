@@ -35,7 +35,8 @@ import (
 // dropped, and the lane has long been out of service.
 const kept = 20_000
 
-// schema is the first and so far only version; user_version tells.
+// schema is the first version; user_version tells. The second one has thinned as
+// well.
 const schema = `
 CREATE TABLE entry (
 	seq     INTEGER PRIMARY KEY,
@@ -162,7 +163,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("journal: open: this is not a readable database (passage journal check tells more): %w", err)
 	}
 	switch version {
-	case 1:
+	case 1, 2: // thinned makes the one the other
 		return nil
 	case 0:
 		tx, err := db.BeginTx(ctx, nil)
@@ -178,7 +179,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("journal: open: the database has version %d, this program knows 1: it was written by a newer one", version)
+	return fmt.Errorf("journal: open: the database has version %d, this program knows 2: it was written by a newer one", version)
 }
 
 // last finds the end of the chain and checks its last link.
@@ -187,13 +188,18 @@ func (j *Journal) last(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	base, err := Forgotten(ctx, j.db)
+	if err != nil {
+		return err
+	}
+	before := base.chain()
 	if len(rows) == 0 {
+		j.seq, j.chain = base.Seq, before
 		return nil
 	}
 	end := rows[0]
 	j.seq = end.Seq
 	copy(j.chain[:], end.Chain)
-	var before [sha256.Size]byte
 	if len(rows) == 2 {
 		copy(before[:], rows[1].Chain)
 	}
@@ -211,6 +217,11 @@ func (j *Journal) recover(ctx context.Context) (kiosk.Recovery, error) {
 	if err != nil {
 		return was, fmt.Errorf("journal: recover: %w", err)
 	}
+	base, err := Forgotten(ctx, j.db)
+	if err != nil {
+		return was, err
+	}
+	was.Last = max(was.Last, base.Txn)
 	rows, err := j.db.QueryContext(ctx, openIntents)
 	if err != nil {
 		return was, fmt.Errorf("journal: recover: %w", err)
@@ -666,7 +677,10 @@ func (r Row) link(before [sha256.Size]byte) [sha256.Size]byte {
 }
 
 // Entries reads rows; clause is an ORDER BY or WHERE of ours.
-func Entries(ctx context.Context, db *sql.DB, clause string, args ...any) ([]Row, error) {
+func Entries(ctx context.Context, db interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, clause string, args ...any,
+) ([]Row, error) {
 	rows, err := db.QueryContext(ctx, "SELECT seq, run, now, at, txn, event, body, effects, state, chain FROM entry "+clause, args...)
 	if err != nil {
 		return nil, fmt.Errorf("journal: read: %w", err)
@@ -686,10 +700,15 @@ func Entries(ctx context.Context, db *sql.DB, clause string, args ...any) ([]Row
 	return list, nil
 }
 
-// Check walks the whole chain and returns the number of good entries, or the
-// first that does not follow.
+// Check walks the whole chain and returns the number of the last good entry, or
+// the first that does not follow.
 func Check(ctx context.Context, db *sql.DB) (good int64, err error) {
-	var chain [sha256.Size]byte
+	base, err := Forgotten(ctx, db)
+	if err != nil {
+		return 0, err
+	}
+	good = base.Seq
+	chain := base.chain()
 	for {
 		rows, err := Entries(ctx, db, "WHERE seq > ? ORDER BY seq LIMIT 1000", good)
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"passage/kiosk"
@@ -45,10 +44,16 @@ func (r Row) Decode() (lane.Event, []lane.Effect, error) {
 }
 
 // Replay runs the rules over the journal and calls see for each step. It stops
-// at the first step whose effects or state differ from what was journalled.
+// at the first step whose effects or state differ from what was journalled. Of a
+// process whose first steps are forgotten nothing can be replayed.
 func Replay(ctx context.Context, db *sql.DB, rules lane.Rules, see func(Step) error) error {
 	state := lane.Start()
-	var run, seq int64
+	base, err := Forgotten(ctx, db)
+	if err != nil {
+		return err
+	}
+	var run int64
+	seq := base.Seq
 	for {
 		rows, err := Entries(ctx, db, "WHERE seq > ? ORDER BY seq LIMIT 1000", seq)
 		if err != nil {
@@ -58,7 +63,9 @@ func Replay(ctx context.Context, db *sql.DB, rules lane.Rules, see func(Step) er
 			return nil
 		}
 		for _, r := range rows {
-			seq = r.Seq
+			if seq = r.Seq; base.Seq > 0 && r.Run == base.Run {
+				continue
+			}
 			if r.Run != run {
 				run, state = r.Run, lane.Start()
 			}
@@ -181,16 +188,6 @@ func DecodeSpans(b []byte) ([]kiosk.Span, error) {
 		out[i] = kiosk.Span{Name: s.Name, Start: time.Duration(s.Start) * time.Microsecond, End: time.Duration(s.End) * time.Microsecond}
 	}
 	return out, nil
-}
-
-// Name tells one journal from another of the same lane: when its first entry
-// was written. It is empty for an empty journal.
-func Name(ctx context.Context, db *sql.DB) (string, error) {
-	first, err := Entries(ctx, db, "WHERE seq = 1")
-	if err != nil || len(first) == 0 {
-		return "", err
-	}
-	return strconv.FormatInt(first[0].Run, 36), nil
 }
 
 // Follows says whether the row is the one after those that the chain stands

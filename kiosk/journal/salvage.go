@@ -24,8 +24,8 @@ type Salvaged struct {
 	Lost int
 }
 
-// before is where a salvaged journal keeps the entries of the damaged one.
-const before = "entry_before"
+// aside is where a salvaged journal keeps the entries of the damaged one.
+const aside = "entry_before"
 
 // Salvage writes what can still be read of a lane's database at from into a new
 // one at to, which must not be there yet. from is not written to: the work is
@@ -71,15 +71,17 @@ func Salvage(ctx context.Context, from, to string) (list []Salvaged, err error) 
 		return nil, fmt.Errorf("journal: salvage: %w", err)
 	}
 	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, schema+"CREATE TABLE "+before+" AS SELECT * FROM entry; PRAGMA user_version = 1"); err != nil {
+	if _, err := tx.ExecContext(ctx, schema+"CREATE TABLE "+aside+" AS SELECT * FROM entry; PRAGMA user_version = 1"); err != nil {
 		return nil, fmt.Errorf("journal: salvage: %w", err)
 	}
 	for _, t := range tables {
 		into := t.name
 		switch t.name {
 		case "entry":
-			into = before
+			into = aside
 		case "crossing", "intent", "intent_key", "settlement":
+		case "thinned": // of the old journal; the new one has forgotten nothing
+			continue
 		default:
 			if _, err := tx.ExecContext(ctx, t.sql); err != nil {
 				return nil, fmt.Errorf("journal: salvage: table %s: %w", t.name, err)
@@ -97,11 +99,13 @@ func Salvage(ctx context.Context, from, to string) (list []Salvaged, err error) 
 		lane.PowerCut.String(), time.Now().UnixNano()); err != nil {
 		return nil, fmt.Errorf("journal: salvage: %w", err)
 	}
+	var forgotten int64 // what cannot be read is none, and intents have their numbers
+	_ = old.QueryRowContext(ctx, "SELECT txn FROM thinned").Scan(&forgotten)
 	// Numbers must not come again: an intent of before would take the place of
 	// a new one.
 	if _, err := tx.ExecContext(ctx, `INSERT INTO crossing (txn, uuid, began) SELECT 1+max(n), 'salvaged-'||?1, ?1 FROM (
-		SELECT max(txn) n FROM crossing UNION SELECT max(txn) FROM intent UNION SELECT max(txn) FROM settlement UNION SELECT max(txn) FROM `+before+`)
-		HAVING max(n) IS NOT NULL`, time.Now().UnixNano()); err != nil {
+		SELECT max(txn) n FROM crossing UNION SELECT max(txn) FROM intent UNION SELECT max(txn) FROM settlement UNION SELECT max(txn) FROM `+aside+` UNION SELECT nullif(?2, 0))
+		HAVING max(n) IS NOT NULL`, time.Now().UnixNano(), forgotten); err != nil {
 		return nil, fmt.Errorf("journal: salvage: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -161,7 +165,7 @@ type table struct{ name, sql string }
 
 // contents lists the tables that a lane's database has.
 func contents(ctx context.Context, db *sql.DB) ([]table, error) {
-	rows, err := db.QueryContext(ctx, "SELECT name, sql FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite_%' AND sql LIKE 'CREATE TABLE%' AND name != ?", before)
+	rows, err := db.QueryContext(ctx, "SELECT name, sql FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite_%' AND sql LIKE 'CREATE TABLE%' AND name != ?", aside)
 	if err != nil {
 		return nil, fmt.Errorf("journal: salvage: the list of tables cannot be read, only a backup helps: %w", err)
 	}

@@ -173,6 +173,9 @@ func (s *Site) take(ctx context.Context, tx *sql.Tx, lane string, body []byte) (
 	if broken.Valid {
 		return refusal(broken.Int64), nil
 	}
+	if b.After != nil && errors.Is(err, sql.ErrNoRows) { // a journal that is older than this site
+		at, chain = b.After.Seq, b.After.Chain
+	}
 	before := at
 	for _, e := range b.Entries {
 		if e.Seq <= at {

@@ -218,6 +218,11 @@ func run(c cli) error {
 		})
 	})
 	group.Go(func() error { return ring.Keep(work) })
+	var kept func(context.Context) (int64, error)
+	if joined != nil {
+		kept = joined.Kept
+	}
+	group.Go(func() error { return journal.Retain(work, db, kept, log) })
 	group.Go(func() error { return trusted.Watch(work) })
 	group.Go(func() error { return asks.Watch(work, func(why string) { shell.SetHealth(lane.UnfitClock, why) }) })
 	group.Go(func() error { return asks.Refresh(work, log) })

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"passage/kiosk/audit"
+	"passage/kiosk/journal"
 	"passage/kiosk/officer"
 	"passage/sqlite"
 )
@@ -72,7 +73,20 @@ func (c auditVerifyCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d entries, each follows from the one before it; %d heads hold, the last for the first %d (%v)\n", entries, len(heads), covered, time.Since(began).Round(time.Millisecond))
+	base, err := journal.Forgotten(ctx, db.Reader)
+	if err != nil {
+		return err
+	}
+	hold := 0
+	for _, h := range heads {
+		if h.Size >= base.Seq {
+			hold++
+		}
+	}
+	fmt.Printf("%d entries, each follows from the one before it; %d heads hold, the last for the first %d (%v)\n", entries, hold, covered, time.Since(began).Round(time.Millisecond))
+	if base.Seq > 0 {
+		fmt.Printf("the first %d entries were forgotten after %d days, and are as they were signed for; %d older heads prove nothing any more\n", base.Seq, journal.Keep/(24*time.Hour), len(heads)-hold)
+	}
 	return nil
 }
 

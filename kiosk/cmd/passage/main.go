@@ -161,8 +161,15 @@ func (c checkCmd) Run(ctx context.Context) error {
 	if err := journal.Sound(ctx, db); err != nil {
 		return c.wayOut(err)
 	}
+	base, err := journal.Forgotten(ctx, db)
+	if err != nil {
+		return c.wayOut(err)
+	}
 	n, err := journal.Check(ctx, db)
-	fmt.Printf("%d entries follow from one another\n", n)
+	fmt.Printf("%d entries follow from one another\n", n-base.Seq)
+	if base.Seq > 0 {
+		fmt.Printf("and from %d before them, which were forgotten after %d days\n", base.Seq, journal.Keep/(24*time.Hour))
+	}
 	if err != nil {
 		return c.wayOut(err)
 	}
