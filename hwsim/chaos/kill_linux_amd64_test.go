@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "lane":
 		err = crossing(os.Getenv("DIR"), os.Getenv("URL"), os.Getenv("UUID"))
+	case "again":
+		err = again(os.Getenv("DIR"))
 	case "settle":
 		err = settling(os.Getenv("DIR"))
 	case "register":
@@ -337,7 +339,7 @@ func TestFailTheLane(t *testing.T) {
 	for _, fails := range []int{1, 25} {
 		for n := 1; n <= all; n += 2 * *every {
 			t.Run(fmt.Sprintf("%d from %d", fails, n), func(t *testing.T) {
-				_, _, said := strike(t, Blow{n, fails})
+				_, _, said := strike(t, Blow{At: n, Fails: fails})
 				seen[said]++
 			})
 			tried++

@@ -39,6 +39,9 @@ type Blow struct {
 	// disk that is broken, full or read-only, or on a line that is cut; 0
 	// kills the process with SIGKILL instead.
 	Fails int
+	// Disk, unless it is nil, is told what happens to its files, and may have a
+	// sync fail.
+	Disk *Disk
 }
 
 // Run starts a program and strikes it, or lets it live, until ctx ends. It
@@ -138,6 +141,8 @@ func trace(pid int, b Blow) (calls int, ended bool, err error) {
 					delete(failing, tid)
 					regs.Rax = result
 					_ = syscall.PtraceSetRegs(tid, &regs) // killed meanwhile
+				} else if err := b.Disk.done(pid, regs); err != nil {
+					return calls, false, err
 				}
 				break
 			}
@@ -146,7 +151,10 @@ func trace(pid int, b Blow) (calls int, ended bool, err error) {
 				begun = regs.Orig_rax == unix.SYS_WRITE && says(tid, uintptr(regs.Rsi), int(regs.Rdx))
 			case noticed[regs.Orig_rax] && !inward(pid, regs.Orig_rax, int(regs.Rdi)):
 				calls++
+				sync := regs.Orig_rax == unix.SYS_FSYNC || regs.Orig_rax == unix.SYS_FDATASYNC
 				switch {
+				case sync && b.Disk.fails(pid, int(regs.Rdi)):
+					refuse(tid, &regs, failing)
 				case b.At == 0 || calls < b.At || b.Fails > 0 && calls >= b.At+b.Fails:
 				case b.Fails == 0:
 					// The call is not made: the process dies at its entry.
@@ -154,9 +162,7 @@ func trace(pid int, b Blow) (calls int, ended bool, err error) {
 						return calls, false, fmt.Errorf("chaos: kill: %w", err)
 					}
 				default:
-					failing[tid] = -uint64(refusal(regs.Orig_rax))
-					regs.Orig_rax = ^uint64(0)            // no such call: nothing is done
-					_ = syscall.PtraceSetRegs(tid, &regs) // killed meanwhile
+					refuse(tid, &regs, failing)
 				}
 			}
 		case s == syscall.SIGTRAP, s == syscall.SIGSTOP: // a new thread's first stop, or that of the one that made it
@@ -167,6 +173,27 @@ func trace(pid int, b Blow) (calls int, ended bool, err error) {
 			return calls, false, err
 		}
 	}
+}
+
+// refuse has the call that a thread enters fail.
+func refuse(tid int, regs *syscall.PtraceRegs, failing map[int]uint64) {
+	failing[tid] = -uint64(refusal(regs.Orig_rax))
+	regs.Orig_rax = ^uint64(0)           // no such call: nothing is done
+	_ = syscall.PtraceSetRegs(tid, regs) // killed meanwhile
+}
+
+// done tells a disk of a call that has been made.
+func (d *Disk) done(pid int, regs syscall.PtraceRegs) error {
+	if d == nil || int64(regs.Rax) < 0 {
+		return nil
+	}
+	switch regs.Orig_rax {
+	case unix.SYS_PWRITE64:
+		d.wrote(pid, int(regs.Rdi), int64(regs.R10), int64(regs.Rax))
+	case unix.SYS_FSYNC, unix.SYS_FDATASYNC:
+		return d.synced(pid, int(regs.Rdi))
+	}
+	return nil
 }
 
 // refusal is the error by which a call fails.
