@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/image/draw"
+
+	"passage/kiosk/pages"
 )
 
 // Size of the picture and its rate (T21: at least 600 × 800).
@@ -33,6 +34,7 @@ type Camera struct {
 	// Resting is how long it waits between two pictures of nobody; 0 for the
 	// full rate.
 	Resting time.Duration
+	Ready   func() // called when Serve's address answers; nil for nobody
 
 	mu    sync.Mutex
 	scene Scene
@@ -203,9 +205,10 @@ func (c *Camera) Serve(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("camera: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if c.Ready != nil {
+		c.Ready()
+	}
+	if err := pages.Serve(ctx, s, l, pages.Door{Name: "camera", Most: 64, Each: 64}); err != nil {
 		return fmt.Errorf("camera: %w", err)
 	}
 	return nil

@@ -138,6 +138,8 @@ type Config struct {
 
 // Gate is a simulated gate. Its methods may be called from several goroutines.
 type Gate struct {
+	Ready func() // called when Serve's line is there; nil for nobody
+
 	mu  sync.Mutex
 	cfg Config
 	now time.Duration // since the simulation began

@@ -19,6 +19,9 @@ func (g *Gate) Serve(ctx context.Context, path string) error {
 	}
 	defer slave.Close()
 	defer os.Remove(path)
+	if g.Ready != nil {
+		g.Ready()
+	}
 	stop := context.AfterFunc(ctx, func() { master.Close() })
 	defer stop()
 	began := time.Now()

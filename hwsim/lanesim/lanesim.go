@@ -48,7 +48,9 @@ func (d *Devices) MRZPath() string { return filepath.Join(d.Dir, d.Name+"-mrz") 
 // Run serves the devices until ctx ends; ready is called once they are there.
 func (d *Devices) Run(ctx context.Context, ready func()) error {
 	d.Gate = gate.New(gate.Config{Serial: "SIM-" + d.Name})
-	d.Eye = &camera.Camera{Resting: d.Resting}
+	there := make(chan struct{}, 2)
+	d.Gate.Ready = func() { there <- struct{}{} }
+	d.Eye = &camera.Camera{Resting: d.Resting, Ready: d.Gate.Ready}
 	var err error
 	if d.MRZ, err = mrzreader.Open(ctx, d.MRZPath(), 9600); err != nil {
 		return err
@@ -56,11 +58,12 @@ func (d *Devices) Run(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.Gate.Serve(ctx, d.GatePath()) })
 	group.Go(func() error { return d.Eye.Serve(ctx, d.Camera) })
-	for range 100 { // the link appears when the pty is open
-		if _, err := os.Lstat(d.GatePath()); err == nil {
-			break
+	for range cap(there) {
+		select {
+		case <-there:
+		case <-ctx.Done():
+			return group.Wait()
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	ready()
 	return group.Wait()

@@ -126,7 +126,7 @@ func (c gateCmd) Run(ctx context.Context) error {
 			}
 		}()
 	}
-	fmt.Println("gate at", c.TTY)
+	g.Ready = func() { fmt.Println("gate at", c.TTY) }
 	return g.Serve(ctx, c.TTY)
 }
 
@@ -147,9 +147,8 @@ A picture that has stopped:
 }
 
 func (c cameraCmd) Run(ctx context.Context) error {
-	e := &camera.Camera{}
+	e := &camera.Camera{Ready: func() { fmt.Printf("camera at http://%s/stream\n", c.Listen) }}
 	e.Inject(c.Fault)
-	fmt.Printf("camera at http://%s/stream\n", c.Listen)
 	return e.Serve(ctx, c.Listen)
 }
 
