@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"passage/kiosk/fleet"
+	"passage/kiosk/inlet"
 )
 
 // A country sees the lanes of its sites: each site's server joins the country's
@@ -156,7 +157,11 @@ func (s *Site) relay(ctx context.Context) error {
 	if s.name == "" {
 		return nil
 	}
+	pace := inlet.Paces{Rate: viewsPace, Burst: 2 * viewsPace, Most: maxLanes}
 	_, err := s.nc.Subscribe(fleet.Views, func(m *nats.Msg) {
+		if !pace.Allow(between(m.Subject)) {
+			return // the site's own view of the lane counts it
+		}
 		_ = s.nc.Publish(countrySubject(s.name, "view", between(m.Subject)), m.Data) // the next one is a second away
 	})
 	if err != nil {

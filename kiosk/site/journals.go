@@ -139,7 +139,9 @@ func (s *Site) takeAll(ctx context.Context, list []*nats.Msg, done func(*sql.Tx)
 		return fmt.Errorf("site: %w", err)
 	}
 	for lane, why := range refused {
-		s.conf.Log.Error("site: a lane's batch is refused", "lane", lane, "why", why)
+		if s.complaints.Allow(lane) {
+			s.conf.Log.Error("site: a lane's batch is refused", "lane", lane, "why", why)
+		}
 		if fleet.Valid(lane) != nil {
 			continue // another site's: that one asks it
 		}
@@ -160,7 +162,10 @@ func (s *Site) takeAll(ctx context.Context, list []*nats.Msg, done func(*sql.Tx)
 func (s *Site) take(ctx context.Context, tx *sql.Tx, lane string, body []byte) (refused string, err error) {
 	var b fleet.Batch
 	if err := json.Unmarshal(body, &b); err != nil || b.Lane != lane[strings.IndexByte(lane, '.')+1:] || !b.Sound() {
-		s.conf.Log.Warn("site: a lane's batch cannot be read", "lane", lane, "error", err)
+		s.conf.Book.Shed(fleetInlet, "a batch that cannot be read")
+		if s.complaints.Allow(lane) {
+			s.conf.Log.Warn("site: a lane's batch cannot be read", "lane", lane, "error", err)
+		}
 		return "", nil
 	}
 	var at int64

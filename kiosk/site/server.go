@@ -66,6 +66,8 @@ type Site struct {
 	rollouts []*Rollout // all of them, newest first
 	said     map[string]report
 
+	views, questions, complaints inlet.Paces // of each lane
+
 	accounts sync.Mutex // guards account, which revocations change
 	account  *jwt.AccountClaims
 	resolver *server.MemAccResolver
@@ -76,14 +78,28 @@ const (
 	dedupFor    = 10 * time.Minute
 	started     = 10 * time.Second
 	within      = 2 * time.Second
+
+	// Of one lane, a second: a lane tells its view at most ten times, and asks
+	// when it joins and for each traveller.
+	viewsPace     = 20
+	questionsPace = 20
 )
+
+// fleetInlet is the site's name for what comes from lanes.
+const fleetInlet = "fleet"
 
 // Open starts the site's server and opens its store. Close it.
 func Open(ctx context.Context, conf Config) (*Site, error) {
 	if len(conf.Hosts) == 0 {
 		return nil, errors.New("site: say by which names lanes reach this machine")
 	}
-	s := &Site{conf: conf, hub: NewHub(), seen: newSightings(conf.Rules), said: map[string]report{}}
+	s := &Site{
+		conf: conf, hub: NewHub(), seen: newSightings(conf.Rules), said: map[string]report{},
+		views:     inlet.Paces{Rate: viewsPace, Burst: 2 * viewsPace, Most: maxLanes},
+		questions: inlet.Paces{Rate: questionsPace, Burst: 5 * questionsPace, Most: maxLanes},
+		// One who floods must not fill the log either.
+		complaints: inlet.Paces{Rate: 0.1, Burst: 3, Most: maxLanes},
+	}
 	var err error
 	if s.keys, err = loadKeys(filepath.Join(conf.Dir, "keys")); err != nil {
 		return nil, err
@@ -185,7 +201,7 @@ func (s *Site) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mine := []nats.Option{nats.InProcessServer(s.nats), nats.Name("console"), own}
+	mine := []nats.Option{nats.InProcessServer(s.nats), nats.Name("console"), own, nats.ErrorHandler(s.overrun)}
 	if s.name != "" { // the country answers there
 		mine = append(mine, nats.CustomInboxPrefix(siteInbox(s.name)))
 	}
@@ -193,6 +209,16 @@ func (s *Site) listen(ctx context.Context) error {
 		return fmt.Errorf("site: nats: %w", err)
 	}
 	return nil
+}
+
+// overrun is told when more comes than the site can take: the oldest waits no
+// longer.
+func (s *Site) overrun(_ *nats.Conn, _ *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrSlowConsumer) {
+		s.conf.Book.Shed(fleetInlet, "more than can be taken")
+		return
+	}
+	s.conf.Log.Warn("site: nats", "error", err)
 }
 
 // reach takes a cluster for the site's server.
@@ -292,7 +318,14 @@ func (s *Site) Address() string {
 // Run serves the lanes until ctx ends.
 func (s *Site) Run(ctx context.Context) error {
 	for _, subject := range []string{fleet.Views, countryViews} {
-		views, err := s.nc.Subscribe(subject, func(m *nats.Msg) { s.hub.Seen(laneOf(m.Subject), m.Data, time.Now()) })
+		views, err := s.nc.Subscribe(subject, func(m *nats.Msg) {
+			lane := laneOf(m.Subject)
+			if !s.views.Allow(lane) {
+				s.conf.Book.Shed(fleetInlet, "a lane's views too fast")
+				return
+			}
+			s.hub.Seen(lane, m.Data, time.Now())
+		})
 		if err != nil {
 			return fmt.Errorf("site: %w", err)
 		}
@@ -352,6 +385,10 @@ func (s *Site) answer(ctx context.Context, m *nats.Msg) {
 	if len(parts) != 4 {
 		return
 	}
+	if !s.questions.Allow(parts[2]) {
+		s.conf.Book.Shed(fleetInlet, "a lane's questions too fast")
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var out any
@@ -380,7 +417,7 @@ func (s *Site) answer(ctx context.Context, m *nats.Msg) {
 	if err == nil {
 		err = m.Respond(b)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && s.complaints.Allow(parts[2]) {
 		s.conf.Log.Warn("site: a lane's question", "subject", m.Subject, "error", err)
 	}
 }
