@@ -17,6 +17,11 @@ import (
 type Disk struct {
 	Fails int // the n-th sync of a file fails; 0 for none
 	Syncs int // so far
+	// ReadOnly is the first of Refused calls that the disk refuses, as a file
+	// system does that was made read-only beneath open files (ext4's
+	// errors=remount-ro); 0 for none.
+	ReadOnly, Refused int
+	Calls             int // writes, syncs and truncations so far
 
 	dir   string
 	files map[string]*platter
@@ -30,22 +35,22 @@ type platter struct {
 
 type extent struct{ from, to int64 }
 
-// NewDisk takes the files of a folder for what is on the disk.
-func NewDisk(dir string, fails int) (*Disk, error) {
-	d := &Disk{Fails: fails, dir: dir, files: map[string]*platter{}}
+// Take takes the files of a folder for what is on the disk.
+func (d *Disk) Take(dir string) error {
+	d.dir, d.files = dir, map[string]*platter{}
 	list, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("chaos: disk: %w", err)
+		return fmt.Errorf("chaos: disk: %w", err)
 	}
 	for _, f := range list {
 		path := filepath.Join(dir, f.Name())
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("chaos: disk: %w", err)
+			return fmt.Errorf("chaos: disk: %w", err)
 		}
 		d.files[path] = &platter{kept: b}
 	}
-	return d, nil
+	return nil
 }
 
 // at is the file behind a descriptor of a process; nil if it is none of the
@@ -85,6 +90,16 @@ func (d *Disk) fails(pid, fd int) bool {
 	}
 	p.dirty = nil
 	return true
+}
+
+// readOnly counts a call that would change a file, and says whether it is
+// refused.
+func (d *Disk) readOnly(pid, fd int) bool {
+	if _, p := d.at(pid, fd); p == nil {
+		return false
+	}
+	d.Calls++
+	return d.ReadOnly > 0 && d.Calls >= d.ReadOnly && d.Calls < d.ReadOnly+d.Refused
 }
 
 // synced notes a sync that has succeeded.

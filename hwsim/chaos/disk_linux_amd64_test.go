@@ -48,71 +48,94 @@ func again(dir string) error {
 // EIO). Whatever is said afterwards is true when the power is cut: each exit that
 // was opened has one record or one open case.
 func TestLostSync(t *testing.T) {
-	cut := func(t *testing.T, fails int) (syncs int, said string) {
-		dir := folder(t)
-		if s, err := openLane(dir); err != nil {
-			t.Fatal(err)
-		} else if err := s.stop(); err != nil {
-			t.Fatal(err)
-		}
-		disk, err := NewDisk(dir, fails)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		_, ended, err := Run(t.Context(), self(t), environment(role+"=again", "DIR="+dir), Blow{Disk: disk}, &out)
-		skipUntraced(t, err)
-		said = out.String()
-		if !ended {
-			t.Fatalf("the lane does not come to its end: %q", said)
-		}
-		if err := disk.PowerCut(); err != nil {
-			t.Fatal(err)
-		}
-		s, err := openLane(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if x := s.was.OpenIntent; x != 0 {
-			s.OpenCase(x, lane.PowerCut)
-		}
-		if err := s.stop(); err != nil {
-			t.Fatal(err)
-		}
-		db, err := sqlite.Open(t.Context(), filepath.Join(dir, "lane.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		for x := range lane.Transaction(travellers) {
-			x++
-			var records, cases int
-			if err := db.Reader.QueryRow("SELECT (SELECT count(*) FROM outbox WHERE key LIKE ?||'%'), (SELECT count(*) FROM settlement WHERE txn=? AND kind='case' AND closed IS NULL)", uuidOf(x), x).Scan(&records, &cases); err != nil {
-				t.Fatal(err)
-			}
-			opened, gone := strings.Contains(said, fmt.Sprintln("exit open", x)), strings.Contains(said, fmt.Sprintln("crossed", x))
-			if records+cases > 1 || opened && records+cases != 1 || gone && records != 1 {
-				t.Errorf("sync %d lost, having said %q: traveller %d has %d records and %d open cases", fails, strings.TrimPrefix(said, Mark), x, records, cases)
-			}
-		}
-		return disk.Syncs, said
-	}
-	all, said := cut(t, 0)
-	if strings.Count(said, "crossed") != travellers || all < 2*travellers {
-		t.Fatalf("on a good disk: %d syncs, %q", all, said)
+	all, said := powerCut(t, &Disk{})
+	if n := all.Syncs; strings.Count(said, "crossed") != travellers || n < 2*travellers {
+		t.Fatalf("on a good disk: %d syncs, %q", n, said)
 	}
 	held := 0
-	for n := 1; n <= all; n++ {
-		_, said := cut(t, n)
+	for n := 1; n <= all.Syncs; n++ {
+		_, said := powerCut(t, &Disk{Fails: n})
 		held += strings.Count(said, "held")
-		if !strings.Contains(said, fmt.Sprintln("crossed", travellers)) && n < all-1 {
+		if !strings.Contains(said, fmt.Sprintln("crossed", travellers)) && n <= all.Syncs/2 {
 			t.Errorf("sync %d lost: the lane does not go on: %q", n, said)
 		}
 	}
 	if held == 0 {
 		t.Error("no lost sync kept anybody's exit shut")
 	}
-	t.Logf("%d syncs of %d crossings, each lost in turn: %d travellers held", all, travellers, held)
+	t.Logf("%d syncs of %d crossings, each lost in turn: %d travellers held", all.Syncs, travellers, held)
+}
+
+// The file system becomes read-only beneath the open store, in the middle of any
+// of its calls, and is writable again after some. Who is then inside is held or
+// becomes a case, nobody is lost, and the lane goes on.
+func TestReadOnlyBeneath(t *testing.T) {
+	all, _ := powerCut(t, &Disk{})
+	held, tried := 0, 0
+	for n := 1; n <= all.Calls; n += max(1, *every/3) {
+		_, said := powerCut(t, &Disk{ReadOnly: n, Refused: 3})
+		held += strings.Count(said, "held")
+		if n <= all.Calls/4 && !strings.Contains(said, fmt.Sprintln("crossed", travellers)) {
+			t.Errorf("read-only from call %d: the lane does not go on: %q", n, said)
+		}
+		tried++
+	}
+	if held == 0 {
+		t.Error("a read-only disk kept nobody's exit shut")
+	}
+	t.Logf("read-only from each of %d calls of %d: %d travellers held", tried, all.Calls, held)
+}
+
+// powerCut has travellers cross on a disk, cuts the power, and holds what is left
+// against what was said.
+func powerCut(t *testing.T, disk *Disk) (*Disk, string) {
+	t.Helper()
+	dir := folder(t)
+	if s, err := openLane(dir); err != nil {
+		t.Fatal(err)
+	} else if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Take(dir); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	_, ended, err := Run(t.Context(), self(t), environment(role+"=again", "DIR="+dir), Blow{Disk: disk}, &out)
+	skipUntraced(t, err)
+	said := out.String()
+	if !ended {
+		t.Fatalf("the lane does not come to its end: %q", said)
+	}
+	if err := disk.PowerCut(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openLane(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := s.was.OpenIntent; x != 0 {
+		s.OpenCase(x, lane.PowerCut)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "lane.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for x := range lane.Transaction(travellers) {
+		x++
+		var records, cases int
+		if err := db.Reader.QueryRow("SELECT (SELECT count(*) FROM outbox WHERE key LIKE ?||'%'), (SELECT count(*) FROM settlement WHERE txn=? AND kind='case' AND closed IS NULL)", uuidOf(x), x).Scan(&records, &cases); err != nil {
+			t.Fatal(err)
+		}
+		opened, gone := strings.Contains(said, fmt.Sprintln("exit open", x)), strings.Contains(said, fmt.Sprintln("crossed", x))
+		if records+cases > 1 || opened && records+cases != 1 || gone && records != 1 {
+			t.Errorf("sync %d lost, or read-only from %d, having said %q: traveller %d has %d records and %d open cases", disk.Fails, disk.ReadOnly, strings.TrimPrefix(said, Mark), x, records, cases)
+		}
+	}
+	return disk, said
 }
 
 // The model itself: what was never synced is gone after the cut, and what a lost
@@ -123,8 +146,8 @@ func TestDisk(t *testing.T) {
 	if err := os.WriteFile(path, []byte("aaaa"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := NewDisk(dir, 1)
-	if err != nil {
+	d := &Disk{Fails: 1}
+	if err := d.Take(dir); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

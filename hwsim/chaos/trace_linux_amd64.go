@@ -153,8 +153,10 @@ func trace(pid int, b Blow) (calls int, ended bool, err error) {
 				calls++
 				sync := regs.Orig_rax == unix.SYS_FSYNC || regs.Orig_rax == unix.SYS_FDATASYNC
 				switch {
+				case b.Disk.readOnly(pid, int(regs.Rdi)):
+					refuse(tid, &regs, failing, unix.EROFS)
 				case sync && b.Disk.fails(pid, int(regs.Rdi)):
-					refuse(tid, &regs, failing)
+					refuse(tid, &regs, failing, unix.EIO)
 				case b.At == 0 || calls < b.At || b.Fails > 0 && calls >= b.At+b.Fails:
 				case b.Fails == 0:
 					// The call is not made: the process dies at its entry.
@@ -162,7 +164,7 @@ func trace(pid int, b Blow) (calls int, ended bool, err error) {
 						return calls, false, fmt.Errorf("chaos: kill: %w", err)
 					}
 				default:
-					refuse(tid, &regs, failing)
+					refuse(tid, &regs, failing, refusal(regs.Orig_rax))
 				}
 			}
 		case s == syscall.SIGTRAP, s == syscall.SIGSTOP: // a new thread's first stop, or that of the one that made it
@@ -176,8 +178,8 @@ func trace(pid int, b Blow) (calls int, ended bool, err error) {
 }
 
 // refuse has the call that a thread enters fail.
-func refuse(tid int, regs *syscall.PtraceRegs, failing map[int]uint64) {
-	failing[tid] = -uint64(refusal(regs.Orig_rax))
+func refuse(tid int, regs *syscall.PtraceRegs, failing map[int]uint64, with syscall.Errno) {
+	failing[tid] = -uint64(with)
 	regs.Orig_rax = ^uint64(0)           // no such call: nothing is done
 	_ = syscall.PtraceSetRegs(tid, regs) // killed meanwhile
 }
