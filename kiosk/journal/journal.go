@@ -31,9 +31,13 @@ import (
 	"passage/kiosk/lane"
 )
 
-// kept bounds the steps that wait for a disk that fails; beyond it they are
-// dropped, and the lane has long been out of service.
+// kept bounds the steps that wait for a disk that fails, or does not answer;
+// beyond it they are dropped, and the lane has long been out of service.
 const kept = 20_000
+
+// answersWithin is how long a commit may take before the disk counts as failed: a
+// lane must not let anybody in whose crossing it could not write down.
+const answersWithin = 5 * time.Second
 
 // schema is the first version; user_version tells. The second one has thinned as
 // well.
@@ -121,6 +125,8 @@ type Journal struct {
 	queue  []write
 	wake   chan struct{}
 	broken error
+	began  time.Time // of the commit under way; zero between two
+	lost   uint64    // steps that were dropped
 	seq    int64
 	chain  [sha256.Size]byte
 	erased bool // the writer's: a key goes with this commit
@@ -277,6 +283,9 @@ func (j *Journal) flush(ctx context.Context) {
 	j.mu.Lock()
 	batch := j.queue
 	j.queue = nil
+	if len(batch) > 0 {
+		j.began = time.Now()
+	}
 	j.mu.Unlock()
 	if len(batch) == 0 {
 		return
@@ -291,7 +300,7 @@ func (j *Journal) flush(ctx context.Context) {
 		j.box.Erased()
 	}
 	j.mu.Lock()
-	j.broken = err
+	j.broken, j.began = err, time.Time{}
 	if err != nil && len(j.queue) < kept {
 		// What nobody waits for is tried again with the next commit; who
 		// waits is told, and decides.
@@ -334,13 +343,16 @@ func (j *Journal) put(done func(error), do func(*sql.Tx) error) {
 	}
 }
 
-// Failing returns why the last commit failed, or why the outbox takes no more,
-// or nil.
+// Failing returns why the last commit failed, or that the disk does not answer,
+// or why the outbox takes no more, or nil.
 func (j *Journal) Failing() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.broken != nil {
 		return j.broken
+	}
+	if took := time.Since(j.began); !j.began.IsZero() && took > answersWithin {
+		return fmt.Errorf("journal: the disk has not answered for %v; %d steps wait, %d were dropped", took.Round(time.Second), len(j.queue), j.lost)
 	}
 	return j.box.Failing()
 }
@@ -351,9 +363,23 @@ func (j *Journal) failed() bool {
 	return j.broken != nil
 }
 
+// full says whether a step must be dropped, and counts it.
+func (j *Journal) full() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.queue) < kept {
+		return false
+	}
+	j.lost++
+	return true
+}
+
 // Append journals one step.
 func (j *Journal) Append(e kiosk.Entry) {
 	row, err := newRow(e)
+	if j.full() {
+		return
+	}
 	j.put(nil, func(tx *sql.Tx) error {
 		if err != nil {
 			return err
