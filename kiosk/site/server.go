@@ -66,7 +66,8 @@ type Site struct {
 	rollouts []*Rollout // all of them, newest first
 	said     map[string]report
 
-	views, questions, complaints inlet.Paces // of each lane
+	views                 *views
+	questions, complaints inlet.Paces // of each lane
 
 	accounts sync.Mutex // guards account, which revocations change
 	account  *jwt.AccountClaims
@@ -79,10 +80,7 @@ const (
 	started     = 10 * time.Second
 	within      = 2 * time.Second
 
-	// Of one lane, a second: a lane tells its view at most ten times, and asks
-	// when it joins and for each traveller.
-	viewsPace     = 20
-	questionsPace = 20
+	questionsPace = 20 // of one lane a second: it asks when it joins, and for each traveller
 )
 
 // fleetInlet is the site's name for what comes from lanes.
@@ -95,11 +93,11 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 	}
 	s := &Site{
 		conf: conf, hub: NewHub(), seen: newSightings(conf.Rules), said: map[string]report{},
-		views:     inlet.Paces{Rate: viewsPace, Burst: 2 * viewsPace, Most: maxLanes},
 		questions: inlet.Paces{Rate: questionsPace, Burst: 5 * questionsPace, Most: maxLanes},
 		// One who floods must not fill the log either.
 		complaints: inlet.Paces{Rate: 0.1, Burst: 3, Most: maxLanes},
 	}
+	s.views = newViews(s.hub, conf.Book)
 	var err error
 	if s.keys, err = loadKeys(filepath.Join(conf.Dir, "keys")); err != nil {
 		return nil, err
@@ -318,14 +316,7 @@ func (s *Site) Address() string {
 // Run serves the lanes until ctx ends.
 func (s *Site) Run(ctx context.Context) error {
 	for _, subject := range []string{fleet.Views, countryViews} {
-		views, err := s.nc.Subscribe(subject, func(m *nats.Msg) {
-			lane := laneOf(m.Subject)
-			if !s.views.Allow(lane) {
-				s.conf.Book.Shed(fleetInlet, "a lane's views too fast")
-				return
-			}
-			s.hub.Seen(lane, m.Data, time.Now())
-		})
+		views, err := s.nc.Subscribe(subject, func(m *nats.Msg) { s.views.seen(laneOf(m.Subject), m.Data) })
 		if err != nil {
 			return fmt.Errorf("site: %w", err)
 		}
@@ -353,6 +344,7 @@ func (s *Site) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.project(ctx) })
 	group.Go(func() error { return s.hub.watch(ctx) })
+	group.Go(func() error { return s.views.catchUp(ctx) })
 	group.Go(func() error { return s.announce(ctx) })
 	group.Go(func() error { return s.relay(ctx) })
 	group.Go(func() error { return s.roll(ctx) })
