@@ -4,7 +4,7 @@ GO    := go
 TAGS  := -tags customenv
 VISION = . scripts/vision.env &&
 
-.PHONY: setup build demo run sim chaos screenshots pages privacy picture bench test check fuzz images package clean
+.PHONY: setup build demo run sim chaos flood screenshots pages privacy picture bench test check fuzz images package clean
 
 setup:
 	@scripts/setup
@@ -43,6 +43,11 @@ chaos: build
 	@set -o pipefail; $(GO) test ./hwsim/world -count=1 -run 'TestFaults$$' -v | grep -vE '^ *(=== |--- PASS)'
 	@set -o pipefail; $(GO) test ./hwsim/chaos -count=1 -every 1 -v | grep -vE '^ *(=== |--- PASS)'
 	$(if $(filter 0,$(shell id -u)),nice -n -10) bin/hwsim chaos --for $(or $(SECONDS),600)s $(if $(SEED),--seed $(SEED))
+
+# Every inlet of the shipped programs gets more than twice what it takes
+# (docs/inlets.md), ROUNDS=n times.
+flood: setup
+	$(GO) test ./hwsim/flood -count=1 -timeout 0 -v -rounds $(or $(ROUNDS),20) | grep -vE '^ *=== '
 
 # Travellers walk through lanes of the shipped programs; then every file, message,
 # log, figure and byte of memory is searched for them. WALK=all for everybody.

@@ -44,6 +44,7 @@ const (
 
 const (
 	maxAnswer  = 64 << 10
+	maxHeader  = 16 << 10
 	maxExtract = 4 << 30
 	// clockApart is how far the register's clock may be from ours.
 	clockApart = 5 * time.Minute
@@ -94,7 +95,7 @@ func New(base string, f Files) (*Client, error) {
 		return nil, err
 	}
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(0) // coming back costs neither side a certificate
-	t := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: recordWithin}
+	t := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: recordWithin, MaxResponseHeaderBytes: maxHeader}
 	return Over(base, t), nil
 }
 

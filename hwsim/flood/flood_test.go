@@ -39,6 +39,13 @@ var inlets = []struct {
 	{"a lane's pages: streams that nobody reads", laneStreams},
 	{"a lane's pages: signing in", laneSignIn},
 	{"a lane's pages: the help button", laneHelp},
+	{"MRZ line: noise without a pause", mrzLine},
+	{"camera: frames without a pause", frames},
+	{"register: answers that never end", registerAnswers},
+	{"metrics: silent connections", figures},
+	{"site: a lane that floods the fleet", siteFleet},
+	{"site: enrolment", siteEnrolment},
+	{"console: signing in", consoleSignIn},
 }
 
 func TestInlets(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"passage/drivers/vpcd"
 	"passage/kiosk"
 	"passage/kiosk/config"
+	"passage/kiosk/inlet"
 	"passage/kiosk/policy"
 	"passage/matcher"
 )
@@ -36,6 +37,7 @@ type Reader struct {
 	Location *time.Location    // of the crossing point
 	Log      *slog.Logger
 	Chips    *Chips // what families of chips can do; nil for this run alone
+	Book     *inlet.Book
 
 	mu     sync.Mutex
 	latest zoneRead      // the newest zone
@@ -198,7 +200,10 @@ func (r *Reader) readZones(ctx context.Context) {
 			r.mu.Unlock()
 			for err == nil || errors.Is(err, mrz.ErrUnreadable) {
 				var m zone.MRZ
-				if m, err = line.Read(ctx); err == nil || errors.Is(err, mrz.ErrUnreadable) {
+				if m, err = line.Read(ctx); errors.Is(err, mrz.ErrUnreadable) {
+					r.Book.Shed("mrz", "no zone")
+				}
+				if err == nil || errors.Is(err, mrz.ErrUnreadable) {
 					r.keep(zoneRead{m, err, time.Now()})
 				}
 			}

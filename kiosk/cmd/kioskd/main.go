@@ -134,6 +134,8 @@ func run(c cli) error {
 		return err
 	}
 	defer doc.Close()
+	book := &inlet.Book{Log: log}
+	doc.Book = book
 	if doc.Chips, err = devices.NewChips(ctx, db.Writer); err != nil {
 		return err
 	}
@@ -202,7 +204,6 @@ func run(c cli) error {
 	if err := site.open(); err != nil {
 		return err
 	}
-	book := &inlet.Book{Log: log}
 	pages.Count(book)
 	log.Info("pages", "traveller", "http://"+listener.Addr().String()+"/traveller", "lane", "http://"+listener.Addr().String()+"/lane")
 
