@@ -24,6 +24,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -212,6 +213,7 @@ type browser struct {
 	passkey *passkey.Passkey
 	key     *ecdsa.PrivateKey
 	session officer.Session
+	said    *atomic.Int64 // when the last word was, ms
 }
 
 func (w *world) browser() *browser {
@@ -223,7 +225,7 @@ func (w *world) browser() *browser {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &browser{w: w, http: &http.Client{Jar: jar}, passkey: p}
+	return &browser{w: w, http: &http.Client{Jar: jar}, passkey: p, said: new(atomic.Int64)}
 }
 
 func (b *browser) call(method, path string, in, out any) int {
@@ -319,7 +321,12 @@ func (b *browser) signIn(id string) int {
 
 func (b *browser) envelope(w officer.Word) officer.Envelope {
 	b.w.t.Helper()
-	w.At = time.Now().UnixMilli()
+	// The same said twice in a millisecond would be one word, heard before.
+	for was := b.said.Load(); ; was = b.said.Load() {
+		if w.At = max(was+1, time.Now().UnixMilli()); b.said.CompareAndSwap(was, w.At) {
+			break
+		}
+	}
 	text, err := json.Marshal(w)
 	if err != nil {
 		b.w.t.Fatal(err)
