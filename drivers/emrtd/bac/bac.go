@@ -4,7 +4,6 @@ package bac
 
 import (
 	"bytes"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 
@@ -26,8 +25,7 @@ func Start(information string, rndIC, rndIFD, kIFD []byte) (*Challenge, []byte, 
 	if len(rndIC) != 8 || len(rndIFD) != 8 || len(kIFD) != 16 {
 		return nil, nil, fmt.Errorf("bac: start: a challenge of %d bytes", len(rndIC))
 	}
-	h := sha1.Sum([]byte(information))
-	seed := h[:16]
+	seed := kdf.Secret(information)[:16]
 	c := &Challenge{kdf.Derive(kdf.TDES, seed, kdf.Encryption), kdf.Derive(kdf.TDES, seed, kdf.MAC), rndIC, rndIFD, kIFD}
 	s := bytes.Join([][]byte{rndIFD, rndIC, kIFD}, nil)
 	e, err := c.crypt(s, true)

@@ -11,6 +11,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"runtime"
 )
 
 // Cipher is one of the four that Doc 9303 knows.
@@ -44,6 +45,32 @@ const (
 	MAC        uint32 = 2
 	Password   uint32 = 3
 )
+
+// Secret is SHA-1 of the MRZ information, all 20 bytes, from which the keys of
+// BAC and PACE come. Doc 9303-11 §4.3.2, §9.7.3. The hash works on copies on the
+// stack, and nobody overwrites a stack whose goroutine has ended: a document's
+// number and a birth date would lie there until it is used again.
+func Secret(information string) []byte {
+	out := make([]byte, sha1.Size)
+	overwriteStack() // which makes room: a stack that grows leaves its old bytes
+	digest(out, information)
+	overwriteStack()
+	return out
+}
+
+//go:noinline
+func digest(out []byte, information string) {
+	h := sha1.Sum([]byte(information))
+	copy(out, h[:])
+}
+
+// overwriteStack zeroes more of the stack below its caller than a hash uses.
+//
+//go:noinline
+func overwriteStack() {
+	var b [8 << 10]byte
+	runtime.KeepAlive(&b)
+}
 
 // Derive is KDF(secret, counter): SHA-1 for 3DES and AES-128, SHA-256 for the
 // longer keys; 3DES keys get odd parity. §9.7.1.

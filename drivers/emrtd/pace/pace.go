@@ -8,7 +8,6 @@ package pace
 
 import (
 	"bytes"
-	"crypto/sha1"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -137,8 +136,7 @@ type Run struct {
 // PasswordMRZ is the secret of the MRZ password: SHA-1 of the MRZ information,
 // all 20 bytes. The CAN's is its digits. §9.7.3.
 func PasswordMRZ(information string) []byte {
-	h := sha1.Sum([]byte(information))
-	return h[:]
+	return kdf.Secret(information)
 }
 
 // Start decrypts the nonce with the password's key.
