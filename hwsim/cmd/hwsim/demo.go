@@ -142,6 +142,11 @@ func (x *demo) run(ctx context.Context, list []persona.Persona) error {
 	if err := x.prepare(); err != nil {
 		return err
 	}
+	for i, p := range x.list { // the register and the panel know the same people
+		if j := slices.IndexFunc(list, func(q persona.Persona) bool { return q.ID == p.ID }); j >= 0 {
+			x.list[i] = list[j]
+		}
+	}
 	stop, err := x.pcscd(ctx)
 	defer stop()
 	if err != nil {
