@@ -1,6 +1,6 @@
 // Configuration rolled out to lanes: two officers sign, every lane proves, and
 // what goes wrong stops it.
-import { axe, enlist, fits, holds, same, signIn, test, theStage } from './kit.mjs';
+import { axe, enlist, fits, holds, same, signIn, test, theStage, until } from './kit.mjs';
 
 export default async function () {
   const at = await theStage(), { cue, scene } = at;
@@ -61,7 +61,7 @@ export default async function () {
     for (const p of [tom, lea]) await p.waitForFunction(() => !document.querySelector('.alarm'), null, { timeout: 10000 });
     await lea.waitForSelector('#rollouts >> text=tom sees to it');
     await lea.click('#rollouts [data-phase=stopped] >> text=A way back');
-    same(await lea.inputValue('#draft-content'), '[policy]\nstamp_required = true\n', 'what the lanes had before');
+    await until('what the lanes had before', async () => await lea.inputValue('#draft-content') === '[policy]\nstamp_required = true\n');
     await lea.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
     await axe(lea, 'dark');
     await lea.setViewportSize({ width: 390, height: 844 });
