@@ -163,26 +163,29 @@ func (x *explorer) favourable(before, s State, now Instant, e Event) bool {
 	return two && (one || d.Signatures >= 2) && d.Signatures >= 1
 }
 
-// unhurried is invariant 17, with a table of its own: what a traveller does, and
-// how long it may take without and with more time.
-func (x *explorer) unhurried(before, s State, now Instant, e Event, effects []Effect) bool {
-	r := x.rules
-	limit := map[Phase][2]time.Duration{
+// limits is invariant 17's own table: what a traveller does, and how long it may
+// take without and with more time. The phases that it lacks have no limit.
+func limits(r Rules) [phases][2]time.Duration {
+	return [phases][2]time.Duration{
 		DocRead: {r.DocRead, 2 * r.DocRead}, TakeDoc: {r.TakeDoc, 2 * r.TakeDoc}, Enter: {r.Door, r.DoorSlow},
 		Inside: {r.Inside, 2 * r.Inside}, Release: {r.Door, r.DoorSlow}, DivertIn: {r.Door, r.DoorSlow},
 		Eligible: {r.Qualify, r.Qualify}, Sealing: {r.Door, r.Door}, Decide: {r.Decide, r.Decide}, WaitDB: {r.WaitDB, r.WaitDB},
 		Review: {r.Review, r.Review}, Intend: {r.Intend, r.Intend}, Clearing: {r.Door, r.Door}, CheckEmpty: {r.CheckEmpty, r.CheckEmpty},
 		Commit: {r.Commit, r.Commit}, DivertOut: {r.DivertOut, r.DivertOut}, Returning: {r.Door, r.Door}, Multi: {r.Multi, r.Multi},
 	}
+}
+
+// unhurried is invariant 17.
+func (x *explorer) unhurried(before, s State, now Instant, e Event, effects []Effect) bool {
 	for _, f := range effects {
 		if o, ok := f.(Order); ok && o.Long && !s.Unhurried {
 			return false
 		}
 	}
-	if l, ok := limit[s.Phase]; ok {
-		most := l[0]
+	limit := x.limits[s.Phase]
+	if most := limit[0]; most > 0 {
 		if s.Unhurried {
-			most = l[1]
+			most = limit[1]
 		}
 		if s.Deadline > now+Instant(most) {
 			return false
@@ -202,7 +205,7 @@ func (x *explorer) unhurried(before, s State, now Instant, e Event, effects []Ef
 	}
 	moved := s.Deadline != ref.Deadline || s.Prompt != ref.Prompt
 	ref.Unhurried, ref.Deadline, ref.Prompt = s.Unhurried, s.Deadline, s.Prompt
-	own := limit[s.Phase][0] != limit[s.Phase][1]
+	own := limit[0] != limit[1]
 	return s == ref && (!moved || own)
 }
 

@@ -85,13 +85,14 @@ type move struct {
 
 // explorer holds the rules and collects the moves of one world.
 type explorer struct {
-	rules Rules
-	step  func(State, Instant, Event) (State, []Effect)
-	moves []move
-	ways  *ways // what led from phase to phase; nil when nobody asks
+	rules  Rules
+	limits [phases][2]time.Duration // asked at every move of millions
+	step   func(State, Instant, Event) (State, []Effect)
+	moves  []move
+	ways   *ways // what led from phase to phase; nil when nobody asks
 }
 
-func newExplorer(r Rules) *explorer { return &explorer{rules: r, step: r.Step} }
+func newExplorer(r Rules) *explorer { return &explorer{rules: r, limits: limits(r), step: r.Step} }
 
 func (x *explorer) add(name string, w world) { x.moves = append(x.moves, move{name: name, w: w}) }
 
