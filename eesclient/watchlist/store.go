@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"passage/durable"
 	"passage/keys"
 	"passage/sqlite"
 )
@@ -285,11 +286,7 @@ func (s *Store) whole(ctx context.Context, in *reader) error {
 }
 
 func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("watchlist: import: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := durable.Sync(path); err != nil {
 		return fmt.Errorf("watchlist: import: %w", err)
 	}
 	return nil

@@ -18,13 +18,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"passage/durable"
 	"passage/kiosk/journal"
 )
 
@@ -103,7 +103,7 @@ func Key(path, lane string) (note.Signer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("audit: key: %w", err)
 		}
-		if err := errors.Join(write(path, private, 0o600), write(path+".pub", public, 0o644)); err != nil {
+		if err := errors.Join(durable.Create(path, []byte(private+"\n"), 0o600), durable.Create(path+".pub", []byte(public+"\n"), 0o644)); err != nil {
 			return nil, fmt.Errorf("audit: key: %w", err)
 		}
 		b = []byte(private)
@@ -115,20 +115,6 @@ func Key(path, lane string) (note.Signer, error) {
 		return nil, fmt.Errorf("audit: key %s: %w", path, err)
 	}
 	return s, nil
-}
-
-// write writes a file whole or not at all, and never over another.
-func write(path, text string, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(text + "\n")
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Link(f.Name(), path)
 }
 
 // Now is the head of a lane's journal as it stands.

@@ -29,6 +29,7 @@ import (
 
 	"filippo.io/age"
 
+	"passage/durable"
 	"passage/kiosk/audit"
 	"passage/kiosk/journal"
 	"passage/sqlite"
@@ -200,7 +201,10 @@ func Restore(ctx context.Context, r io.Reader, key age.Identity, path string, on
 	if err := os.Link(temp, path); err != nil {
 		return m, fmt.Errorf("backup: %w", err)
 	}
-	return m, syncDir(filepath.Dir(path))
+	if err := durable.Sync(filepath.Dir(path)); err != nil {
+		return m, fmt.Errorf("backup: %w", err)
+	}
+	return m, nil
 }
 
 // unpack writes a backup's database to path and holds it against its manifest.
@@ -252,16 +256,4 @@ func nothingAfter(ctx context.Context, m Manifest, path string, heads []audit.He
 	defer db.Close()
 	_, _, err = audit.Verify(ctx, db, heads)
 	return err
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("backup: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("backup: %w", err)
-	}
-	return nil
 }

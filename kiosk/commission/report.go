@@ -19,6 +19,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"passage/drivers/gate/regmap"
+	"passage/durable"
 	"passage/kiosk/config"
 )
 
@@ -220,15 +221,18 @@ func (r *Report) Write(dir string, signer note.Signer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("commission: %w", err)
 	}
-	if err := replaceFile(filepath.Join(dir, JSONFile), b, 0o644); err != nil {
-		return err
-	}
-	if signature != nil {
-		if err := replaceFile(filepath.Join(dir, NoteFile), signature, 0o644); err != nil {
-			return err
+	for _, f := range []struct {
+		name string
+		b    []byte
+	}{{JSONFile, b}, {NoteFile, signature}, {HTMLFile, page}} {
+		if f.b == nil {
+			continue
+		}
+		if err := durable.Replace(filepath.Join(dir, f.name), f.b, 0o644); err != nil {
+			return fmt.Errorf("commission: %w", err)
 		}
 	}
-	return replaceFile(filepath.Join(dir, HTMLFile), page, 0o644)
+	return nil
 }
 
 // statement is what a lane signs.
@@ -260,21 +264,4 @@ func Verify(dir string, v note.Verifier) (*Report, error) {
 		return nil, errors.New("commission: the report is not the one that was signed")
 	}
 	return r, nil
-}
-
-// replaceFile writes a file whole, or leaves the one that is there.
-func replaceFile(path string, b []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("commission: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("commission: write %s: %w", path, err)
-	}
-	return nil
 }

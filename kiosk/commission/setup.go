@@ -18,6 +18,7 @@ import (
 	"passage/drivers/gate"
 	"passage/drivers/gate/regmap"
 	"passage/drivers/pcsc"
+	"passage/durable"
 	"passage/keys"
 	"passage/kiosk/config"
 	"passage/kiosk/fleet"
@@ -414,11 +415,10 @@ func WriteConfig(path string, b []byte, replace bool) (backup string, err error)
 	if err != nil {
 		return "", fmt.Errorf("commission: write %s: %w", path, err)
 	}
-	d, err := os.Open(dir)
-	if err != nil {
+	if err := durable.Sync(dir); err != nil {
 		return backup, fmt.Errorf("commission: %w", err)
 	}
-	return backup, errors.Join(d.Sync(), d.Close())
+	return backup, nil
 }
 
 // own gives a new file to the owner of the old one, or of the folder: root

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
+	"passage/durable"
 	"passage/kiosk/officer"
 )
 
@@ -70,16 +70,7 @@ func (c *Client) keepRoster(s officer.Signed) error {
 	if err != nil {
 		return fmt.Errorf("fleet: roster: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(c.RosterFile), ".roster-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("fleet: roster: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("fleet: roster: %w", err)
-	}
-	if err := os.Rename(f.Name(), c.RosterFile); err != nil {
+	if err := durable.Replace(c.RosterFile, b, 0o600); err != nil {
 		return fmt.Errorf("fleet: roster: %w", err)
 	}
 	return nil

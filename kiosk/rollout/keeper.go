@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"passage/durable"
 )
 
 // Keeper is a lane's memory of its releases: one file that is replaced as a
@@ -130,27 +132,7 @@ func (k *Keeper) save() error {
 	if err != nil {
 		return fmt.Errorf("rollout: %w", err)
 	}
-	f, err := os.CreateTemp(k.dir, ".new-") // mode 0600
-	if err != nil {
-		return fmt.Errorf("rollout: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("rollout: %w", err)
-	}
-	if err := os.Rename(f.Name(), filepath.Join(k.dir, keptName)); err != nil {
-		return fmt.Errorf("rollout: %w", err)
-	}
-	return syncDir(k.dir)
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("rollout: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := durable.Replace(filepath.Join(k.dir, keptName), b, 0o600); err != nil {
 		return fmt.Errorf("rollout: %w", err)
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
+	"passage/durable"
 	"passage/kiosk/fleet"
 )
 
@@ -71,7 +72,7 @@ func seed(path string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, err
 		if b, err = kp.Seed(); err != nil {
 			return nil, fmt.Errorf("site: keys: %w", err)
 		}
-		return kp, writeNew(path, b)
+		return kp, newSecret(path, b)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("site: keys: %w", err)
@@ -83,18 +84,8 @@ func seed(path string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, err
 	return kp, nil
 }
 
-// writeNew writes a secret whole or not at all, and never over another.
-func writeNew(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("site: keys: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("site: keys: %w", err)
-	}
-	if err := os.Link(f.Name(), path); err != nil {
+func newSecret(path string, b []byte) error {
+	if err := durable.Create(path, b, 0o600); err != nil {
 		return fmt.Errorf("site: keys: %w", err)
 	}
 	return nil
@@ -106,7 +97,7 @@ func (k *keys) authority(dir string) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if b, err = newAuthority(); err == nil {
-			err = writeNew(path, b)
+			err = newSecret(path, b)
 		}
 	}
 	if err != nil {

@@ -33,6 +33,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"passage/drivers/emrtd/pki"
+	"passage/durable"
 )
 
 // Ages of trust material (domain: trust lists): after Aging it is warned about,
@@ -602,28 +603,15 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// writeFile makes a file appear whole, and on disk, or not at all.
 func writeFile(path string, b []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
+	if err := durable.Replace(path, b, 0o644); err != nil {
 		return fmt.Errorf("trust: write: %w", err)
 	}
-	_, err = temp.Write(b)
-	if err := errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
-		return errors.Join(fmt.Errorf("trust: write: %w", err), os.Remove(temp.Name()))
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return fmt.Errorf("trust: write: %w", err)
-	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("trust: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := durable.Sync(path); err != nil {
 		return fmt.Errorf("trust: sync: %w", err)
 	}
 	return nil
