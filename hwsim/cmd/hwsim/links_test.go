@@ -97,7 +97,7 @@ func TestShippedLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lane.Close()
-	client := waitForRegister(t, "https://"+asked, dir)
+	waitForRegister(t, "https://"+asked, dir)
 
 	// The same keys and nothing newer than TLS 1.2.
 	old := conf.Clone()
@@ -158,7 +158,8 @@ func TestShippedLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if client, err = eesclient.New("https://"+asked, testca.Files(dir, "lane")); err != nil {
+	client, err := eesclient.New("https://"+asked, testca.Files(dir, "lane"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Health(ctx, &eesclient.Clock{}); err != nil {
@@ -166,8 +167,8 @@ func TestShippedLinks(t *testing.T) {
 	}
 }
 
-// waitForRegister returns a lane's client of a register that answers.
-func waitForRegister(t *testing.T, url, dir string) *eesclient.Client {
+// waitForRegister returns when the register answers a lane.
+func waitForRegister(t *testing.T, url, dir string) {
 	t.Helper()
 	for ctx := t.Context(); ; {
 		c, err := eesclient.New(url, testca.Files(dir, "lane"))
@@ -175,7 +176,7 @@ func waitForRegister(t *testing.T, url, dir string) *eesclient.Client {
 			_, err = c.Health(ctx, &eesclient.Clock{})
 		}
 		if err == nil {
-			return c
+			return
 		}
 		select {
 		case <-ctx.Done():
