@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
 
 	"passage/kiosk/config"
 	"passage/kiosk/directory"
@@ -75,7 +76,7 @@ type server struct {
 	named    map[string]*named
 
 	streams                pages.Streams
-	words, asks, strangers inlet.Paces
+	words, asks, strangers pages.Pace
 }
 
 // session is one signed-in page on one device.
@@ -114,11 +115,19 @@ func New(s *site.Site, conf Config) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
+	pace := func(why, say string, every rate.Limit, burst int) pages.Pace {
+		return pages.Pace{
+			Paces: inlet.Paces{Rate: every, Burst: burst, Most: mostSessions},
+			Line:  inlet.Line{Inlet: "console", Why: why}, Say: say, Book: s.Book(),
+		}
+	}
 	c := &server{
 		conf: conf, site: s, ear: officer.Ear{Lane: officer.Site, Since: time.Now()}, sessions: map[string]*session{}, invited: map[string]*invitation{}, named: map[string]*named{},
 		streams: pages.Streams{Name: "console", Each: 8, Book: s.Book()},
-		words:   inlet.Paces{Rate: wordsPace, Burst: 4 * wordsPace, Most: mostSessions}, asks: inlet.Paces{Rate: asksPace, Burst: 4 * asksPace, Most: mostSessions},
-		strangers: inlet.Paces{Rate: strangersPace, Burst: 6 * strangersPace, Most: mostSessions},
+
+		words:     pace("an officer's words too fast", "too many words at once: wait a moment", wordsPace, 4*wordsPace),
+		asks:      pace("an officer's requests too fast", "too many requests: wait a moment", asksPace, 4*asksPace),
+		strangers: pace("sign-in too fast", "too many attempts: wait a moment", strangersPace, 6*strangersPace),
 	}
 	mux := http.NewServeMux()
 	shared, names := web.Shared()
@@ -173,13 +182,14 @@ func New(s *site.Site, conf Config) (*Console, error) {
 // there.
 func Enrolment(s *site.Site, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	pace := inlet.Paces{Rate: enrolPace, Burst: 10 * enrolPace, Most: 1024}
+	pace := pages.Pace{
+		Paces: inlet.Paces{Rate: enrolPace, Burst: 10 * enrolPace, Most: 1024},
+		Line:  inlet.Line{Inlet: "enrolment", Why: "too fast"}, Say: "too many attempts: wait a moment", Book: s.Book(),
+	}
 	mux.HandleFunc("GET /enrol/authority", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(s.Authority()) })
 	mux.HandleFunc("POST /enrol", func(w http.ResponseWriter, r *http.Request) {
 		var q fleet.Request
-		if !pace.Allow(pages.Host(r)) {
-			s.Book().Shed("enrolment", "too fast")
-			pages.Problem(w, http.StatusTooManyRequests, "too many attempts: wait a moment")
+		if !pace.Admits(w, pages.Host(r)) {
 			return
 		}
 		if !pages.Read(w, r, &q) {
@@ -236,9 +246,7 @@ func (c *server) with(right officer.Right, next func(http.ResponseWriter, *http.
 			pages.Problem(w, http.StatusUnauthorized, "sign in first")
 		case right != "" && !x.may(right):
 			pages.Problem(w, http.StatusForbidden, "this is not a right of your role")
-		case !c.asks.Allow(x.officer.ID):
-			c.site.Book().Shed("console", "an officer's requests too fast")
-			pages.Problem(w, http.StatusTooManyRequests, "too many requests: wait a moment")
+		case !c.asks.Admits(w, x.officer.ID):
 		default:
 			next(w, r, x)
 		}
@@ -248,12 +256,9 @@ func (c *server) with(right officer.Right, next func(http.ResponseWriter, *http.
 // stranger paces what anybody may ask who has not signed in.
 func (c *server) stranger(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !c.strangers.Allow(pages.Host(r)) {
-			c.site.Book().Shed("console", "sign-in too fast")
-			pages.Problem(w, http.StatusTooManyRequests, "too many attempts: wait a moment")
-			return
+		if c.strangers.Admits(w, pages.Host(r)) {
+			next(w, r)
 		}
-		next(w, r)
 	}
 }
 
@@ -431,9 +436,7 @@ func (c *server) events(w http.ResponseWriter, r *http.Request, x *session) {
 func (c *server) open(w http.ResponseWriter, r *http.Request, x *session) (officer.Word, []byte, bool) {
 	var word officer.Word
 	var env officer.Envelope
-	if !c.words.Allow(x.officer.ID) {
-		c.site.Book().Shed("console", "an officer's words too fast")
-		pages.Problem(w, http.StatusTooManyRequests, "too many words at once: wait a moment")
+	if !c.words.Admits(w, x.officer.ID) {
 		return word, nil, false
 	}
 	b, err := readAll(r)

@@ -97,9 +97,7 @@ type steered struct {
 // Lanes prove proposals and activations again.
 func (c *server) steer(w http.ResponseWriter, r *http.Request, x *session) {
 	var q steered
-	if !c.words.Allow(x.officer.ID) {
-		c.site.Book().Shed("console", "an officer's words too fast")
-		pages.Problem(w, http.StatusTooManyRequests, "too many words at once: wait a moment")
+	if !c.words.Admits(w, x.officer.ID) {
 		return
 	}
 	if !pages.Read(w, r, &q) {

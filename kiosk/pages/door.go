@@ -189,8 +189,8 @@ func hostOf(address string) string {
 // Host is whom a request's connection counts for.
 func Host(r *http.Request) string { return hostOf(r.RemoteAddr) }
 
-// local says whether a host is this machine.
-func local(host string) bool { return net.ParseIP(host).IsLoopback() }
+// Local says whether a request comes from this machine.
+func Local(r *http.Request) bool { return net.ParseIP(Host(r)).IsLoopback() }
 
 // notes counts what a server would log of its connections.
 type notes struct{ Door }

@@ -41,8 +41,7 @@ type Streams struct {
 func (s *Streams) Open(w http.ResponseWriter, r *http.Request, who string) (leave func(), ok bool) {
 	name, stranger := "officer "+who, false
 	if who == "" {
-		name = Host(r)
-		stranger = !local(name)
+		name, stranger = Host(r), !Local(r)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

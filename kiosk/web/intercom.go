@@ -35,7 +35,7 @@ func (s *server) listening(next http.HandlerFunc) http.HandlerFunc {
 func (s *server) screenOnly(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case !ownScreen(r):
+		case !pages.Local(r):
 			pages.Problem(w, http.StatusForbidden, "calls are for the lane's own screen")
 		case s.booth == nil:
 			pages.Problem(w, http.StatusNotFound, "this lane has no intercom")

@@ -24,7 +24,9 @@ const (
 
 // Count has what the pages turn away counted. It must be called before they are
 // served.
-func (p *Pages) Count(b *inlet.Book) { p.server.book, p.server.streams.Book = b, b }
+func (p *Pages) Count(b *inlet.Book) {
+	p.server.book, p.server.streams.Book, p.server.touches.Book = b, b, b
+}
 
 // Serve serves the pages on l until ctx ends.
 func (p *Pages) Serve(ctx context.Context, l net.Listener) error {
@@ -39,11 +41,8 @@ func (p *Pages) Serve(ctx context.Context, l net.Listener) error {
 // floods from elsewhere has a pace of their own.
 func (s *server) touch(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !s.touches.Allow(pages.Host(r)) {
-			s.book.Shed("pages", "touched too fast")
-			pages.Problem(w, http.StatusTooManyRequests, "too many requests: wait a moment")
-			return
+		if s.touches.Admits(w, pages.Host(r)) {
+			next(w, r)
 		}
-		next(w, r)
 	}
 }

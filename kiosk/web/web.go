@@ -16,7 +16,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -105,7 +104,7 @@ type server struct {
 	viewers  atomic.Int32
 	streams  pages.Streams
 	hashing  chan struct{}
-	touches  inlet.Paces
+	touches  pages.Pace
 	book     *inlet.Book
 	heart    heart
 	lang     string // chosen by touch for the traveller of now
@@ -130,7 +129,10 @@ func New(l Lane, officers []Officer) (*Pages, error) {
 	s := &server{
 		lane: l, officers: map[string]Officer{}, texts: t, sessions: map[string]*session{},
 		streams: pages.Streams{Name: "pages", Most: streams, Each: eachStream}, hashing: make(chan struct{}, hashing),
-		touches: inlet.Paces{Rate: touches, Burst: 3 * touches, Most: 4 * mostGuests},
+		touches: pages.Pace{
+			Paces: inlet.Paces{Rate: touches, Burst: 3 * touches, Most: 4 * mostGuests},
+			Line:  inlet.Line{Inlet: "pages", Why: "touched too fast"}, Say: "too many requests: wait a moment",
+		},
 	}
 	for _, o := range officers {
 		s.officers[o.ID] = o
@@ -292,17 +294,11 @@ func moreTime(v kiosk.View) string {
 	return ""
 }
 
-// ownScreen says whether a request comes from this machine.
-func ownScreen(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	return err == nil && net.ParseIP(host).IsLoopback()
-}
-
 // preview streams the traveller's own picture to the screen before them, and
 // to nobody else: it is answered on this machine only, while the traveller is
 // before the camera. Nothing of it is stored or cached.
 func (s *server) preview(w http.ResponseWriter, r *http.Request) {
-	if !ownScreen(r) {
+	if !pages.Local(r) {
 		pages.Problem(w, http.StatusForbidden, "the picture is for the lane's own screen")
 		return
 	}
