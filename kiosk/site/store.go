@@ -143,11 +143,16 @@ CREATE TABLE rollout (
 
 func openStore(ctx context.Context, path string) (*sqlite.DB, error) {
 	db, err := sqlite.Open(ctx, path)
+	if err == nil {
+		if err = migrate(ctx, db.Writer); err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	if sqlite.Corrupt(err) {
+		return nil, fmt.Errorf("%w: keep the file, move it away and put back the last backup by passage restore", err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if err := migrate(ctx, db.Writer); err != nil {
-		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }

@@ -89,38 +89,15 @@ func run(c cli) error {
 		log.Info("the site's configuration counts", "release", number)
 	}
 
-	if err := journal.Present(conf.Store.Path); err != nil {
-		return err
-	}
-	db, err := sqlite.Open(ctx, conf.Store.Path)
+	kept, err := openStore(ctx, conf)
 	if sqlite.Corrupt(err) {
-		return fmt.Errorf("%w: keep the file; passage journal salvage saves what can be read into a new one", err)
+		return fmt.Errorf("%w: keep the file; passage journal check tells what is damaged, passage journal salvage saves what can be read into a new one", err)
 	}
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	ring, err := openRing(ctx, db, conf.Store.Key)
-	if err != nil {
-		return err
-	}
-	box, err := outbox.New(ctx, db, ring)
-	if err != nil {
-		return err
-	}
-	records := &devices.Records{Box: box, CrossingPoint: conf.Kiosk.Lane, Location: conf.Kiosk.Location}
-	store, was, err := journal.Open(ctx, db.Writer, ring, records)
-	if err != nil {
-		return err
-	}
-	if conf.Kiosk.BothWays {
-		if was.Direction, err = journal.Direction(ctx, db.Reader); err != nil {
-			return err
-		}
-	}
-	if err := journal.Mark(conf.Store.Path); err != nil {
-		return err
-	}
+	defer kept.db.Close()
+	db, ring, box, store, was := kept.db, kept.ring, kept.box, kept.journal, kept.was
 	client, err := eesclient.New(conf.Register.URL, eesclient.Files{CA: conf.Register.CA, Cert: conf.Register.Cert, Key: conf.Register.Key})
 	if err != nil {
 		return err
@@ -219,11 +196,11 @@ func run(c cli) error {
 		})
 	})
 	group.Go(func() error { return ring.Keep(work) })
-	var kept func(context.Context) (int64, error)
+	var there func(context.Context) (int64, error)
 	if joined != nil {
-		kept = joined.Kept
+		there = joined.Kept
 	}
-	group.Go(func() error { return journal.Retain(work, db, kept, log) })
+	group.Go(func() error { return journal.Retain(work, db, there, log) })
 	group.Go(func() error { return trusted.Watch(work) })
 	group.Go(func() error { return asks.Watch(work, func(why string) { shell.SetHealth(lane.UnfitClock, why) }) })
 	group.Go(func() error { return asks.Refresh(work, log) })
@@ -280,6 +257,47 @@ func watchHost(ctx context.Context, group *errgroup.Group, conf config.Host, she
 			return conf.UPS.Watch(ctx, func(why string) { shell.SetHealth(lane.UnfitPower, why) }, func(err error) { log.Warn("power supply", "error", err) })
 		})
 	}
+}
+
+// opened is a lane's store.
+type opened struct {
+	db      *sqlite.DB
+	ring    *keys.Ring
+	box     *outbox.Outbox
+	journal *journal.Journal
+	was     kiosk.Recovery
+}
+
+// openStore opens the lane's database, or says why it does not: one that was
+// here and is gone, or is damaged, is not taken for a new one.
+func openStore(ctx context.Context, conf config.Config) (s opened, err error) {
+	if err := journal.Present(conf.Store.Path); err != nil {
+		return s, err
+	}
+	if s.db, err = sqlite.Open(ctx, conf.Store.Path); err != nil {
+		return s, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+	}()
+	if s.ring, err = openRing(ctx, s.db, conf.Store.Key); err != nil {
+		return s, err
+	}
+	if s.box, err = outbox.New(ctx, s.db, s.ring); err != nil {
+		return s, err
+	}
+	records := &devices.Records{Box: s.box, CrossingPoint: conf.Kiosk.Lane, Location: conf.Kiosk.Location}
+	if s.journal, s.was, err = journal.Open(ctx, s.db.Writer, s.ring, records); err != nil {
+		return s, err
+	}
+	if conf.Kiosk.BothWays {
+		if s.was.Direction, err = journal.Direction(ctx, s.db.Reader); err != nil {
+			return s, err
+		}
+	}
+	return s, journal.Mark(conf.Store.Path)
 }
 
 // openRing opens the lane's ring with the master key that source names.

@@ -2,10 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"passage/kiosk"
+	"passage/kiosk/config"
+	"passage/kiosk/lane"
 )
 
 // whole is a configuration whose files lie in DIR.
@@ -58,6 +65,8 @@ func TestStartRefuses(t *testing.T) {
 			write(t, dir, "lane.db", strings.Repeat("this is no database\n", 400))
 		}, []string{"lane.db", "not a database"}},
 		{"a database cut short", func(t *testing.T, dir string) { write(t, dir, "lane.db", "SQLite format 3\x00\x10\x00\x02\x02\x00") }, []string{"lane.db"}},
+		{"torn pages of the journal", func(t *testing.T, dir string) { torn(t, dir, func(n int) bool { return n > 0 }) }, []string{"malformed", "passage journal check", "passage journal salvage"}},
+		{"torn pages behind the tables that are read first", func(t *testing.T, dir string) { torn(t, dir, func(n int) bool { return n > 8 }) }, []string{"malformed", "passage journal salvage"}},
 		{"no certificates", func(*testing.T, string) {}, []string{"certificate", "lane.pem"}},
 		{"a typing mistake", func(t *testing.T, dir string) { replace(t, dir, "direction", "directoin") }, []string{"lane.toml", "5| directoin"}},
 		{"two mistakes", func(t *testing.T, dir string) {
@@ -86,6 +95,36 @@ func TestStartRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// torn makes a lane's database with some steps, and zeroes pages of it.
+func torn(t *testing.T, dir string, page func(n int) bool) {
+	t.Helper()
+	conf := config.Config{Store: config.Store{Path: filepath.Join(dir, "lane.db"), Key: filepath.Join(dir, "lane.key32")}}
+	s, err := openStore(t.Context(), conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.journal.Run(ctx) }()
+	for n := range 200 {
+		s.journal.Append(kiosk.Entry{Now: lane.Instant(n), At: time.Unix(int64(n), 0), Event: lane.Tick{}})
+	}
+	cancel()
+	if err := errors.Join(<-done, s.db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(conf.Store.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n < len(b)/4096; n++ {
+		if page(n) {
+			clear(b[n*4096 : (n+1)*4096])
+		}
+	}
+	write(t, dir, "lane.db", string(b))
 }
 
 func write(t *testing.T, dir, name, text string) {
