@@ -4,10 +4,13 @@ package metrics
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,8 +80,12 @@ var (
 	step      = desc("lane_step_seconds", "What the controller itself took for a step, lately.", "quantile")
 	waiting   = desc("lane_outbox", "Records that the register has not acknowledged.")
 	oldestAge = desc("lane_outbox_oldest_seconds", "Age of the oldest record that waits.")
+	cases     = desc("lane_cases_open", "Cases that no officer has settled.")
+	notices   = desc("lane_notices", "What the lane's officers are told, such as a frozen screen or old trust lists.")
 	shed      = desc("shed_total", "What an inlet turned away since the start, by reason.", "inlet", "why")
 	lanes     = desc("site_lanes", "Lanes of the site, by whether they are heard.", "heard")
+	refused   = desc("site_journals_refused", "Lanes whose journal contradicts what the site has of it.")
+	ends      = desc("certificate_end_seconds", "When a certificate ends, Unix time.", "of")
 )
 
 // healths are the labels of unfit.
@@ -102,6 +109,7 @@ var healths = []struct {
 // Lane collects from a lane's shell when it is asked.
 type Lane struct {
 	View   func() kiosk.View
+	Cases  func(ctx context.Context) ([]kiosk.Case, error) // the open ones
 	Outbox Outbox
 }
 
@@ -137,9 +145,15 @@ func (l Lane) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(step, v.Steps.P50.Seconds(), "0.5")
 	gauge(step, v.Steps.P99.Seconds(), "0.99")
+	gauge(notices, float64(len(v.Notices)))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if l.Cases != nil {
+		if open, err := l.Cases(ctx); err == nil {
+			gauge(cases, float64(len(open)))
+		}
+	}
 	if l.Outbox != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
 		if n, oldest, err := l.Outbox.Waiting(ctx); err == nil {
 			gauge(waiting, float64(n))
 			age := 0.0
@@ -151,17 +165,41 @@ func (l Lane) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// Site collects from a site: how many lanes are heard, and how many are not.
-type Site struct{ Lanes func() (heard, silent int) }
+// Site collects from a site: how many lanes are heard, how many are not, and of
+// how many the journal is refused.
+type Site struct{ Lanes func() (heard, silent, refused int) }
 
 // Describe sends nothing, as Lane's does.
 func (s Site) Describe(chan<- *prometheus.Desc) {}
 
 // Collect counts the lanes.
 func (s Site) Collect(out chan<- prometheus.Metric) {
-	heard, silent := s.Lanes()
+	heard, silent, contradicting := s.Lanes()
 	out <- prometheus.MustNewConstMetric(lanes, prometheus.GaugeValue, float64(heard), "yes")
 	out <- prometheus.MustNewConstMetric(lanes, prometheus.GaugeValue, float64(silent), "no")
+	out <- prometheus.MustNewConstMetric(refused, prometheus.GaugeValue, float64(contradicting))
+}
+
+// Certificates collects when certificates end: PEM files, by what they are for.
+// They are read each time, as whoever uses them reads them. One without a file,
+// or that cannot be read, has no figure.
+type Certificates map[string]string
+
+// Describe sends nothing, as Lane's does.
+func (Certificates) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads the files.
+func (c Certificates) Collect(out chan<- prometheus.Metric) {
+	for of, file := range c {
+		b, err := os.ReadFile(file)
+		block, _ := pem.Decode(b)
+		if err != nil || block == nil {
+			continue
+		}
+		if leaf, err := x509.ParseCertificate(block.Bytes); err == nil {
+			out <- prometheus.MustNewConstMetric(ends, prometheus.GaugeValue, float64(leaf.NotAfter.Unix()), of)
+		}
+	}
 }
 
 // Inlets collects what a program turned away.

@@ -78,7 +78,7 @@ func TestServe(t *testing.T) {
 		book.Shed("pages", "too many connections")
 	}
 	r := New()
-	r.MustRegister(Lane{View: view, Outbox: box{}}, Site{func() (int, int) { return 2, 1 }}, Inlets{book})
+	r.MustRegister(Lane{View: view, Outbox: box{}}, Site{func() (int, int, int) { return 2, 1, 0 }}, Inlets{book})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, l, r, book) }()

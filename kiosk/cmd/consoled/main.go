@@ -161,7 +161,8 @@ func (c serveCmd) Run(ctx context.Context) error {
 	})
 	if figures != nil {
 		r := metrics.New()
-		r.MustRegister(metrics.Site{Lanes: func() (heard, silent int) { return count(s.Hub()) }}, metrics.Inlets{Book: book})
+		r.MustRegister(metrics.Site{Lanes: func() (heard, silent, refused int) { return count(s.Hub()) }}, metrics.Inlets{Book: book},
+			metrics.Certificates{"pages": conf.Cert})
 		group.Go(func() error { return metrics.Serve(ctx, figures, r, book) })
 	}
 	return group.Wait()
@@ -188,8 +189,9 @@ func bridges(conf config.Console) ([]bridge.Target, error) {
 	return list, nil
 }
 
-// count counts the lanes that are heard and those that are not.
-func count(h *site.Hub) (heard, silent int) {
+// count counts the lanes that are heard, those that are not, and those whose
+// journal is refused.
+func count(h *site.Hub) (heard, silent, refused int) {
 	all, _, _ := h.Since(0)
 	for _, l := range all {
 		if l.Away {
@@ -197,8 +199,11 @@ func count(h *site.Hub) (heard, silent int) {
 		} else {
 			heard++
 		}
+		if l.Problem != "" {
+			refused++
+		}
 	}
-	return heard, silent
+	return heard, silent, refused
 }
 
 // pagesTLS is the operator's certificate, read again at each handshake so that

@@ -227,7 +227,8 @@ func run(c cli) error {
 	watchHost(work, group, conf.Host, shell, log)
 	if figures != nil {
 		r := metrics.New()
-		r.MustRegister(metrics.Lane{View: shell.View, Outbox: box}, metrics.Inlets{Book: book})
+		r.MustRegister(metrics.Lane{View: shell.View, Cases: shell.Cases, Outbox: box}, metrics.Inlets{Book: book},
+			metrics.Certificates{"register": conf.Register.Cert, "console": console.Cert})
 		group.Go(func() error { return metrics.Serve(work, figures, r, book) })
 	}
 	group.Go(func() error {
