@@ -167,7 +167,9 @@ func (l Lane) Collect(out chan<- prometheus.Metric) {
 
 // Site collects from a site: how many lanes are heard, how many are not, and of
 // how many the journal is refused.
-type Site struct{ Lanes func() (heard, silent, refused int) }
+type Site struct {
+	Lanes func() (heard, silent, refused int)
+}
 
 // Describe sends nothing, as Lane's does.
 func (s Site) Describe(chan<- *prometheus.Desc) {}
