@@ -87,9 +87,9 @@ check: setup bin/visiond
 	@dead="$$($(GO) run golang.org/x/tools/cmd/deadcode@v0.38.0 -test ./... | grep -vE '\.gen\.go|\.(effect|event)$$')"; test -z "$$dead" || { echo "nobody calls:"; echo "$$dead"; exit 1; }
 	$(GO) test -race -short ./...
 
-# Every fuzz target, a line each; SECONDS_EACH=600 for a night.
+# Every fuzz target, a line each; SECONDS_EACH=600 for a night, AT_ONCE=n of them.
 fuzz:
-	@scripts/fuzz $(or $(SECONDS_EACH),20)
+	@AT_ONCE=$(AT_ONCE) scripts/fuzz $(or $(SECONDS_EACH),20)
 
 # 100,000 mutated images through the real, confined decoder.
 images: setup bin/visiond
