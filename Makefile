@@ -38,7 +38,8 @@ sim: setup
 # Everything that can break, in every state of a lane; kill -9 of lane and
 # register before every system call of the way that a record takes, and every
 # call failing; then the shipped programs, killed at random for ten minutes while
-# travellers cross. SECONDS=n shortens that, SEED=n repeats one.
+# travellers cross, and, as root, the power of their computers cut. SECONDS=n shortens
+# that, SEED=n repeats one.
 chaos: build
 	@set -o pipefail; $(GO) test ./hwsim/world -count=1 -run 'TestFaults$$' -v | grep -vE '^ *(=== |--- PASS)'
 	@set -o pipefail; $(GO) test ./hwsim/chaos -count=1 -every 1 -v | grep -vE '^ *(=== |--- PASS)'

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"passage/hwsim/lanesim"
 	"passage/hwsim/people"
 	"passage/hwsim/persona"
+	"passage/hwsim/powercut"
 	"passage/kiosk/site"
 	"passage/kiosk/web"
 	"passage/sqlite"
@@ -40,8 +42,9 @@ func (chaosCmd) Help() string {
   hwsim chaos --for 2m --seed 7
 
 kioskd, its workers, the register, the console and pcscd are killed with
-SIGKILL and started again while travellers walk through three lanes. In the
-end whoever went out by an exit, by the gate's own record, has exactly one
+SIGKILL and started again while travellers walk through three lanes. As root,
+the computers of lanes and register also lose their power: their disks, ext4 in
+a file, keep what was synced and nothing else. In the end whoever went out by an exit, by the gate's own record, has exactly one
 record in the register or one open case at the lane, every lane is open, empty
 and locked, and takes one more traveller.`
 }
@@ -57,12 +60,13 @@ type chaos struct {
 	closing atomic.Bool // no further traveller comes
 	visits  atomic.Int64
 
-	mu       sync.Mutex
-	left     []left
-	kills    map[string]int
-	back     map[*program][]time.Duration // start → the gate's watchdog runs
-	runs     map[*program]int64           // the start that was counted last
-	outcomes map[string]int
+	mu      sync.Mutex
+	left    []left
+	kills   map[string]int
+	back    map[*program][]time.Duration // start → the gate's watchdog runs
+	powered map[*program]time.Time       // power came back, and its gate has not been commanded yet
+	cold    []time.Duration              // power comes back → the gate's watchdog runs
+	runs    map[*program]int64           // the start that was counted last
 }
 
 func (c chaosCmd) Run(ctx context.Context) error {
@@ -75,7 +79,7 @@ func (c chaosCmd) Run(ctx context.Context) error {
 	}
 	x := &chaos{
 		chaosCmd: c, demo: newDemo(demoCmd{Dir: c.Dir, Port: c.Port, VPCD: c.VPCD, Lanes: wholeLanes}, nil),
-		kills: map[string]int{}, back: map[*program][]time.Duration{}, runs: map[*program]int64{}, outcomes: map[string]int{},
+		kills: map[string]int{}, back: map[*program][]time.Duration{}, powered: map[*program]time.Time{}, runs: map[*program]int64{},
 	}
 	for _, p := range list {
 		// Who needs a fault of the register, a second lane or a fire is none
@@ -90,15 +94,25 @@ func (c chaosCmd) Run(ctx context.Context) error {
 	group, work := errgroup.WithContext(ctx)
 	err = x.run(work, group)
 	cancel()
-	if err := errors.Join(err, group.Wait()); err != nil {
+	err = errors.Join(err, group.Wait())
+	for _, d := range x.disks {
+		err = errors.Join(err, d.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("chaos: seed %d: %w; logs are in %s", x.Seed, err, x.Dir)
 	}
 	return x.settle(context.WithoutCancel(ctx))
 }
 
 func (x *chaos) run(ctx context.Context, group *errgroup.Group) error {
+	for _, name := range x.computers() { // of a run that was killed
+		powercut.Abandon(x.disk(name))
+	}
 	if err := x.prepare(); err != nil {
 		return err
+	}
+	if err := x.mount(ctx); err != nil {
+		fmt.Println("chaos: nothing loses its power here:", err)
 	}
 	stop, err := x.pcscd(ctx)
 	group.Go(func() error { <-ctx.Done(); stop(); return nil })
@@ -137,6 +151,11 @@ func (x *chaos) run(ctx context.Context, group *errgroup.Group) error {
 			return err
 		}
 	}
+	for _, d := range x.disks { // what an operator has laid there long ago
+		if err := d.Sync(); err != nil {
+			return err
+		}
+	}
 	fmt.Printf("chaos: seed %d, three lanes, passports by %s; for %v\n", x.Seed, x.places[0].reader, x.For)
 	x.began = time.Now()
 	walking, walk := errgroup.WithContext(ctx)
@@ -153,6 +172,41 @@ func (x *chaos) run(ctx context.Context, group *errgroup.Group) error {
 		return err
 	}
 	return x.after(ctx)
+}
+
+// computers are the names of those that can lose their power: the lanes', the
+// register's and the site's.
+func (x *chaos) computers() []string {
+	names := []string{"register", "site"}
+	for _, at := range x.places {
+		names = append(names, at.name)
+	}
+	return names
+}
+
+// disk is where the disk of a computer is mounted. The console's folder is one.
+func (x *chaos) disk(computer string) string {
+	if computer == "site" {
+		return filepath.Join(x.Dir, computer)
+	}
+	return filepath.Join(x.Dir, computer+".disk")
+}
+
+// mount gives every computer its disk. Without the right to it nobody gets one.
+func (x *chaos) mount(ctx context.Context) error {
+	disks := map[string]*powercut.Disk{}
+	for _, name := range x.computers() {
+		d, err := powercut.New(ctx, x.disk(name))
+		if err != nil {
+			for _, d := range disks {
+				err = errors.Join(err, d.Close())
+			}
+			return err
+		}
+		disks[name] = d
+	}
+	x.disks = disks
+	return os.Symlink(filepath.Join("register.disk", "ees.db"), filepath.Join(x.Dir, "ees.db"))
 }
 
 // diary writes what somebody does into a file of their own.
@@ -181,7 +235,10 @@ func (x *chaos) hear(lane string, kiosk *program) func(gate.Record) {
 		case "watchdog":
 			if born := kiosk.born.Load(); kiosk.pid() != 0 && born != x.runs[kiosk] {
 				x.runs[kiosk] = born
-				if !x.began.IsZero() && time.Unix(0, born).After(x.began) {
+				if back, ok := x.powered[kiosk]; ok {
+					delete(x.powered, kiosk)
+					x.cold = append(x.cold, now.Sub(back))
+				} else if !x.began.IsZero() && time.Unix(0, born).After(x.began) {
 					x.back[kiosk] = append(x.back[kiosk], now.Sub(time.Unix(0, born)))
 				}
 			}
@@ -249,8 +306,31 @@ func (x *chaos) victims(ctx context.Context) []victim {
 		{"register", 3, func(_ *rand.Rand, down time.Duration) bool { return x.register.kill(down) }, 20 * time.Second},
 		{"consoled", 3, func(_ *rand.Rand, down time.Duration) bool { return x.site.program.kill(down) }, 20 * time.Second},
 	}
+	cut := func(computer string, p *program) func(*rand.Rand, time.Duration) bool {
+		return func(_ *rand.Rand, down time.Duration) bool {
+			back, err := p.cut(ctx, x.disks[computer], down)
+			if err != nil {
+				fmt.Printf("chaos: the power of %s: %v\n", computer, err)
+			}
+			if back.IsZero() {
+				return false
+			}
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.powered[p] = back
+			return true
+		}
+	}
+	if x.disks != nil {
+		list = append(list,
+			victim{"power of the register", 1, cut("register", x.register), 10 * time.Second},
+			victim{"power of the site", 1, cut("site", x.site.program), 10 * time.Second})
+	}
 	for _, at := range x.places {
 		k := x.kiosks[at.name]
+		if x.disks != nil {
+			list = append(list, victim{"power of a lane", 3, cut(at.name, k), 9 * time.Second})
+		}
 		list = append(list,
 			victim{"kioskd", 3, func(_ *rand.Rand, down time.Duration) bool { return k.kill(down) }, 9 * time.Second},
 			victim{"visiond", 2, func(rng *rand.Rand, _ time.Duration) bool { return killWorker(rng, k.pid()) }, 0})
@@ -409,7 +489,7 @@ func (x *chaos) drained(ctx context.Context) error {
 	}
 	defer closing()
 	for _, at := range x.places {
-		db, err := sqlite.Open(ctx, filepath.Join(x.Dir, at.name+".db"))
+		db, err := sqlite.Open(ctx, x.base(at.name)+".db")
 		if err != nil {
 			return err
 		}
@@ -441,7 +521,7 @@ func (x *chaos) table(a accounts) {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nkilled\ttimes")
-	for _, name := range []string{"kioskd", "visiond", "consoled", "register", "pcscd"} {
+	for _, name := range slices.Sorted(maps.Keys(x.kills)) {
 		fmt.Fprintf(w, "%s\t%d\n", name, x.kills[name])
 	}
 	fmt.Fprintln(w, "\nvisits\twent out\trecords\tcases\tvoid")
@@ -463,7 +543,7 @@ func (x *chaos) ready() []time.Duration {
 func (x *chaos) settle(ctx context.Context) error {
 	a := accounts{left: x.left}
 	for _, at := range x.places {
-		list, err := intentsOf(ctx, at.name, filepath.Join(x.Dir, at.name+".db"))
+		list, err := intentsOf(ctx, at.name, x.base(at.name)+".db")
 		if err != nil {
 			return err
 		}
@@ -482,6 +562,10 @@ func (x *chaos) settle(ctx context.Context) error {
 	if len(all) > 0 {
 		fmt.Printf("\nkioskd killed and started again → the gate's watchdog runs: median %.2f s, worst %.2f s of %d\n", all[len(all)/2].Seconds(), all[len(all)-1].Seconds(), len(all))
 	}
+	slices.Sort(x.cold)
+	if n := len(x.cold); n > 0 {
+		fmt.Printf("a lane's power comes back → the gate's watchdog runs: median %.2f s, worst %.2f s of %d, the computer's own boot excluded\n", x.cold[n/2].Seconds(), x.cold[n-1].Seconds(), n)
+	}
 	wrong := a.balance()
 	for _, why := range wrong {
 		fmt.Println("WRONG:", why)
@@ -493,13 +577,16 @@ func (x *chaos) settle(ctx context.Context) error {
 	if x.Figures == "" || len(all) == 0 {
 		return nil
 	}
-	kills := 0
-	for _, n := range x.kills {
-		kills += n
+	var kills []string
+	for _, name := range slices.Sorted(maps.Keys(x.kills)) {
+		kills = append(kills, fmt.Sprintf("%s %d", name, x.kills[name]))
 	}
-	text := fmt.Sprintf("| programs killed at random for %v: crossings lost, made twice; lanes stuck or left open | 0 | 0 | seed %d, %d kills (kioskd %d, visiond %d, consoled %d, register %d, pcscd %d); %d visits, %d people went out |\n",
-		x.For, x.Seed, kills, x.kills["kioskd"], x.kills["visiond"], x.kills["consoled"], x.kills["register"], x.kills["pcscd"], x.visits.Load(), len(x.left)) +
+	text := fmt.Sprintf("| programs killed, power cut, at random for %v: crossings lost, made twice; lanes stuck or left open | 0 | 0 | seed %d: %s; %d visits, %d people went out |\n",
+		x.For, x.Seed, strings.Join(kills, ", "), x.visits.Load(), len(x.left)) +
 		fmt.Sprintf("| kioskd started again after a kill → it commands its gate again | < 3 s | %.2f s median, %.2f s worst | of %d; the gate's own record of its watchdog; beside whatever else was killed |\n", all[len(all)/2].Seconds(), all[len(all)-1].Seconds(), len(all))
+	if n := len(x.cold); n > 0 {
+		text += fmt.Sprintf("| a lane's power comes back → kioskd commands its gate again | < 3 s | %.2f s median, %.2f s worst | of %d; the file system's recovery included, the computer's boot and the gate's not |\n", x.cold[n/2].Seconds(), x.cold[n-1].Seconds(), n)
+	}
 	if err := os.WriteFile(x.Figures, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("chaos: figures: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"passage/hwsim/panel"
 	"passage/hwsim/pcscd"
 	"passage/hwsim/persona"
+	"passage/hwsim/powercut"
 	"passage/hwsim/register"
 	"passage/hwsim/register/testca"
 	"passage/kiosk/web"
@@ -68,6 +69,7 @@ type demo struct {
 	kiosks map[string]*program      // by lane
 	again  time.Duration            // how soon kioskd is started again when it ends; 0: it must not
 	site   *siteConsole
+	disks  map[string]*powercut.Disk // by lane: where its own files are, if not in the work folder
 
 	cards    *pcscd.Service // nil where it cannot be used
 	cardsLog *os.File
@@ -314,6 +316,14 @@ func (x *demo) settle(ctx context.Context) {
 	}
 }
 
+// base is where a lane's own files are: its store at base.db.
+func (x *demo) base(lane string) string {
+	if d := x.disks[lane]; d != nil {
+		return filepath.Join(d.Dir, lane)
+	}
+	return filepath.Join(x.Dir, lane)
+}
+
 // lane starts one lane: devices and kioskd.
 func (x *demo) lane(ctx context.Context, group *errgroup.Group, p *place, hash string) (*lanesim.Lane, error) {
 	name := p.name
@@ -328,7 +338,7 @@ func (x *demo) lane(ctx context.Context, group *errgroup.Group, p *place, hash s
 	case <-ctx.Done():
 		return nil, errors.New("demo: the devices did not start")
 	}
-	desk, err := deskConf(p.page, filepath.Join(x.Dir, name), hash)
+	desk, err := deskConf(p.page, x.base(name), hash)
 	if err != nil {
 		return nil, err
 	}

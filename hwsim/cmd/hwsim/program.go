@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"passage/hwsim/people"
+	"passage/hwsim/powercut"
 )
 
 // program is one of bin at work, as a service manager would keep it.
@@ -24,27 +28,33 @@ type program struct {
 	now   atomic.Pointer[os.Process] // nil while it does not run
 	until atomic.Int64               // not started again before, Unix ns
 	born  atomic.Int64               // when it was started last, Unix ns
+
+	power sync.Mutex  // held while its computer has none
+	fresh atomic.Bool // it starts as its computer does, at once
 }
 
 // run keeps the program running until ctx ends, which interrupts it.
 func (p *program) run(ctx context.Context) error {
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("%s: %w", p.name, err)
-	}
-	defer log.Close()
 	for {
+		p.power.Lock()
+		log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			p.power.Unlock()
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
 		c := exec.CommandContext(ctx, filepath.Join("bin", p.args[0]), p.args[1:]...)
 		c.Stdout, c.Stderr = log, log
 		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		c.WaitDelay = 8 * time.Second
-		err := c.Start()
+		err = c.Start()
+		p.power.Unlock()
 		if err == nil {
 			p.born.Store(time.Now().UnixNano())
 			p.now.Store(c.Process)
 			err = c.Wait()
 			p.now.Store(nil)
 		}
+		_ = log.Close() // the program has written it
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -52,7 +62,10 @@ func (p *program) run(ctx context.Context) error {
 			return fmt.Errorf("%s ended: %w; see %s", p.name, err, p.log)
 		}
 		again := p.again
-		if err == nil {
+		switch {
+		case p.fresh.Swap(false):
+			again = 0
+		case err == nil:
 			again = time.Second // in order, as a lane does that takes a configuration
 		}
 		if !people.Pause(ctx, max(again, time.Until(time.Unix(0, p.until.Load())))) {
@@ -78,4 +91,25 @@ func (p *program) kill(down time.Duration) bool {
 	}
 	p.until.Store(time.Now().Add(down).UnixNano())
 	return now.Kill() == nil
+}
+
+// cut takes the power from the process and from the disk that its files are on,
+// in one instant, and gives it back after some time. It returns when power came
+// back, zero if the program does not run.
+func (p *program) cut(ctx context.Context, disk *powercut.Disk, down time.Duration) (back time.Time, err error) {
+	p.power.Lock()
+	defer p.power.Unlock()
+	now := p.now.Load()
+	if now == nil || now.Signal(syscall.SIGSTOP) != nil { // it must not see its disk stop
+		return time.Time{}, nil
+	}
+	p.fresh.Store(true)
+	if err := errors.Join(disk.Cut(), now.Kill()); err != nil {
+		return time.Time{}, err
+	}
+	people.Pause(ctx, down)
+	for p.now.Load() != nil && people.Pause(ctx, time.Millisecond) { // it may end its last sync
+	}
+	back = time.Now()
+	return back, disk.Return(ctx)
 }
