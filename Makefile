@@ -48,12 +48,12 @@ chaos: build
 # Every inlet of the shipped programs gets more than twice what it takes
 # (docs/inlets.md), ROUNDS=n times.
 flood: setup
-	$(GO) test ./hwsim/flood -count=1 -timeout 0 -v -rounds $(or $(ROUNDS),20) | grep -vE '^ *=== '
+	@set -o pipefail; $(GO) test ./hwsim/flood -count=1 -timeout 0 -v -rounds $(or $(ROUNDS),20) | grep -vE '^ *=== '
 
 # Travellers walk through lanes of the shipped programs; then every file, message,
 # log, figure and byte of memory is searched for them. WALK=all for everybody.
 privacy: build
-	$(GO) test ./hwsim/cmd/hwsim -count=1 -timeout 40m -run 'TestWalk$$' -v -walk $(or $(WALK),P01,P02,P03,P07,P10,P15,P16,P19,P48) | grep -vE '^=== '
+	@set -o pipefail; $(GO) test ./hwsim/cmd/hwsim -count=1 -timeout 40m -run 'TestWalk$$' -v -walk $(or $(WALK),P01,P02,P03,P07,P10,P15,P16,P19,P48) | grep -vE '^=== '
 
 bench: build
 	scripts/bench $(or $(AREA),all)
@@ -94,7 +94,7 @@ fuzz:
 
 # 100,000 mutated images through the real, confined decoder.
 images: setup bin/visiond
-	$(GO) test ./matcher -count=1 -run 'TestMutatedImages$$' -v -images $(or $(IMAGES),100000) | grep -vE '^=== '
+	@set -o pipefail; $(GO) test ./matcher -count=1 -run 'TestMutatedImages$$' -v -images $(or $(IMAGES),100000) | grep -vE '^=== '
 
 # Debian packages. TRY=1 tries them on a clean Debian, OLD=REF upgrades from that
 # commit's there; TWICE=1 builds them again and compares every byte.
