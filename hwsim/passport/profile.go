@@ -175,7 +175,7 @@ func (p *Profile) fill() error {
 	}
 	for name := range p.Faults {
 		if !slices.ContainsFunc(Faults, func(f Fault) bool { return f.Name == name }) {
-			return fmt.Errorf("passport: no fault is called %q", name)
+			return fmt.Errorf("passport: no fault is called %q; hwsim passport --list names them", name)
 		}
 	}
 	return nil

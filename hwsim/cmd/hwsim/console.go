@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,6 +37,9 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 	var said strings.Builder
 	c.Stderr = &said
 	out, err := c.Output()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w: make build makes it, and hwsim looks for it from the repository's folder", err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("demo: %s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(said.String()))
 	}

@@ -97,15 +97,15 @@ func (c demoCmd) Run(ctx context.Context) error {
 		return err
 	}
 	if len(c.Only) > 0 {
-		var some []persona.Persona
-		for _, p := range list {
-			for _, id := range c.Only {
-				if p.ID == id {
-					some = append(some, p)
-				}
+		all := list
+		list = nil
+		for _, id := range c.Only {
+			i := slices.IndexFunc(all, func(p persona.Persona) bool { return p.ID == id })
+			if i < 0 {
+				return fmt.Errorf("demo: no traveller is called %q; hwsim personas lists them", id)
 			}
+			list = append(list, all[i])
 		}
-		list = some
 	}
 	return newDemo(c, list).run(ctx, list)
 }
@@ -121,10 +121,7 @@ func newDemo(c demoCmd, list []persona.Persona) *demo {
 
 // prepare makes what the lanes are given: portraits, issuers, certificates.
 func (x *demo) prepare() error {
-	if err := os.RemoveAll(x.Dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(x.Dir, 0o755); err != nil {
+	if err := workFolder(x.Dir); err != nil {
 		return err
 	}
 	set, err := newStageSet(".cache/portraits", filepath.Join(x.Dir, "trust"))

@@ -58,7 +58,10 @@ type crowded struct {
 }
 
 func (c fleetCmd) Run(ctx context.Context) error {
-	if err := os.RemoveAll(c.Dir); err != nil {
+	if c.Lanes < 1 {
+		return fmt.Errorf("fleet: %d lanes: one at least", c.Lanes)
+	}
+	if err := workFolder(c.Dir); err != nil {
 		return err
 	}
 	x := &crowded{fleetCmd: c, lanes: map[string]*crowd.Lane{}}

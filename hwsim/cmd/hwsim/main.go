@@ -55,6 +55,9 @@ pseudo-terminal, a PC/SC reader, HTTP, mutual TLS. What runs against them is the
 	defer stop()
 	k.BindTo(ctx, (*context.Context)(nil))
 	if err := k.Run(); err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w: is another hwsim at work? The flags of --help choose other ports", err)
+		}
 		fmt.Fprintln(os.Stderr, "hwsim:", err)
 		stop()
 		os.Exit(1)
@@ -132,7 +135,7 @@ func (c gateCmd) Run(ctx context.Context) error {
 
 type cameraCmd struct {
 	Listen string `default:"127.0.0.1:8090" help:"Address on loopback."`
-	Fault  string `help:"covered, blur, frozen or unplugged."`
+	Fault  string `enum:",covered,blur,frozen,unplugged" default:"" help:"covered, blur, frozen or unplugged."`
 }
 
 func (cameraCmd) Help() string {

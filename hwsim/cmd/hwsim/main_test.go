@@ -72,3 +72,39 @@ func TestHelpTeaches(t *testing.T) {
 		}
 	}
 }
+
+// A run empties the folder that it works in, and no other.
+func TestWorkFolder(t *testing.T) {
+	home := t.TempDir()
+	theirs := filepath.Join(home, "thesis.txt")
+	if err := os.WriteFile(theirs, []byte("years"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := workFolder(home); err == nil || !strings.Contains(err.Error(), "--dir") {
+		t.Errorf("a folder with files: %v", err)
+	}
+	if _, err := os.Stat(theirs); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{filepath.Join(home, "run"), filepath.Join(home, ".cache", "demo")} {
+		old := filepath.Join(dir, "lane.db")
+		for range 2 {
+			if err := workFolder(dir); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(old); err == nil {
+				t.Errorf("%s was not emptied", dir)
+			}
+			if err := os.WriteFile(old, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// What earlier versions left has no mark, and lies in .cache.
+	if err := os.Remove(filepath.Join(home, ".cache", "demo", ".hwsim")); err != nil {
+		t.Fatal(err)
+	}
+	if err := workFolder(filepath.Join(home, ".cache", "demo")); err != nil {
+		t.Error(err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -139,7 +140,7 @@ func (c panelCmd) whole(ctx context.Context, group *errgroup.Group) (*panel.Lane
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+	if err := workFolder(dir); err != nil {
 		return nil, err
 	}
 	set, err := newStageSet(c.Portraits, filepath.Join(dir, "trust"))
@@ -226,7 +227,10 @@ func (c panelCmd) kioskd(ctx context.Context, conf, logPath string) error {
 	p.Cancel = func() error { return p.Process.Signal(os.Interrupt) }
 	p.WaitDelay = 8 * time.Second
 	if err := p.Run(); ctx.Err() == nil {
-		return fmt.Errorf("panel: %s ended: %v; see %s", program, err, logPath)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("panel: %w: make build makes it; panel --quick does without", err)
+		}
+		return fmt.Errorf("panel: %s ended: %w; see %s", program, err, logPath)
 	}
 	return nil
 }
