@@ -111,7 +111,7 @@ function fillFaults() {
 
 // — The plan —
 
-const screens = { S1: 'lay your document here', S2: 'reading, leave it there', S3: 'take your document', S4: 'step in', S5: 'look at the camera', S6: 'look at the camera', S7: 'one person only', S8: 'take your luggage', S9: 'please wait', S10: 'you may go', S11: 'go back, staff will help', S12: 'closed', S13: 'leave the lane', S14: 'wait for staff', S15: 'wait for staff' };
+const screens = { S1: 'lay your document here', S2: 'reading, leave it there', S3: 'take your document', S4: 'stand on the marks', S5: 'look at the camera', S6: 'look at the camera', S7: 'one person only', S8: 'take your luggage', S9: 'please wait', S10: 'you may go', S11: 'see the officer', S12: 'closed', S13: 'leave the lane' };
 const zones = ['S0 approach', 'S1 entry curtain', 'S2 entry half', 'S3 exit half', 'S4 exit curtain', 'S5 beyond', 'S6 luggage', 'S7 tailgate'];
 const tone = s => /^(READY|IDLE|OCCUPIED|RELEASE|ENTRY_OPEN|EXIT_OPEN)$/.test(s) ? 'good' : /^(FAULT|FALLBACK|EVACUATE|HOLD|OUT_OF_SERVICE|MULTI)$/.test(s) ? 'bad' : /^(REVIEW|LUGGAGE|MAINTENANCE|SAFE_CLOSED|BOOT|WAIT_DB)$/.test(s) ? 'mid' : '';
 const names = { traveller: 'the traveller', second: 'the second person', bag: 'the bag' };
