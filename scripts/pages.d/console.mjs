@@ -24,7 +24,7 @@ export default async function () {
     await pia.waitForSelector('.decide');
     await fits(pia, 'phone, review');
     await pia.fill('[aria-label=remark]', 'same person');
-    await pia.click('.decide button.main');
+    await pia.click('[data-decision=release]');
     await until('the lane released', async () => (await said('E2')).some(x => x.startsWith('pia release') && x.includes('same person')));
   });
   await test('console: two officers press at once, again and again: exactly one wins each time', async () => {
@@ -112,6 +112,26 @@ export default async function () {
     await sam.waitForSelector('.choices >> text=1 of 2 officers');
     same(await sam.inputValue('[aria-label=remark]'), 'a scar on the left', 'the remark');
     await scene('E2');
+  });
+  await test('console: each decision says what it does, or why it is not to be had; no code, and no colour that speaks for a release against a check', async () => {
+    const at = async (s, name) => {
+      await scene('E4', { ...review, ...s, given: name });
+      if (!(await sam.evaluate(() => location.hash)).endsWith('E4')) await sam.click('[data-lane=E4]');
+      await sam.waitForFunction(n => document.querySelector('#case-box .name')?.textContent.includes(n) && document.querySelector('.decide'), name);
+      return sam.evaluate(() => { const b = document.querySelector('[data-decision=release]'); return { off: b.disabled, says: b.querySelector('small').textContent, main: b.matches('.main') }; });
+    };
+    same(await at({ reason: 'OFFICER' }, 'CONFIRM'), { off: false, says: 'opens the exit', main: true }, 'a confirmation');
+    same(await at({ reason: 'FACE' }, 'DOUBT'), { off: false, says: 'opens the exit', main: false }, 'a face that does not match');
+    same(await at({ reason: 'ALERT', signatures: -1 }, 'NEVER'), { off: true, says: 'never at the gate, for this', main: false }, 'a stolen document');
+    same(await at({ phase: 'HOLD', reason: 'HELP' }, 'HELD'), { off: true, says: 'after “Back to review”', main: false }, 'a person who is held');
+    await at({ reason: 'PAD', signatures: 2 }, 'TWO');
+    holds((await sam.textContent('[data-lane=E4] .sub')).includes('visa-free · attack detection'), await sam.textContent('[data-lane=E4] .sub'));
+    same(await sam.evaluate(() => [...document.querySelectorAll('[aria-label=reason] optgroup')].map(g => g.label)), ['Release', 'Divert', 'Hold', 'Face again', 'Second line'], 'reasons by decision');
+    const before = (await said('E4')).length;
+    await sam.click('[data-decision=release]');
+    await sam.waitForSelector('#card-said >> text=Write in the remark why');
+    same((await said('E4')).length, before, 'words of an override without a written reason');
+    await scene('E4');
   });
   await test('console: a lane of both ways is turned round by a supervisor, with the passkey once more; a guard gives more time', async () => {
     await scene('E3', { both_ways: true });

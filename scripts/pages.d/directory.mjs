@@ -59,7 +59,7 @@ export default async function () {
     await dora.click('.case');
     await dora.waitForSelector('.decide');
     await dora.fill('[aria-label=remark]', 'by directory');
-    await dora.click('.decide button.main');
+    await dora.click('[data-decision=release]');
     await until('the lane released', async () => (await said('E2')).some(x => x.startsWith('dora release') && x.includes('by directory')));
     const ours = asked.filter(u => u.startsWith(organised));
     holds(!ours.some(u => /[?&](code|state)=/.test(u) && !u.includes('/directory/callback?')), 'a secret in an address');

@@ -31,7 +31,7 @@ type scene struct {
 	BothWays   bool                `json:"both_ways"`
 	Turned     bool                `json:"turned"` // it serves the other direction than it began with
 	Reminded   bool                `json:"reminded"`
-	Signatures uint8               `json:"signatures"`
+	Signatures int8                `json:"signatures"` // that a release needs: 0 for the usual one, -1 where none is allowed
 	Alerts     []lane.AlertKind    `json:"alerts"`
 	AlertAge   float64             `json:"alert_age"` // s that they have stood
 	Cases      []string            `json:"cases"`     // reasons of open reconciliation cases
@@ -119,8 +119,8 @@ func (p *player) setting() {
 		v.Gate.Faults = []string{"EXIT_DRIVE"}
 	}
 	v.State.Gate.Bag = c.Bag
-	if c.Signatures > 0 {
-		v.Signatures = c.Signatures
+	if c.Signatures != 0 {
+		v.Signatures = uint8(max(0, c.Signatures))
 	}
 	for i, k := range c.Alerts {
 		v.Alerts = append(v.Alerts, kiosk.Alert{ID: p.number*10 + i, At: now.Add(-time.Duration(c.AlertAge * float64(time.Second))), Kind: k, Priority: lane.Urgent})
@@ -230,6 +230,9 @@ func (p *player) Decide(_ context.Context, o kiosk.Officer, transaction string, 
 	}
 	if d == lane.DecideRelease && p.view.Signatures == 0 {
 		return kiosk.ErrNotAllowed
+	}
+	if d == lane.DecideRelease && p.view.Signatures > 1 && text == "" {
+		return fmt.Errorf("%w: in writing", kiosk.ErrReason)
 	}
 	if d == lane.DecideRelease && p.view.Signatures > 1 {
 		if !slices.Contains(p.signed, o.ID) {

@@ -1,5 +1,5 @@
 // One lane: its state, the case under way and its decision, its orders.
-import { alerts, doubts, fitting, orders, possible, say as means, short, whys } from './words.js';
+import { alerts, because, classes, doubts, fitting, orders, possible, say as means, short, whys } from './words.js';
 import { decide, devices, gate, settle, show } from './case.js';
 import { $, clock, el, label, shape, words } from './dom.js';
 import { call, hex, sha256, say as sign, signedIn } from './passkey.js';
@@ -66,7 +66,7 @@ export async function card() {
     // Where there is a decision to take it comes first.
     ...(v.under?.review ? [box, ...about] : [...about.slice(0, 1), box, ...about.slice(1)])].filter(Boolean));
   if (looks) await load(l);
-  else box.replaceChildren(v.under ? el('p', { className: 'note', textContent: `Under way: ${words(v.under.class)}${v.under.reason ? ', ' + v.under.reason : ''}.` }) : '');
+  else box.replaceChildren(v.under ? el('p', { className: 'note', textContent: `Under way: ${[classes[v.under.class], because[v.under.reason]].filter(Boolean).join(', ') || 'a traveller'}.` }) : '');
   if (may('settle_case')) openCases(id);
 }
 
@@ -138,7 +138,7 @@ async function recent(id, box) {
   const r = await call('GET', '/api/crossings?lane=' + encodeURIComponent(id));
   if (!r.ok) return;
   box.replaceChildren(r.data.length ? '' : el('p', { className: 'empty', textContent: 'None in the last twelve hours.' }), ...r.data.map(c => {
-    const d = el('details', {}, el('summary', { textContent: `${clock(c.at)} · ${c.class.replaceAll('_', ' ')} · ${words(c.outcome)} ${c.reason} · ${(c.took / 1000).toFixed(1)} s` }));
+    const d = el('details', {}, el('summary', { textContent: [clock(c.at), classes[c.class] ?? c.class, words(c.outcome), because[c.reason] ?? c.reason, (c.took / 1000).toFixed(1) + ' s'].filter(Boolean).join(' · ') }));
     d.ontoggle = () => { if (d.open && d.children.length === 1) d.append(timeline(c)); };
     return d;
   }));

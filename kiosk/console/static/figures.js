@@ -2,6 +2,7 @@
 // nowhere; the server holds them back.
 import { $, day, el, label, shape } from './dom.js';
 import { call } from './passkey.js';
+import { because, classes } from './words.js';
 
 export async function figures() {
   const to = new Date(), from = new Date(to - $('span').value * 3600e3);
@@ -31,9 +32,10 @@ function twice(cells) {
   for (const c of cells) { const k = c.key.slice(0, 16); if (hour.test(c.key)) (seen.has(k) ? out : seen).add(k); }
   return out;
 }
+const plain = key => classes[key] || because[key] || (key || '–').replaceAll('_', ' ');
 const ahead = ([,,,, h, m]) => ` UTC${+h < 0 ? '−' : '+'}${Math.abs(h)}${m === '00' ? '' : ':' + m}`;
-const name = c => { const h = hour.exec(c.key); return h ? (many ? day(h[1]).slice(0, -5) + ' ' : '') + h[2] + (h[3] === '00' ? '' : ':' + h[3]) + (told.has(c.key.slice(0, 16)) ? ahead(h) : '') : (c.key || '–').replaceAll('_', ' '); };
-const whole = c => { const h = hour.exec(c.key); return h ? `${day(h[1])}, ${h[2]}:${h[3]}${told.has(c.key.slice(0, 16)) ? ahead(h) : ''}` : (c.key || '–').replaceAll('_', ' '); };
+const name = c => { const h = hour.exec(c.key); return h ? (many ? day(h[1]).slice(0, -5) + ' ' : '') + h[2] + (h[3] === '00' ? '' : ':' + h[3]) + (told.has(c.key.slice(0, 16)) ? ahead(h) : '') : plain(c.key); };
+const whole = c => { const h = hour.exec(c.key); return h ? `${day(h[1])}, ${h[2]}:${h[3]}${told.has(c.key.slice(0, 16)) ? ahead(h) : ''}` : plain(c.key); };
 const column = cells => Math.min(110, (wide - first - 6) / Math.max(1, cells.length));
 // Where the names would touch, every other one is left out, or two of three.
 const every = cells => Math.ceil(Math.max(...cells.map(c => name(c).length), 2) * 8.2 / column(cells));

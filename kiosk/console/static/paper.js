@@ -2,7 +2,7 @@
 // case, on paper, because the desk must not depend on the console. It is made
 // for the printer and taken apart again.
 import { day, el, words } from './dom.js';
-import { registers } from './words.js';
+import { classes, registers } from './words.js';
 
 const rows = list => el('table', {}, el('tbody', {}, (list ?? []).map(c => el('tr', {}, el('td', { textContent: registers[c.name] ?? c.name }), el('td', { textContent: words(c.code) }), el('td', { textContent: c.reason ?? '' })))));
 
@@ -12,7 +12,7 @@ export async function paper(into, { site, officer, lane, case: k, why, training 
   into.replaceChildren(...[
     el('h1', { textContent: `${training ? 'TRAINING · ' : ''}For the desk · ${site} · lane ${lane}` }),
     el('p', { textContent: `${new Date().toLocaleString('en-GB')} · crossing ${k.transaction}` }),
-    el('p', {}, el('b', { textContent: k.name || 'name not read' }), ` · ${k.issuer || 'issuer not read'} · ${k.class.replaceAll('_', ' ')}`),
+    el('p', {}, el('b', { textContent: k.name || 'name not read' }), ` · ${k.issuer || 'issuer not read'} · ${classes[k.class] || 'class not known'}`),
     d ? el('p', { textContent: `${d.type} ${d.number} · nationality ${d.nationality}${d.birth ? ' · born ' + day(d.birth) : ''}${d.expiry ? ' · expires ' + day(d.expiry) : ''}` }) : null,
     why ? el('p', { textContent: why }) : null,
     el('div', {}, ...faces),

@@ -3,7 +3,7 @@
 // left, the tiles of the others are drawn in slices, and what counts over all
 // lanes follows four times a second, each in a task of its own: the page stays
 // quick to touch.
-import { short, tones } from './words.js';
+import { because, classes, short, tones } from './words.js';
 import { $, ago, byNumber, el, words } from './dom.js';
 import { go, here, lanes, state, watched } from './state.js';
 
@@ -83,7 +83,7 @@ export function tile(id) {
   const t = tiles.get(id), l = lanes.get(id) ?? { id, away: true };
   if (!t) return;
   const v = l.view, gone = l.away || !v, u = gone ? null : v.under, unanswered = gone ? 0 : (v.alerts ?? []).filter(a => !a.by).length;
-  const sub = gone ? (l.seen ? `for ${ago(l.seen)}` : 'never seen') : u ? [u.class === 'unknown' ? '' : u.class.replaceAll('_', ' '), u.reason].filter(Boolean).join(' · ') : [...(v.devices ?? []).filter(d => !d.ok).map(d => d.name), l.problem ? 'journal refused' : ''].filter(Boolean).join(', ');
+  const sub = gone ? (l.seen ? `for ${ago(l.seen)}` : 'never seen') : u ? [classes[u.class] ?? u.class, because[u.reason] ?? u.reason].filter(Boolean).join(' · ') : [...(v.devices ?? []).filter(d => !d.ok).map(d => d.name), l.problem ? 'journal refused' : ''].filter(Boolean).join(', ');
   const what = short[state(l)] ?? words(state(l));
   text(t.children[1], what);
   text(t.children[3], sub);

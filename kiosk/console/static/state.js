@@ -19,7 +19,7 @@ export async function tell(lane, word, fresh) {
   return call('POST', '/api/word/' + encodeURIComponent(lane), e).catch(() => ({ ok: false, said: 'No connection: the lane may or may not have heard you. Look at its state.' }));
 }
 
-const refusals = { stale: 'This case is over: somebody else decided, or the traveller has gone on.', not_now: 'Not possible in the lane’s present state.', not_allowed: 'The override table does not allow this.', reason: 'A reason is needed.', second: 'Heard. A second officer must say the same.', unproven: 'The lane could not prove that you said this. Sign in again.' };
+const refusals = { stale: 'This case is over: somebody else decided, or the traveller has gone on.', not_now: 'Not possible in the lane’s present state.', not_allowed: 'The override table does not allow this.', reason: 'Write in the remark why: a release against an alarm or a register needs it.', second: 'Heard. A second officer must say the same.', unproven: 'The lane could not prove that you said this. Sign in again.' };
 // meaning is an answer in words; empty when all went well.
 export function meaning(r) {
   if (r.data?.error?.includes('passkey once more')) return 'This needs your passkey once more.';

@@ -1,5 +1,5 @@
 // One lane and one case as an officer sees them, at the lane and at the site.
-import { codes, reasons, registers, whys } from './words.js';
+import { because, classes, codes, reasons, registers, whys } from './words.js';
 import { day, el, label, shape, words, years } from './dom.js';
 
 // gate is the lane from above: leaves as far open as they are, who is inside.
@@ -19,8 +19,8 @@ export const devices = list => el('ul', { className: 'devices' }, (list ?? []).m
 // show builds the card of a case. pic names the address of a picture, decide is
 // the row of decisions, or nothing for those who only look.
 export function show(k, pic, decide) {
-  const kids = [el('h3', { className: 'name' }, k.name || 'Reading…', el('span', { className: 'tags' }, [k.issuer, k.class === 'unknown' ? '' : k.class?.replaceAll('_', ' ')].filter(Boolean).map(textContent => el('span', { className: 'tag', textContent }))))];
-  if (k.reason) kids.push(el('p', { className: 'why', textContent: whys[k.reason] ?? k.reason }));
+  const kids = [el('h3', { className: 'name' }, k.name || 'Reading…', el('span', { className: 'tags' }, [k.issuer, classes[k.class] ?? k.class].filter(Boolean).map(textContent => el('span', { className: 'tag', textContent }))))];
+  if (k.reason) kids.push(el('p', { className: 'why', textContent: whys[k.reason] ?? because[k.reason] ?? k.reason }));
   kids.push(el('div', { className: 'two' }, faces(k, pic), el('div', {}, papers(k.document), stay(k))));
   if (k.face) kids.push(score(k.face));
   if (decide) kids.push(decide);
@@ -35,8 +35,8 @@ const nobody = () => shape('svg', { viewBox: '0 0 90 120', 'aria-hidden': 'true'
 
 function faces(k, pic) {
   const frame = el('div', { className: 'faces' });
-  for (const [which, name, there] of [['chip', 'Chip', k.chip], ['live', 'Live', k.live]]) {
-    frame.append(el('figure', {}, there ? el('img', { src: pic(which), alt: name + ' face' }) : nobody(), el('figcaption', { textContent: there ? name : name + ': not yet' })));
+  for (const [which, name, there] of [['chip', 'In the chip', k.chip], ['live', 'At the camera', k.live]]) {
+    frame.append(el('figure', {}, there ? el('img', { src: pic(which), alt: which + ' face' }) : nobody(), el('figcaption', { textContent: there ? name : name + ': not yet' })));
   }
   if (!k.chip || !k.live) return frame;
   const flip = el('button', { type: 'button', textContent: 'Flip between' }), zoom = el('button', { type: 'button', textContent: 'Larger' });
@@ -71,21 +71,26 @@ const checks = list => el('ul', { className: 'checks' }, (list ?? []).map(c => {
   return el('li', {}, el('span', { className: 'mark ' + tone, textContent: mark }), el('span', { textContent: registers[c.name] ?? c.name }), el('em', { textContent: words(c.code) + (c.reason ? ' · ' + c.reason : '') }));
 }));
 
-const decisions = { release: 'Release', divert: 'Divert', hold: 'Hold', retry_face: 'Face again', refer_second_line: 'Second line' };
+// The five words, and what each does with the person inside.
+const decisions = { release: ['Release', 'opens the exit'], divert: ['Divert', 'back out, to the desk'], hold: ['Hold', 'stays inside'], retry_face: ['Face again', 'the camera looks anew'], refer_second_line: ['Second line', 'back out, for a closer check'] };
+// denied is why a decision is not to be had, or nothing.
+const denied = { release: k => !k.review ? 'after “Back to review”' : !k.release ? 'never at the gate, for this' : '', retry_face: k => k.review ? '' : 'after “Back to review”' };
 
 // decide is the row of decisions: the five words, a reason from the list, a
 // remark. send gets the word and answers when the lane has; one word at a time.
-// What was typed into before, the row that this one replaces, stays.
+// What was typed into before, the row that this one replaces, stays. Release
+// stands out only where a confirmation is all that is asked: no colour speaks for
+// it against a check.
 export function decide(k, send, before) {
-  const reason = el('select', { ariaLabel: 'reason' }, el('option', { value: '', textContent: 'reason…' }), [...new Set(Object.values(reasons).flat())].map(value => el('option', { value, textContent: words(value) })));
-  const text = el('input', { placeholder: 'remark', ariaLabel: 'remark', maxLength: 500 });
+  const reason = el('select', { ariaLabel: 'reason' }, el('option', { value: '', textContent: 'usual reason' }), Object.entries(reasons).map(([decision, list]) => el('optgroup', { label: decisions[decision][0] }, list.map(value => el('option', { value, textContent: words(value) })))));
+  const text = el('input', { placeholder: k.release === 2 ? 'remark: to release, say why' : 'remark', ariaLabel: 'remark', maxLength: 500 });
   const away = (k.answers ?? []).some(a => ['not_consulted', 'malformed'].includes(a.code));
   const reference = away ? el('input', { placeholder: 'reference of a consultation elsewhere', ariaLabel: 'reference', maxLength: 100 }) : null;
-  const buttons = Object.entries(decisions).map(([decision, name], i) => {
-    const b = el('button', { type: 'button', className: decision === 'release' ? 'main' : '' }, el('kbd', { textContent: i + 1 }), ' ' + name);
+  const buttons = Object.entries(decisions).map(([decision, [name, does]], i) => {
+    const no = denied[decision]?.(k), two = decision === 'release' && k.release === 2 ? ` (${k.signed?.length ?? 0} of 2 officers)` : '';
+    const b = el('button', { type: 'button', className: decision === 'release' && k.reason === 'OFFICER' ? 'main' : '', disabled: !!no }, el('span', {}, el('kbd', { textContent: i + 1 }), ` ${name}${two}`), el('small', { textContent: no || does }));
     b.dataset.decision = decision;
-    if (decision === 'release') { b.disabled = !k.review || !k.release; if (k.release === 2) b.append(` (${k.signed?.length ?? 0} of 2 officers)`); }
-    if (decision === 'retry_face') b.disabled = !k.review;
+    b.title = `Unless you choose a reason: ${words(reasons[decision][0])}`;
     b.onclick = async () => {
       if (waiting) return;
       waiting = true;

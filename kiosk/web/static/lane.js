@@ -1,5 +1,5 @@
 // The lane page: state at a glance, one case at a time, decisions with a reason.
-import { alarms, alerts, doubts, fitting, orders, possible, say, short, tones } from './words.js';
+import { alarms, alerts, because, classes, doubts, fitting, orders, possible, say, short, tones } from './words.js';
 import { look, sit } from './chair.js';
 import { decide, devices, gate, pressed, settle, show } from './case.js';
 import { $, clock, el, words } from './dom.js';
@@ -68,7 +68,7 @@ function draw() {
   const k = JSON.stringify([v.case, v.me]);
   if (k !== shown) { shown = k; drawCase(v.case); }
   $('recent').querySelector('.empty').hidden = !!(v.recent ?? []).length;
-  $('recent').querySelector('tbody').replaceChildren(...(v.recent ?? []).map(r => el('tr', {}, [clock(r.at), r.class.replaceAll('_', ' '), words(r.outcome), [r.reason, offline(r)].filter(Boolean).join(' · '), r.seconds.toFixed(1)].map(textContent => el('td', { textContent })))));
+  $('recent').querySelector('tbody').replaceChildren(...(v.recent ?? []).map(r => el('tr', {}, [clock(r.at), classes[r.class] ?? r.class, words(r.outcome), [because[r.reason] ?? r.reason, offline(r)].filter(Boolean).join(' · '), r.seconds.toFixed(1)].map(textContent => el('td', { textContent })))));
 }
 
 $('signin').onsubmit = async e => {

@@ -42,6 +42,14 @@ export function fitting(v) {
   return list;
 }
 export const whys = { FACE: 'The live face does not match the chip, or was not good enough to compare.', PAD: 'Attack detection calls you: a mask, a picture or a screen?', OFFICER: 'This traveller needs an officer’s confirmation.', ALERT: 'A register has an entry that asks for you.', STAY: 'The authorised stay could not be determined.', MULTI: 'More than one person was inside.', EES_FACE: 'The register knows another face for this file.', HELP: 'The traveller pressed the help button.', CAMERA: 'The camera or the face matcher failed.', TURNED: 'The person did not leave by the exit.', TIMEOUT: 'Something took too long.', DB_OFF: 'A mandatory register did not answer.' };
+// What a traveller is taken for, and why the lane does not go on by itself, where
+// there is little room. Exports and logs have the lane's own names.
+export const classes = { unknown: '', DIPLO: 'diplomatic', REFUGEE: 'refugee', CREW: 'crew', TCN_RESIDENT: 'resident', FAM_CARD: 'family, with card', FAM_NOCARD: 'family, no card', EU: 'EU', TCN_MICRO: 'microstate', TCN_LISTED: 'visa-free', TCN_VISA: 'needs a visa', TCN_EXEMPT_OTHER: 'visa-free, not listed' };
+export const because = {
+  AGE: 'age', NAT: 'nationality', VISA: 'needs a visa', RP: 'residence permit', FAMILY: 'family member', DOC_TYPE: 'kind of document', DOC_EXPIRED: 'document expired', MRZ: 'printed lines not read', NO_CHIP: 'no chip', CHIP_READ: 'chip not read', PA_UNDET: 'signer not known', PA_FAIL: 'data not genuine', CHIP_AUTH: 'chip not genuine',
+  EES_NOT_REG: 'not in the EES', EES_AMBIG: 'several EES files', EES_FACE: 'another face in the EES', STAY: 'stay', OVERSTAY: 'overstay', ENTRIES: 'no entries left', ETIAS: 'ETIAS', STAMP: 'needs a stamp', ALERT: 'register entry', DB_OFF: 'register away',
+  FACE: 'face', PAD: 'attack detection', MULTI: 'several people', LUGGAGE: 'left luggage', TIMEOUT: 'took too long', XGATE: 'another lane', RANDOM: 'by chance', OFFICER: 'to confirm', DOC_LEFT: 'document left', HELP: 'help button', CAMERA: 'camera', TURNED: 'did not leave', FIRE: 'fire',
+};
 // What is asked, by the lane's name for it.
 export const registers = { SIS: 'SIS: persons, documents', SLTD: 'Interpol: lost documents', FPR: 'national: persons', LOST: 'national: lost documents', FILE: 'EES: file', REF_FACE: 'EES: face', STAY: 'EES: days of stay', ETIAS: 'ETIAS' };
 // What a state is called where there is little room.
