@@ -43,10 +43,12 @@ func (chaosCmd) Help() string {
 
 kioskd, its workers, the register, the console and pcscd are killed with
 SIGKILL and started again while travellers walk through three lanes. As root,
-the computers of lanes and register also lose their power: their disks, ext4 in
-a file, keep what was synced and nothing else. In the end whoever went out by an exit, by the gate's own record, has exactly one
-record in the register or one open case at the lane, every lane is open, empty
-and locked, and takes one more traveller.`
+the computers of the lanes, the register and the console also lose their power:
+their disks, ext4 in a file, keep what was synced and nothing else.
+
+In the end whoever went out by an exit, by the gate's own record, has exactly
+one record in the register or one open case at the lane, every lane is open,
+empty and locked, and takes one more traveller.`
 }
 
 // chaos is the run under way.
