@@ -264,8 +264,10 @@ func (g *Gate) session(ctx context.Context) error {
 	}
 	g.beat = s.Heartbeat
 	for range 3 { // three refreshes arm the watchdog, also after a trip
-		if err := g.heartbeat(); err != nil {
-			return err
+		if g.cfg.Alive() {
+			if err := g.heartbeat(); err != nil {
+				return err
+			}
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return err

@@ -332,3 +332,24 @@ func TestRefusesAGateThatOpensTheBorder(t *testing.T) {
 		}
 	})
 }
+
+// still: the gate would wait again for somebody who does not work it.
+func TestFrozenCoreAndLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := newCable(t)
+		l := work(t, line, gate.Config{})
+		l.until(gate.SafeClosed)
+		l.mu.Lock()
+		l.alive = false
+		l.mu.Unlock()
+		line.Cut(true)
+		<-l.lost
+		l.until2(line, gate.Fallback)
+		line.Cut(false)
+		for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+			if s := l.until(gate.Fallback); s.Watchdog == 1 {
+				t.Fatal("the watchdog runs again")
+			}
+		}
+	})
+}
