@@ -26,6 +26,7 @@ const (
 	finalWithin    = 40 * time.Second // of a motion; 2 × the longest limit, and more
 	staleFor       = 3 * time.Second  // an order waits for a fresh poll
 	eventsAtOnce   = 5                // fits a slot at 19,200 (§12)
+	blindFor       = 500 * time.Millisecond
 )
 
 // The classes say what the caller does next, not what went wrong (§11 R3).
@@ -306,18 +307,26 @@ func (g *Gate) booted(ctx context.Context) (Snapshot, error) {
 // errRestarted says that the gate's state is of another run (R4).
 var errRestarted = errors.New("the gate has restarted")
 
+// errBlind says that the gate answers, and for some time has told nothing new
+// that could be believed: its line works, it does not. A lane that went on would
+// show as open what nobody sees (R5: as bad replies; §2: three of them are a
+// lost link).
+var errBlind = fmt.Errorf("no newer poll within %v that can be believed", blindFor)
+
 // slot is one turn: poll, heartbeat, events, one command.
 func (g *Gate) slot(ctx context.Context) error {
 	began := time.Now()
 	s, err := g.ctl.poll()
-	if errors.Is(err, ErrBadPoll) {
-		return sleep(ctx, pollEvery) // as a bad reply: no motion on it
-	}
-	if err != nil {
+	bad := errors.Is(err, ErrBadPoll)
+	switch {
+	case err != nil && !bad:
 		return err
-	}
-	if s.Boots == g.last.Boots && s.Uptime == g.last.Uptime {
-		return sleep(ctx, pollEvery) // not newer: it authorises nothing (R2)
+	case bad, s.Boots == g.last.Boots && s.Uptime == g.last.Uptime:
+		// As a bad reply, or not newer: it authorises nothing (R5, R2).
+		if time.Since(g.last.At) > blindFor {
+			return errors.Join(errBlind, err)
+		}
+		return sleep(ctx, pollEvery)
 	}
 	if !s.follows(g.last) {
 		return fmt.Errorf("%w: boot %d after %d, uptime %d ms after %d ms", errRestarted, s.Boots, g.last.Boots, s.Uptime, g.last.Uptime)

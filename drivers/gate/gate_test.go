@@ -333,6 +333,69 @@ func TestRefusesAGateThatOpensTheBorder(t *testing.T) {
 	})
 }
 
+// polled says whether a request is a poll, ordered whether it is a command.
+func polled(request []byte) bool { return request[1] == 4 && request[2] == 0 && request[3] == 0 }
+
+func ordered(request []byte, c gate.Code) bool {
+	return request[1] == 16 && request[2] == 0 && request[3] == 0 && request[8] == byte(c)
+}
+
+// is lost: nobody sees what happens in it.
+func TestBlindGate(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(reply, first []byte) []byte
+	}{
+		{"polls contradict themselves", func(reply, _ []byte) []byte {
+			reply[3+2*7+1] ^= 4 // ZONES, and not its edge counter
+			return reply
+		}},
+		{"polls repeat themselves", func(_, first []byte) []byte { return append([]byte(nil), first...) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				line := newCable(t)
+				l := work(t, line, gate.Config{})
+				l.until(gate.SafeClosed)
+				l.must(gate.SetMode, 1, 0)
+				l.until(gate.Ready)
+				var first []byte
+				line.Spoil(func(request, reply []byte) ([]byte, time.Duration) {
+					if !polled(request) {
+						return reply, 0
+					}
+					if first == nil {
+						first = append([]byte(nil), reply...)
+					}
+					return sum(c.spoil(reply, first)), 0
+				})
+				select {
+				case <-l.lost:
+				case <-time.After(2 * time.Second):
+					t.Error("it went on as if it saw the gate")
+				}
+			})
+		})
+	}
+}
+
+// sum puts the right CRC under a changed frame.
+func sum(frame []byte) []byte {
+	crc := uint16(0xFFFF)
+	for _, b := range frame[:len(frame)-2] {
+		crc ^= uint16(b)
+		for range 8 {
+			if crc&1 != 0 {
+				crc = crc>>1 ^ 0xA001
+			} else {
+				crc >>= 1
+			}
+		}
+	}
+	frame[len(frame)-2], frame[len(frame)-1] = byte(crc), byte(crc>>8)
+	return frame
+}
+
 // still: the gate would wait again for somebody who does not work it.
 func TestFrozenCoreAndLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
