@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,6 +123,14 @@ func (c Command) moves() bool {
 	}
 	return false
 }
+
+// stills says whether a command ends motion or frees people: nothing that was
+// ordered before keeps it waiting.
+func (c Command) stills() bool {
+	return c.Code == CloseAll || c.Code == SetMode && c.Arg0 == 0 || c.frees()
+}
+
+func (c Command) frees() bool { return c.Code == EvacuateCommand && c.Arg0 == 1 }
 
 // controller is the far end of the line as Gate needs it, whatever registers it
 // has. Its calls are made one at a time, from Run's goroutine.
@@ -419,20 +428,45 @@ func class(r Result) error {
 	return ErrService
 }
 
-// obey sends the oldest queued order, if this poll authorises it.
-func (g *Gate) obey(s Snapshot) error {
+// next takes the order out of the queue that may be sent after a poll: the oldest
+// one, but no motion after a stale poll, and none for which somebody would have to
+// wait who is to be freed, or a leaf that is to close. Motions that such an order
+// has overtaken are over before they began.
+func (g *Gate) next(s Snapshot) *order {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if len(g.queue) == 0 {
-		g.mu.Unlock()
 		return nil
 	}
-	o := g.queue[0]
-	if o.moves() && time.Since(s.At) > Fresh && time.Since(o.given) < staleFor {
-		g.mu.Unlock()
-		return nil // a stale poll never authorises motion: the next one may
+	at := slices.IndexFunc(g.queue, func(o *order) bool { return o.frees() })
+	if o := g.queue[0]; at < 0 {
+		at = 0
+		if o.moves() && time.Since(s.At) > Fresh && time.Since(o.given) < staleFor {
+			// A stale poll never authorises motion: the next one may.
+			if at = slices.IndexFunc(g.queue, func(o *order) bool { return o.stills() }); at < 0 {
+				return nil
+			}
+		}
 	}
-	g.queue = g.queue[1:]
-	g.mu.Unlock()
+	o := g.queue[at]
+	var left []*order
+	for _, before := range g.queue[:at] {
+		if before.moves() {
+			before.done <- fmt.Errorf("gate: %v: %w: %v came before it was sent", before.Code, ErrLater, o.Code)
+		} else {
+			left = append(left, before)
+		}
+	}
+	g.queue = append(left, g.queue[at+1:]...)
+	return o
+}
+
+// obey sends the queued order that this poll authorises.
+func (g *Gate) obey(s Snapshot) error {
+	o := g.next(s)
+	if o == nil {
+		return nil
+	}
 	if o.ctx.Err() != nil {
 		o.done <- fmt.Errorf("gate: %v: %w", o.Code, o.ctx.Err())
 		return nil

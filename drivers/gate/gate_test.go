@@ -416,3 +416,45 @@ func TestFrozenCoreAndLink(t *testing.T) {
 		}
 	})
 }
+
+// motion that does.
+func TestNothingKeepsClosingWaiting(t *testing.T) {
+	for _, c := range []gate.Command{{Code: gate.CloseAll}, {Code: gate.SetMode}, {Code: gate.EvacuateCommand, Arg0: 1}} {
+		t.Run(c.Code.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				line := newCable(t)
+				l := work(t, line, gate.Config{})
+				l.until(gate.SafeClosed)
+				l.must(gate.SetMode, 1, 0)
+				l.until(gate.Ready)
+				n := 0
+				line.Spoil(func(request, reply []byte) ([]byte, time.Duration) {
+					if polled(request) {
+						if n++; n%2 == 1 { // the answer to the repeat is stale
+							return nil, 0
+						}
+					}
+					return reply, 0
+				})
+				l.until(gate.Ready)
+				l.until(gate.Ready)
+				began := time.Now()
+				open := l.gate.Order(t.Context(), gate.Command{Code: gate.OpenEntry, Arg0: 1})
+				if err := <-l.gate.Order(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+				if d := time.Since(began); d > 1200*time.Millisecond {
+					t.Errorf("it took %v", d)
+				}
+				if err := <-open; !errors.Is(err, gate.ErrLater) {
+					t.Errorf("the motion before it: %v", err)
+				}
+				for _, r := range line.sim.Truth() {
+					if r.What == "opened_entry" {
+						t.Error("the entry opened")
+					}
+				}
+			})
+		})
+	}
+}
