@@ -19,13 +19,18 @@ import (
 // up, polls it, sends heartbeats only while alive says so, and reports every
 // change. report is called from one goroutine and does not block. Order queues
 // a command without blocking and returns where its final result will come, a
-// *Refusal if the gate said no; the gate gets commands in the order of the
-// calls, and a newer motion ends an older one.
+// *Refusal if the gate said no, an ErrGateLost if nobody knows; the gate gets
+// commands in the order of the calls, and a newer motion ends an older one.
 type Gate interface {
 	Run(ctx context.Context, alive func() bool, report func(GateReport)) error
 	Order(ctx context.Context, o lane.Order) <-chan error
 	Lights(ctx context.Context, l Lights) error
 }
+
+// ErrGateLost says of a command that the link was lost, or the gate restarted,
+// before its result came. It may have been carried out: a report of the loss says
+// what there is to say, and comes as well, before or after.
+var ErrGateLost = errors.New("the gate was lost before the result came")
 
 // GateReport is one poll that differs from the last, or the news that the
 // link was lost or the gate restarted.

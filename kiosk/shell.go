@@ -370,7 +370,13 @@ func (s *Shell) order(o lane.Order) {
 		case <-s.ctx.Done():
 			return nil
 		}
-		if err == nil {
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, ErrGateLost):
+			// No refusal: taken for one, it would void an intent while the exit
+			// opens. The loss itself is reported.
+			s.log.Warn("gate lost", "command", c.String(), "error", err)
 			return nil
 		}
 		class := lane.ClassService

@@ -156,6 +156,25 @@ func TestAnAnswerOfBefore(t *testing.T) {
 	})
 }
 
+// The line breaks between an order and its answer, and the lane hears of the order
+// before it hears of the line: the exit opens all the same, so the intent stands.
+func TestAnAnswerThatIsNone(t *testing.T) {
+	work(t, func(b *bench) {
+		b.Sent = func(c lane.Command) <-chan error {
+			if c != lane.OpenExit {
+				return nil
+			}
+			result := make(chan error, 1)
+			result <- fmt.Errorf("%w: no answer", kiosk.ErrGateLost)
+			return result
+		}
+		b.lay()
+		b.until(lane.Release)
+		b.until(lane.Idle)
+		b.has("intent", "record", "released")
+	})
+}
+
 func TestAnOfficerDecidesOnce(t *testing.T) {
 	work(t, func(b *bench) {
 		b.Face = lane.FaceNonMatch

@@ -37,6 +37,11 @@ var (
 	ErrService = errors.New("take the lane out of service")
 )
 
+// ErrLost says of an order that the link was lost, or the gate restarted, before
+// its result came: the gate may have carried it out, and goes on with it. OnLost
+// is called as well, soon after or before. It comes with ErrService.
+var ErrLost = errors.New("nobody knows what became of it")
+
 // Command is one command with its arguments (§7).
 type Command struct {
 	Code       Code
@@ -90,6 +95,7 @@ type Gate struct {
 
 	mu     sync.Mutex
 	queue  []*order
+	ended  bool    // nobody works the gate any more
 	lights *Lights // wished, not yet written
 
 	last     Snapshot
@@ -172,9 +178,18 @@ func New(line Line, cfg Config) *Gate {
 func (g *Gate) Order(ctx context.Context, c Command) <-chan error {
 	o := &order{Command: c, ctx: ctx, done: make(chan error, 1), given: time.Now()}
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		o.done <- o.lost(ErrLink)
+		return o.done
+	}
 	g.queue = append(g.queue, o)
-	g.mu.Unlock()
 	return o.done
+}
+
+// lost is the result of an order that nobody knows the end of.
+func (o *order) lost(why error) error {
+	return fmt.Errorf("gate: %v: %w: %w: %w", o.Code, ErrService, ErrLost, why)
 }
 
 // SetLights has the coils written in one of the next slots; only the newest
@@ -186,9 +201,10 @@ func (g *Gate) SetLights(l Lights) {
 }
 
 // Run works the gate until ctx ends. It returns an error only for a gate that
-// can never be used: another product, another protocol version, a forbidden
-// FALLBACK_MODE, a line that cannot be read.
+// can never be used (another product, another protocol version, a forbidden
+// FALLBACK_MODE), or one that wraps ErrLine: the line is to be opened anew.
 func (g *Gate) Run(ctx context.Context) error {
+	defer g.end()
 	for {
 		err := g.session(ctx)
 		g.fail(err)
@@ -199,10 +215,22 @@ func (g *Gate) Run(ctx context.Context) error {
 			return fmt.Errorf("gate: run: %w", err)
 		}
 		g.cfg.OnLost(err)
-		if err := g.found(ctx); err != nil {
+		err = g.found(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return nil
+		case err != nil:
+			return fmt.Errorf("gate: run: %w", err)
 		}
 	}
+}
+
+// end ends the orders that come when nobody works the gate any more.
+func (g *Gate) end() {
+	g.mu.Lock()
+	g.ended = true
+	g.mu.Unlock()
+	g.fail(ErrLink)
 }
 
 // fatalError is a gate that this driver must not work with.
@@ -215,23 +243,28 @@ func (g *Gate) fail(err error) {
 	g.queue, g.running = nil, nil
 	g.mu.Unlock()
 	for _, o := range orders {
-		o.done <- fmt.Errorf("gate: %v: %w: %w", o.Code, ErrService, err)
+		o.done <- o.lost(err)
 	}
 }
 
-// found polls a lost gate until two polls in a row are good.
+// found polls a lost gate until two polls in a row are good, or the line is
+// found to be broken.
 func (g *Gate) found(ctx context.Context) error {
 	for good := 0; good < 2; {
 		if err := sleep(ctx, lostPollEvery); err != nil {
 			return err
 		}
-		if _, err := g.ctl.poll(); err == nil {
-			good++
-		} else {
-			good = 0
-		}
+		_, err := g.ctl.poll()
 		// Orders given while the link is down are void.
 		g.fail(ErrLink)
+		switch {
+		case errors.Is(err, ErrLine):
+			return err
+		case err == nil:
+			good++
+		default:
+			good = 0
+		}
 	}
 	return nil
 }

@@ -340,6 +340,34 @@ func ordered(request []byte, c gate.Code) bool {
 	return request[1] == 16 && request[2] == 0 && request[3] == 0 && request[8] == byte(c)
 }
 
+// The line breaks between an order and its echo: the gate has carried it out, and
+// nobody may say that it was refused.
+func TestLostOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := newCable(t)
+		line.sim.AddPerson("p", simgate.Approach)
+		l := work(t, line, gate.Config{})
+		l.until(gate.SafeClosed)
+		l.must(gate.SetMode, 1, 0)
+		l.must(gate.OpenEntry, 1, 0)
+		line.sim.Walk("p", simgate.Marks, 1)
+		l.until(gate.Occupied)
+		broken := false
+		line.Spoil(func(request, reply []byte) ([]byte, time.Duration) {
+			if broken = broken || ordered(request, gate.OpenExit); broken {
+				return nil, 0
+			}
+			return reply, 0
+		})
+		if err := l.order(gate.OpenExit, 0, 0); !errors.Is(err, gate.ErrLost) {
+			t.Errorf("the order came to %v", err)
+		}
+		<-l.lost
+		l.until2(line, gate.ExitOpen)
+	})
+}
+
+// A gate that answers and tells nothing that could be believed, or nothing new,
 // is lost: nobody sees what happens in it.
 func TestBlindGate(t *testing.T) {
 	for _, c := range []struct {
@@ -396,6 +424,7 @@ func sum(frame []byte) []byte {
 	return frame
 }
 
+// A link that comes back does not start the watchdog of a lane whose core stands
 // still: the gate would wait again for somebody who does not work it.
 func TestFrozenCoreAndLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -417,6 +446,7 @@ func TestFrozenCoreAndLink(t *testing.T) {
 	})
 }
 
+// What frees people or shuts a leaf waits for no fresh poll, and not behind a
 // motion that does.
 func TestNothingKeepsClosingWaiting(t *testing.T) {
 	for _, c := range []gate.Command{{Code: gate.CloseAll}, {Code: gate.SetMode}, {Code: gate.EvacuateCommand, Arg0: 1}} {

@@ -31,6 +31,10 @@ type Line interface {
 // ErrLink says that three attempts in a row got no good reply.
 var ErrLink = errors.New("gate does not answer")
 
+// ErrLine says that the line itself fails: an adapter that was pulled off does
+// so for good, and comes back as another.
+var ErrLine = errors.New("the line does not work")
+
 // wire is the transport under the Modbus library: framing by expected length,
 // flush before each request, identical repeats, gaps. The library keeps the
 // protocol data units, the checksum and the checks of a reply (docs/decisions
@@ -65,10 +69,10 @@ func (w *wire) once(request []byte) ([]byte, error) {
 		time.Sleep(wait)
 	}
 	if err := w.line.ResetInputBuffer(); err != nil {
-		return nil, fmt.Errorf("flush: %w", err)
+		return nil, fmt.Errorf("%w: flush: %w", ErrLine, err)
 	}
 	if _, err := w.line.Write(request); err != nil {
-		return nil, fmt.Errorf("write: %w", err)
+		return nil, fmt.Errorf("%w: write: %w", ErrLine, err)
 	}
 	reply, err := w.read(request)
 	w.last = time.Now()
@@ -92,12 +96,12 @@ func (w *wire) read(request []byte) ([]byte, error) {
 	// The 100 ms run from the last request byte; on a real line the bytes
 	// leave the queue at the line's pace before that.
 	if err := w.line.SetReadTimeout(replyWithin + time.Duration(len(request))*w.gap/3); err != nil {
-		return nil, fmt.Errorf("read: %w", err)
+		return nil, fmt.Errorf("%w: read: %w", ErrLine, err)
 	}
 	for n < want {
 		got, err := w.line.Read(buf[n:want])
 		if err != nil {
-			return nil, fmt.Errorf("read: %w", err)
+			return nil, fmt.Errorf("%w: read: %w", ErrLine, err)
 		}
 		if got == 0 {
 			if n == 0 {
@@ -107,7 +111,7 @@ func (w *wire) read(request []byte) ([]byte, error) {
 		}
 		if n == 0 {
 			if err := w.line.SetReadTimeout(byteWithin); err != nil {
-				return nil, fmt.Errorf("read: %w", err)
+				return nil, fmt.Errorf("%w: read: %w", ErrLine, err)
 			}
 		}
 		n += got

@@ -6,6 +6,7 @@ package devices
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -50,10 +51,7 @@ func (a *Gate) Run(ctx context.Context, alive func() bool, report func(kiosk.Gat
 		port, err := a.Open()
 		if err != nil {
 			a.Log.Warn("gate line", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(reopen):
-			}
+			pause(ctx, reopen)
 			continue
 		}
 		g := gate.New(port, gate.Config{
@@ -74,17 +72,25 @@ func (a *Gate) Run(ctx context.Context, alive func() bool, report func(kiosk.Gat
 		a.gate = g
 		a.mu.Unlock()
 		err = g.Run(ctx)
-		if cerr := port.Close(); err == nil {
-			err = cerr
-		}
-		if ctx.Err() != nil {
+		cerr := port.Close() // of a line that is gone says nothing new
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
-			return err
+		case errors.Is(err, gate.ErrLine):
+			a.Log.Warn("gate line", "error", err)
+			pause(ctx, reopen)
+		case err != nil || cerr != nil:
+			return errors.Join(err, cerr)
 		}
 	}
 	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 func leaf(l gate.Leaf) lane.Leaf {
@@ -179,6 +185,8 @@ func (a *Gate) Order(ctx context.Context, o lane.Order) <-chan error {
 		switch {
 		case err == nil:
 			out <- nil
+		case errors.Is(err, gate.ErrLost):
+			out <- fmt.Errorf("%w: %w", kiosk.ErrGateLost, err)
 		case errors.Is(err, gate.ErrLater):
 			out <- &kiosk.Refusal{Class: lane.ClassLater, Err: err}
 		case errors.Is(err, gate.ErrOfficer):
