@@ -188,13 +188,17 @@ func TestNothingReadable(t *testing.T) {
 	}
 }
 
+// FuzzImport: what is taken over is what was signed, to the byte; the line with the
+// signature itself may be spelt as JSON allows.
 func FuzzImport(f *testing.F) {
-	f.Add(copyOf(f, people(3), noon, key))
+	good := copyOf(f, people(3), noon, key)
+	text := good[:bytes.LastIndexByte(good[:len(good)-1], '\n')+1]
+	f.Add(good)
 	f.Add([]byte("{\"extract\":1,\"at\":\"2026-06-01T12:00:00Z\",\"files\":1}\n{}\n"))
 	e, _ := open(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := e.Import(t.Context(), bytes.NewReader(b), noon)
-		if err == nil && !bytes.Equal(b[:len(b)-1], copyOf(t, people(3), noon, key)[:len(b)-1]) {
+		if err == nil && (n != 3 || !bytes.HasPrefix(b, text)) {
 			t.Errorf("took over %d files that nobody signed", n)
 		}
 	})
