@@ -151,10 +151,15 @@ func parseCertificate(b []byte) (*Certificate, error) {
 	t := tbs.read()
 	t.maybe(0xA0)
 	serial := t.take(0x02)
-	t.take(0x30)
+	inner := t.take(0x30)
 	issuer, validity, subject, spki := t.take(0x30), t.take(0x30), t.take(0x30), t.take(0x30)
 	if t.err != nil {
 		return nil, t.err
+	}
+	// The outer one is not signed: it has to be the one that is. RFC 5280
+	// §4.1.1.2.
+	if !bytes.Equal(inner.raw, alg.raw) {
+		return nil, fmt.Errorf("%w: two signature algorithms", ErrASN1)
 	}
 	c.Serial = plain(serial.body)
 	if c.Issuer, err = parseName(issuer); err != nil {

@@ -295,11 +295,19 @@ func (s *Signed) checkAttrs() error {
 			kind = true
 		}
 	}
-	if !digest {
+	switch {
+	case !digest:
 		return fmt.Errorf("%w: no message digest", ErrSignature)
+	case !kind: // RFC 5652 §11.1: without it content of one type passes as another's
+		return fmt.Errorf("%w: no content type", ErrSignature)
 	}
 	return nil
 }
+
+// errNoAttributes is about what Doc 9303 demands of everything that states sign
+// in CMS: signed attributes. Without them the signature is over the content
+// alone, which may be the attributes of something else (RFC 5652 §5.3).
+var errNoAttributes = fmt.Errorf("%w: no signed attributes", ErrSignature)
 
 // sortSet writes the attributes as DER wants them: a SET OF in ascending order.
 func sortSet(e elem) ([]byte, bool) {
@@ -346,6 +354,9 @@ func ParseSOD(b []byte) (*SecurityObject, error) {
 	if !s.ContentType.Equal(oidLDSSecurity) {
 		return o, fmt.Errorf("pki: SOD: content type %v", s.ContentType)
 	}
+	if s.info.attrs == nil {
+		return o, fmt.Errorf("pki: SOD: %w", errNoAttributes)
+	}
 	full, err := parseSecurityObject(s.Content)
 	if err != nil {
 		return o, fmt.Errorf("pki: SOD: %w", err)
@@ -362,6 +373,9 @@ func parseSecurityObject(b []byte) (*SecurityObject, error) {
 	e, err := only(flat)
 	if err != nil {
 		return nil, err
+	}
+	if e.tag != 0x30 {
+		return nil, fmt.Errorf("%w: LDS security object", ErrASN1)
 	}
 	r := e.read()
 	version, alg, hashes := r.take(0x02), r.take(0x30), r.take(0x30)

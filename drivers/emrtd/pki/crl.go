@@ -69,10 +69,13 @@ func parseCRL(b []byte) (*CRL, error) {
 	}
 	t := tbs.read()
 	t.maybe(0x02)
-	t.take(0x30)
+	inner := t.take(0x30)
 	issuer, this := t.take(0x30), t.any()
 	if t.err != nil {
 		return nil, t.err
+	}
+	if !bytes.Equal(inner.raw, alg.raw) { // RFC 5280 §5.1.1.2
+		return nil, fmt.Errorf("%w: two signature algorithms", ErrASN1)
 	}
 	if l.Issuer, err = parseName(issuer); err != nil {
 		return nil, err

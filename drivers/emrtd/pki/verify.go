@@ -47,6 +47,8 @@ type scheme struct {
 	salt int
 }
 
+var oidMGF1 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
+
 // hashName is how certificates' tools write a hash: "sha256".
 func hashName(h crypto.Hash) string {
 	return strings.ToLower(strings.ReplaceAll(h.String(), "-", ""))
@@ -100,7 +102,9 @@ func pssScheme(r *reader) (s scheme, err error) {
 	}
 	if m, ok := p.maybe(0xA1); ok {
 		mgf := m.read().take(0x30).read()
-		mgf.take(0x06)
+		if oid := oidOf(mgf.take(0x06)); !oid.Equal(oidMGF1) {
+			return s, fmt.Errorf("pki: mask generation function %v is not known", oid)
+		}
 		if s.mgf, err = hashOf(mgf.take(0x30)); err != nil {
 			return s, err
 		}
@@ -257,9 +261,9 @@ func verifyPKCS1(k *rsa.PublicKey, h crypto.Hash, digest, signature []byte) erro
 }
 
 // verifyPSS is EMSA-PSS-VERIFY of RFC 8017 §9.1.2; the standard library's does
-// not take a mask hash of its own.
+// not take a mask hash of its own, nor no salt: 0 means any salt there.
 func verifyPSS(k *rsa.PublicKey, s scheme, digest, signature []byte) error {
-	if s.mgf == s.hash && k.E <= maxExponent {
+	if s.mgf == s.hash && s.salt > 0 && k.E <= maxExponent {
 		return rsa.VerifyPSS(k, s.hash, digest, signature, &rsa.PSSOptions{SaltLength: s.salt, Hash: s.hash})
 	}
 	if !s.mgf.Available() {
