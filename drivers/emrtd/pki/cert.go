@@ -40,6 +40,8 @@ type Certificate struct {
 	UsedFrom, UsedTo time.Time
 
 	constrained bool // basic constraints are there
+	usage       byte // first octet of the key usage
+	limited     bool // key usage is there
 	tbs         []byte
 	algorithm   elem
 	signature   []byte
@@ -106,6 +108,42 @@ func (n Name) String() string {
 	}
 	return strings.Join(out, separator)
 }
+
+// Bits of the key usage (RFC 5280 §4.2.1.3), in its first octet.
+const (
+	digitalSignature = 0x80
+	keyCertSign      = 0x04
+	cRLSign          = 0x02
+)
+
+// may says whether the key may be used so. Certificates of the first years have
+// no key usage: theirs may.
+func (c *Certificate) may(use byte) bool { return !c.limited || c.usage&use != 0 }
+
+// ErrPurpose says that a certificate is for something else.
+var ErrPurpose = errors.New("pki: the certificate is for something else")
+
+// SignsDocuments says whether a certificate's holder may sign security objects.
+// An authority issues other certificates, too: for seals, for lists, for its own
+// servers. Who holds one of those makes no passports. Doc 9303-12 §7.1.
+func (c *Certificate) SignsDocuments() error {
+	switch {
+	case c.CA:
+		return fmt.Errorf("%w: it is an authority's", ErrPurpose)
+	case !c.may(digitalSignature):
+		return fmt.Errorf("%w: its key signs no data", ErrPurpose)
+	}
+	for _, p := range c.Purposes {
+		if len(p) > len(oidICAO) && p[:len(oidICAO)].Equal(oidICAO) {
+			return fmt.Errorf("%w: %v", ErrPurpose, p)
+		}
+	}
+	return nil
+}
+
+// oidICAO is id-icao-mrtd-security, below which lie the purposes of those who
+// sign lists and seals. Document signers have none of their own.
+var oidICAO = asn1.ObjectIdentifier{2, 23, 136, 1, 1}
 
 // ID is the certificate's SHA-256 in hexadecimal.
 func (c *Certificate) ID() string {
@@ -327,6 +365,10 @@ func (c *Certificate) extensions(e elem) {
 		case 35:
 			if id, ok := v.read().maybe(0x80); ok {
 				c.AKI = id.body
+			}
+		case 15:
+			if len(v.body) > 1 {
+				c.limited, c.usage = true, v.body[1]
 			}
 		case 19:
 			b, ok := v.read().maybe(0x01)

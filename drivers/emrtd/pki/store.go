@@ -163,6 +163,11 @@ func (s *Store) chain(c *Certificate, below []*Certificate) ([]*Certificate, err
 				continue
 			}
 			tried[a] = true
+			// A link must say that it is an authority's: else whoever an authority
+			// certified for anything could certify others. RFC 5280 §6.1.4.
+			if !a.may(keyCertSign) || !s.trusted[a] && !a.Authority() {
+				continue
+			}
 			if !c.mayBeSigned(a) || c.Signed(a) != nil {
 				forged = forged || i == 0 && a.Subject.Country == c.Issuer.Country
 				continue
@@ -230,7 +235,7 @@ func (s *Store) authentic(l *CRL) error {
 	s.mu.Unlock()
 	if !known {
 		for _, c := range s.byState[l.Issuer.Country] {
-			if l.Signed(c) != nil {
+			if !c.may(cRLSign) || l.Signed(c) != nil {
 				continue
 			}
 			good = s.trusted[c]
@@ -273,18 +278,23 @@ var (
 )
 
 // AcceptList says whether a signed list is authentic: its signature verifies,
-// its signer is meant to sign such lists where it says what it is for, and a
-// chain leads to one of the store's anchors.
+// its signer is meant to sign such lists, and a chain leads to one of the store's
+// anchors, which may be the signer.
 func (s *Store) AcceptList(list *Signed, purpose []int) (*Certificate, error) {
 	v, err := list.Verify(s)
 	if err != nil {
 		return v.Signer, err
 	}
-	if p := v.Signer.Purposes; len(p) > 0 && purpose != nil && !slices.ContainsFunc(p, func(o asn1.ObjectIdentifier) bool { return o.Equal(purpose) }) {
-		return v.Signer, fmt.Errorf("pki: the signer is meant for %v, not for such lists", p)
+	if list.info.attrs == nil {
+		return v.Signer, errNoAttributes
 	}
-	if s.trusted[s.same(v.Signer)] {
+	if s.trusted[s.same(v.Signer)] && v.Signer.Authority() {
 		return v.Signer, nil // a CSCA may sign a list itself
+	}
+	// Document signers have no purpose of their own: who names none is one of
+	// those, and could otherwise bring in authorities.
+	if p := v.Signer.Purposes; !slices.ContainsFunc(p, func(o asn1.ObjectIdentifier) bool { return o.Equal(purpose) }) {
+		return v.Signer, fmt.Errorf("%w: its signer is meant for %v, not for such lists", ErrPurpose, p)
 	}
 	// The signing authority may come along: it is a link then.
 	with := New(Material{Anchors: s.anchors, Links: list.Certs})
@@ -368,7 +378,9 @@ func (f *File) der(b []byte) {
 
 // Authority says whether a certificate is a country signing authority's: it
 // says so, or it is of the time before extensions and signed itself.
-func (c *Certificate) Authority() bool { return c.CA || !c.constrained && c.SelfIssued() }
+func (c *Certificate) Authority() bool {
+	return (c.CA || !c.constrained && c.SelfIssued()) && c.may(keyCertSign)
+}
 
 // LoadDir reads every file of a directory: master lists, deviation lists,
 // certificates and revocation lists in DER or PEM. What cannot be read is
