@@ -250,7 +250,7 @@ func (p *passive) outcome(same bool, chip proof) Verdict {
 // nothing, and everything is passed on as advice.
 func (p *passive) deviate(e *Evidence, issued time.Time) {
 	m := p.r.doc.MRZ
-	list := p.r.o.Trust.Deviations(pki.Document{Signer: p.signer, Code: strings.TrimRight(m.Code, "<"), Number: m.Number, Issued: issued})
+	list := p.r.o.Trust.Deviations(pki.Document{Signer: p.signer, State: certified(m.Issuer), Code: strings.TrimRight(m.Code, "<"), Number: m.Number, Issued: issued})
 	p.r.doc.Passive.Deviations = list
 	defect := func(column *string, values ...string) {
 		if slices.Contains(values, *column) {
@@ -326,6 +326,15 @@ var countries = map[string]string{
 	"UNA": "UN", "UNK": "UN", "RKS": "KS", "XOM": "XO", "XPO": "XP", "ZIM": "ZW",
 }
 
+// certified is how certificates write the state that issues in the MRZ as issuer,
+// "" if nobody says.
+func certified(issuer string) string {
+	if c, special := countries[issuer]; special {
+		return c
+	}
+	return alpha2Of(issuer)
+}
+
 func sameMRZ(a, b mrz.MRZ) bool { return slices.Equal(a.Lines(), b.Lines()) }
 
 // sameState compares the issuer in the MRZ with the signer's country and that
@@ -336,10 +345,7 @@ func (p *passive) sameState() bool {
 		p.r.check("issuing state", Undetermined, "the signer is not known")
 		return true
 	}
-	want, special := countries[issuer]
-	if !special {
-		want = alpha2Of(issuer)
-	}
+	want := certified(issuer)
 	agrees := func(got string) bool { return got == issuer || want != "" && got == want }
 	for _, c := range append([]*pki.Certificate{p.signer}, p.path...) {
 		// The signer's own name need not have a country; its issuer's must.

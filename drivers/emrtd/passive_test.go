@@ -1,6 +1,8 @@
 package emrtd
 
 import (
+	"encoding/asn1"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"passage/drivers/emrtd/lds"
 	"passage/drivers/emrtd/mrz"
 	"passage/drivers/emrtd/pki"
+	"passage/hwsim/passport/testpki"
 )
 
 // shared reads a file of the test data that lies beside the checkout.
@@ -110,19 +113,40 @@ func TestPassiveExpected(t *testing.T) {
 }
 
 // A state's own word about its documents: what is announced is a defect and no
-// forgery, and an officer is told it with its code.
+// forgery, and an officer is told it with its code. Another state's word is none.
 func TestDeviations(t *testing.T) {
-	l, err := pki.ParseDeviationList(shared(t, "deviationlist/erpdeviationlist.bin"))
-	if err != nil {
-		t.Fatal(err)
+	at := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	bad := shared(t, "sod/GB_2021_NEG_badsig.bin")
-	for number, want := range map[string]Verdict{"BB0000001": KnownDefect, "CC0000001": Forged} {
-		r := &reading{o: Options{Trust: pki.New(pki.Material{Deviations: l.Deviations}), Now: time.Now()}, doc: &Document{Files: map[string][]byte{}}, began: time.Now()}
+	state := func(country string) *testpki.Authority {
+		a, err := testpki.Make(country, at, testpki.Suite{}, testpki.Seed(3))
+		check(err)
+		return a
+	}
+	gb, ee := state("GB"), state("EE")
+	signer, err := gb.NewSigner(at.AddDate(-1, 0, 0), at.AddDate(10, 0, 0))
+	check(err)
+	bad, err := signer.SOD(testpki.SecurityObject{Groups: map[int][]byte{1: {}}})
+	check(err)
+	bad[len(bad)-1] ^= 1
+	for _, c := range []struct {
+		name string
+		by   *testpki.Authority
+		want Verdict
+	}{{"its own", gb, KnownDefect}, {"another state's", ee, Forged}} {
+		list, err := c.by.DeviationList(testpki.Deviation{Signer: signer, Defect: asn1.ObjectIdentifier{2, 23, 136, 1, 1, 7, 2, 3}})
+		check(err)
+		store := pki.Gather([]pki.File{pki.ParseFile(gb.Cert), pki.ParseFile(ee.Cert), pki.ParseFile(list)}, []string{"GB", "EE", "list"})
+		check(errors.Join(store.Refused...))
+		r := &reading{o: Options{Trust: store, Now: at}, doc: &Document{Files: map[string][]byte{}}, began: at}
 		p := r.passive(bad)
-		r.doc.MRZ = mrz.MRZ{Code: "P", Number: number, Issuer: "GBR"}
-		if v := p.outcome(true, proof{}); v != want || len(r.doc.Passive.Deviations) > 0 != (want == KnownDefect) {
-			t.Errorf("%s: %s with %+v", number, v, r.doc.Passive.Deviations)
+		r.doc.MRZ = mrz.MRZ{Code: "P", Number: "BB0000001", Issuer: "GBR"}
+		if v := p.outcome(true, proof{}); v != c.want || len(r.doc.Passive.Deviations) > 0 != (c.want == KnownDefect) {
+			t.Errorf("%s: %s with %+v", c.name, v, r.doc.Passive.Deviations)
 		}
 	}
 }

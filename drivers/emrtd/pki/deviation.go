@@ -78,7 +78,9 @@ type Deviation struct {
 	Advice string // what an officer is told
 	Status int    // DefectRevoked: the status code of the defect list
 
-	of documents
+	by       string // the state that says so
+	anywhere bool   // and of other states' documents, too
+	of       documents
 }
 
 // Soft says that a defect list's status is not final: on hold (1), or one that
@@ -147,12 +149,22 @@ func rows(list []string) []numbers {
 	return out
 }
 
-// Document is what a deviation is looked up by. Issued is zero if unknown.
+// Document is what a deviation is looked up by. Issued is zero if unknown. State
+// is the issuer as certificates write it; the signer's counts where it is known.
 type Document struct {
 	Signer *Certificate
+	State  string
 	Code   string // document code of the MRZ
 	Number string
 	Issued time.Time
+}
+
+func (v Deviation) match(d Document) bool {
+	state := d.State
+	if d.Signer != nil {
+		state = d.Signer.Issuer.Country
+	}
+	return (v.anywhere || v.by != "" && v.by == state) && v.of.match(d)
 }
 
 func (o *documents) match(d Document) bool {
@@ -185,7 +197,19 @@ func digest(b []byte) []byte {
 type DeviationList struct {
 	Raw        []byte
 	Signed     *Signed
+	State      string // its signer's; whether that is true is asked of AcceptDeviations
 	Deviations []Deviation
+}
+
+// Everywhere lets a defect list speak of the documents of other states: it is
+// what one state has found out about all that it sees. A deviation list is of its
+// own state's documents, whoever vouches for it.
+func (l *DeviationList) Everywhere() {
+	if l.Signed.ContentType.Equal(oidDefectList) {
+		for i := range l.Deviations {
+			l.Deviations[i].anywhere = true
+		}
+	}
 }
 
 // ParseDeviationList reads a list of either kind; whether it is authentic is
@@ -202,6 +226,9 @@ func ParseDeviationList(b []byte) (*DeviationList, error) {
 		return nil, fmt.Errorf("pki: deviation list: %w", err)
 	}
 	l := &DeviationList{Raw: b, Signed: s}
+	if c, _, err := s.signerCert(nil); err == nil {
+		l.State = c.Issuer.Country
+	}
 	r := e.read()
 	r.take(0x02)
 	if r.more() && r.rest[0] != 0x31 {
@@ -215,6 +242,9 @@ func ParseDeviationList(b []byte) (*DeviationList, error) {
 		d, err := parse(x)
 		if err != nil {
 			return nil, fmt.Errorf("pki: deviation list: entry %d: %w", i+1, err)
+		}
+		for k := range d {
+			d[k].by = l.State
 		}
 		l.Deviations = append(l.Deviations, d...)
 	}

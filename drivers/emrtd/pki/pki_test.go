@@ -398,9 +398,12 @@ func TestDeviationList(t *testing.T) {
 	}
 	s := New(Material{Deviations: l.Deviations})
 	for number, want := range map[string]int{"BB0000001": 1, "PB1015534": 1, "BB0000000": 0, "BB000001": 0, "CC0000001": 0, "": 0, "BB99999999999999999999999": 0} {
-		if got := s.Deviations(Document{Number: number}); len(got) != want {
+		if got := s.Deviations(Document{State: "EE", Number: number}); len(got) != want {
 			t.Errorf("%s: %d deviations, want %d", number, len(got), want)
 		}
+	}
+	if got := s.Deviations(Document{State: "LV", Number: "BB0000001"}); len(got) != 0 {
+		t.Errorf("a state speaks of another's documents: %+v", got)
 	}
 }
 
@@ -438,7 +441,11 @@ func TestDeviationsByCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Material{Deviations: append(byName, byKey...)})
+	all := append(byName, byKey...)
+	for i := range all {
+		all[i].by = c.Issuer.Country
+	}
+	s := New(Material{Deviations: all})
 	for _, row := range []struct {
 		d    Document
 		want []Defect

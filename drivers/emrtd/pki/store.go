@@ -261,7 +261,7 @@ func (s *Store) authentic(l *CRL) error {
 func (s *Store) Deviations(d Document) []Deviation {
 	var list []Deviation
 	for _, v := range s.deviations {
-		if v.of.match(d) {
+		if v.match(d) {
 			list = append(list, v)
 		}
 	}
@@ -302,6 +302,16 @@ func (s *Store) AcceptList(list *Signed, purpose []int) (*Certificate, error) {
 		return v.Signer, err
 	}
 	return v.Signer, nil
+}
+
+// AcceptDeviations is AcceptList for a deviation list, which must be of the state
+// that it has been taken for.
+func (s *Store) AcceptDeviations(l *DeviationList) error {
+	signer, err := s.AcceptList(l.Signed, PurposeDeviationList)
+	if err == nil && signer.Issuer.Country != l.State {
+		err = fmt.Errorf("pki: the list is of %s, and the certificates that came with it are of %q", signer.Issuer.Country, l.State)
+	}
+	return err
 }
 
 // same returns the store's own copy of a certificate.
@@ -461,10 +471,11 @@ func (s *Store) With(files []File, names []string) *Store {
 	with := New(m)
 	for i, f := range files {
 		for _, l := range f.Deviations {
-			if _, err := with.AcceptList(l.Signed, PurposeDeviationList); err != nil {
+			if err := with.AcceptDeviations(l); err != nil {
 				refused = append(refused, fmt.Errorf("%s: deviation list: %w", names[i], err))
 				continue
 			}
+			l.Everywhere()
 			m.Deviations = append(m.Deviations, l.Deviations...)
 		}
 	}

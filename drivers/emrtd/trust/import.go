@@ -46,7 +46,7 @@ type importing struct {
 	crls     []pending[*pki.CRL]
 	advice   []pending[*pki.DeviationList]
 	held     map[[32]byte]bool // lists that came
-	advisers map[int]string    // pieces of deviation lists to their signer's state
+	advisers map[int]string    // pieces of deviation lists to whose list it is
 }
 
 // pending is material that is judged once everything is read: a file may need
@@ -126,7 +126,7 @@ func (i *importing) base() error {
 		i.where[p.SHA256] = len(i.pieces)
 		if p.Kind == kindDeviation {
 			if l, err := pki.ParseDeviationList(p.der); err == nil {
-				i.advisers[len(i.pieces)] = state(l.Signed)
+				i.advisers[len(i.pieces)] = adviser(l)
 			}
 		}
 		i.pieces = append(i.pieces, p)
@@ -137,13 +137,8 @@ func (i *importing) base() error {
 	})
 }
 
-// state is that of a list's signer.
-func state(s *pki.Signed) string {
-	if len(s.Certs) == 0 {
-		return ""
-	}
-	return s.Certs[0].Issuer.Country
-}
+// adviser is whose list of deviations, or of defects, it is.
+func adviser(l *pki.DeviationList) string { return l.Signed.ContentType.String() + " of " + l.State }
 
 func (i *importing) refuse(source int, what string, err error) {
 	s := &i.v.Sources[source]
@@ -338,18 +333,20 @@ func (i *importing) judge() error {
 		return err
 	}
 	for _, l := range i.advice {
-		if _, err := all.AcceptList(l.what.Signed, pki.PurposeDeviationList); err != nil {
+		if err := all.AcceptDeviations(l.what); err != nil {
 			i.refuse(l.source, l.at+": deviation list", err)
 			continue
 		}
-		i.v.Sources[l.source].Signer = state(l.what.Signed)
-		at := i.add(l.source, kindDeviation, l.what.Raw, false)
+		i.v.Sources[l.source].Signer = l.what.State
+		// Whoever may vouch for other states' authorities may tell of their
+		// documents' defects.
+		at := i.add(l.source, kindDeviation, l.what.Raw, pinned.AcceptDeviations(l.what) == nil)
 		for other, s := range i.advisers {
-			if other != at && s == state(l.what.Signed) {
+			if other != at && s == adviser(l.what) {
 				i.pieces[other].Kind = "" // a state's newer list stands for the older one
 			}
 		}
-		i.advisers[at] = state(l.what.Signed)
+		i.advisers[at] = adviser(l.what)
 	}
 	i.pieces = slices.DeleteFunc(i.pieces, func(p piece) bool { return p.Kind == "" })
 	return nil

@@ -561,6 +561,9 @@ func (d Dir) material(v Version) (pki.Material, []piece, error) {
 			if err != nil {
 				return bad(err)
 			}
+			if i.Pinned {
+				l.Everywhere()
+			}
 			m.Deviations = append(m.Deviations, l.Deviations...)
 		}
 	}

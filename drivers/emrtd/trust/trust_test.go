@@ -465,7 +465,7 @@ func TestMasterLists(t *testing.T) {
 	if v := o.importing(Import{}, shared(t, "deviationlist", "erpdeviationlist.bin")); v.Count(kindDeviation) != 1 {
 		t.Errorf("the deviation list: %d, %s", v.Count(kindDeviation), refusals(v))
 	}
-	if s, _ := o.load(); len(s.Deviations(pki.Document{Number: "BB0000001"})) != 1 {
+	if s, _ := o.load(); len(s.Deviations(pki.Document{State: "EE", Number: "BB0000001"})) != 1 {
 		t.Error("the deviation list does not count")
 	}
 }
