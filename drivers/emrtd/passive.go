@@ -94,6 +94,11 @@ func object(v pki.Verification, signer *pki.Certificate) string {
 // chain judges the signer's certificate: its authority and its standing.
 func (p *passive) chain() string {
 	r, found := p.r, &p.r.doc.Passive
+	if err := p.signer.SignsDocuments(); err != nil {
+		found.Chain, found.Revocation = Failed, Undetermined
+		r.check("issuer", Failed, "%v", err)
+		return wrong
+	}
 	path, err := r.o.Trust.Chain(p.signer)
 	if err != nil {
 		found.Chain, found.Revocation = Undetermined, Undetermined
@@ -142,7 +147,8 @@ func (p *passive) standing() string {
 
 // validity judges the signer now and, where it is known, at the time of
 // signing: the document's date of issue (DG12), else the bounds that the
-// private key usage period sets.
+// private key usage period sets. Its authority is judged now: whoever gets hold
+// of a key of long ago can write any date below it.
 func (p *passive) validity(issued time.Time) string {
 	c, now := p.signer, p.r.o.Now
 	within := func(t time.Time) bool { return !t.Before(c.NotBefore) && !t.After(c.NotAfter) }
@@ -163,6 +169,12 @@ func (p *passive) validity(issued time.Time) string {
 		p.r.check("signer validity", Successful, "%s", period)
 	default:
 		p.r.check("signer validity", Failed, "%s, now is %s", period, now.Format(time.DateOnly))
+		if word == good {
+			word = notNow
+		}
+	}
+	if a := p.r.o.Trust.OutOfForce(p.path, now); a != nil {
+		p.r.check("issuer validity", Failed, "valid from %s to %s, now is %s", a.NotBefore.Format(time.DateOnly), a.NotAfter.Format(time.DateOnly), now.Format(time.DateOnly))
 		if word == good {
 			word = notNow
 		}
@@ -189,6 +201,15 @@ func (p *passive) group(n int, file []byte) {
 	if p.altered == 0 {
 		p.altered = n
 	}
+}
+
+// same says whether a group is the signed one.
+func (p *passive) same(n int, file []byte) bool {
+	if p.object == nil {
+		return false
+	}
+	same, _ := p.object.Matches(n, file)
+	return same
 }
 
 // verdict weighs everything, DG1 against the printed zone included.

@@ -83,6 +83,8 @@ func TestFaults(t *testing.T) {
 		{fault: "expired_signer", want: emrtd.Expired, check: "validity: failed"},
 		{fault: "late_signer", want: emrtd.Suspicious, check: "validity: failed"},
 		{fault: "future_signer", want: emrtd.Expired, check: "validity: failed"},
+		{fault: "list_signer", want: emrtd.Forged, check: "issuer: failed"},
+		{fault: "old_csca", want: emrtd.Expired, check: "issuer validity: failed"},
 		{fault: "unknown_csca", want: emrtd.IssuerUnknown, check: "issuer: undetermined"},
 		{fault: "rogue_csca", want: emrtd.Forged, check: "issuer: failed"},
 		{fault: "wrong_country", want: emrtd.Forged, check: "state: failed"},

@@ -395,6 +395,13 @@ type PublicKey struct {
 	Explicit bool
 }
 
+func (k *PublicKey) same(o *PublicKey) bool {
+	if k.RSA != nil || o.RSA != nil {
+		return k.RSA != nil && o.RSA != nil && k.RSA.Equal(o.RSA)
+	}
+	return k.Curve == o.Curve && k.Point.Equal(o.Point)
+}
+
 func (k *PublicKey) String() string {
 	if k.RSA != nil {
 		return fmt.Sprintf("RSA-%d", k.RSA.N.BitLen())

@@ -1,11 +1,14 @@
 package pki
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
+	"math/big"
 	"slices"
 	"testing"
+	"time"
 )
 
 func masterList(t testing.TB, by *holder, list *holder, with ...*holder) *MasterList {
@@ -93,5 +96,87 @@ func TestSignsDocuments(t *testing.T) {
 		if err := c.cert.SignsDocuments(); (err == nil) != c.good || err != nil && !errors.Is(err, ErrPurpose) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// What is on hold may come back: the newest list says so by silence. What was
+// revoked for good does not.
+func TestHoldEnds(t *testing.T) {
+	csca := state(t, "UT")
+	held, gone := csca.signs(t), csca.signs(t)
+	day := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	list := func(at time.Time, entries ...x509.RevocationListEntry) *CRL {
+		t.Helper()
+		b, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(at.Unix()), ThisUpdate: at, NextUpdate: at.AddDate(0, 3, 0), RevokedCertificateEntries: entries}, csca.x, csca.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := ParseCRL(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	entry := func(h *holder, reason int) x509.RevocationListEntry {
+		return x509.RevocationListEntry{SerialNumber: h.x.SerialNumber, RevocationTime: day, ReasonCode: reason}
+	}
+	old, newer := list(day, entry(held, 6), entry(gone, 4)), list(day.AddDate(0, 1, 0))
+	for _, crls := range [][]*CRL{{old}, {old, newer}, {newer, old}} {
+		s := NewStore([]*Certificate{csca.cert}, crls)
+		if v := s.Standing(held.cert, nil, day.AddDate(0, 2, 0)); (v.Revoked != nil) != (len(crls) == 1) {
+			t.Errorf("on hold, %d lists: %+v", len(crls), v.Revoked)
+		}
+		if v := s.Standing(gone.cert, nil, day.AddDate(0, 2, 0)); v.Revoked == nil {
+			t.Errorf("revoked, %d lists: it came back", len(crls))
+		}
+	}
+}
+
+// An authority that is over vouches for nothing, unless its key was certified
+// anew.
+func TestOutOfForce(t *testing.T) {
+	csca := state(t, "UT")
+	later := csca.cert.NotAfter.AddDate(0, 1, 0)
+	path := []*Certificate{csca.cert}
+	if a := NewStore(path, nil).OutOfForce(path, csca.cert.NotBefore.AddDate(1, 0, 0)); a != nil {
+		t.Error("it is over before its time")
+	}
+	if a := NewStore(path, nil).OutOfForce(path, later); a != csca.cert {
+		t.Error("it is not over")
+	}
+	c := *csca.x
+	c.SerialNumber, c.NotAfter = big.NewInt(77), later.AddDate(1, 0, 0)
+	b, err := x509.CreateCertificate(rand.Reader, &c, &c, csca.key.Public(), csca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anew, err := ParseCertificate(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := NewStore([]*Certificate{csca.cert, anew}, nil).OutOfForce(path, later); a != nil {
+		t.Error("its key was certified anew, and does not count")
+	}
+	link := named("UT", "CSCA UT 2")
+	link.IsCA, link.BasicConstraintsValid, link.KeyUsage = true, true, x509.KeyUsageCertSign
+	next := holds(t, csca, link)
+	c = *next.x
+	c.SerialNumber, c.NotAfter = big.NewInt(78), later.AddDate(1, 0, 0)
+	if b, err = x509.CreateCertificate(rand.Reader, &c, &c, next.key.Public(), next.key); err != nil {
+		t.Fatal(err)
+	}
+	root, err := ParseCertificate(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := []*Certificate{next.cert, csca.cert}
+	if a := New(Material{Anchors: []*Certificate{csca.cert, root}, Links: []*Certificate{next.cert}}).OutOfForce(way, later); a != nil {
+		t.Error("an authority that is trusted for itself needs a link")
+	}
+	if a := New(Material{Anchors: []*Certificate{csca.cert}, Links: []*Certificate{next.cert}}).OutOfForce(way, later); a != next.cert {
+		t.Error("a link that is over links")
+	}
+	if a := NewStore([]*Certificate{csca.cert, state(t, "UT").cert}, nil).OutOfForce(path, later); a != csca.cert {
+		t.Error("another key of the same name stands for it")
 	}
 }

@@ -186,6 +186,23 @@ func (s *Store) chain(c *Certificate, below []*Certificate) ([]*Certificate, err
 	return nil, ErrUnknownIssuer
 }
 
+// OutOfForce returns the first certificate of a path that is not valid at now, nil
+// if none is. A path ends where one of the store's anchors has the name and the
+// key: states have keys certified anew, and new authorities need no link in the
+// end.
+func (s *Store) OutOfForce(path []*Certificate, now time.Time) *Certificate {
+	valid := func(c *Certificate) bool { return !now.Before(c.NotBefore) && !now.After(c.NotAfter) }
+	for _, a := range path {
+		if slices.ContainsFunc(s.byName[a.Subject.folded], func(c *Certificate) bool { return s.trusted[c] && valid(c) && c.Key.same(a.Key) }) {
+			return nil
+		}
+		if !valid(a) {
+			return a
+		}
+	}
+	return nil
+}
+
 // Standing looks a certificate and the path that Chain found for it up in the
 // authentic lists of their issuers, and of those who took an issuer's name
 // over by a link certificate (Doc 9303-12 App D.3).
@@ -208,18 +225,21 @@ func (s *Store) standing(c *Certificate, now time.Time) Standing {
 			}
 		}
 	}
-	var newest *CRL
+	var newest, from *CRL
 	var out Standing
 	for _, l := range s.crls {
 		if !slices.ContainsFunc(names, l.Issuer.Same) || s.authentic(l) != nil {
 			continue
 		}
 		if v, ok := l.revoked[string(c.Serial)]; ok && (out.Revoked == nil || out.Revoked.Soft()) {
-			out.Revoked = &v
+			out.Revoked, from = &v, l
 		}
 		if newest == nil || l.ThisUpdate.After(newest.ThisUpdate) {
 			newest = l
 		}
+	}
+	if out.Revoked != nil && out.Revoked.Soft() && from.ThisUpdate.Before(newest.ThisUpdate) {
+		out.Revoked = nil // what was on hold is no longer
 	}
 	if newest != nil {
 		out.Known, out.Until = true, newest.NextUpdate

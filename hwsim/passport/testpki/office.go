@@ -18,6 +18,8 @@ var Faults = []Fault{
 	{"expired_signer", "the document signer is no longer valid"},
 	{"late_signer", "the document signer's key was used beyond its certificate's validity"},
 	{"future_signer", "the document signer is not yet valid"},
+	{"list_signer", "the document was signed with the certificate of a signer of lists"},
+	{"old_csca", "the authority is no longer valid, and the document signer outlives it"},
 	{"unknown_csca", "the trust store does not have the authority"},
 	{"rogue_csca", "another authority has taken the state's name and names its key"},
 	{"wrong_country", "the signer is of another state than the document"},
@@ -38,6 +40,13 @@ func (a *Authority) Flawed(fault string) (s *Signer, also *Authority, err error)
 		c.to, c.usedTo = a.now.AddDate(0, 0, -1), a.now.AddDate(0, 0, 30)
 	case "future_signer":
 		c.from = a.now.AddDate(0, 1, 0)
+	case "list_signer":
+		c.purpose = oidListSigner
+	case "old_csca":
+		if issuer, err = create(a.Country, "CSCA "+a.Country+" of old", a.now.AddDate(-13, 0, 0), Suite{}, a.random); err == nil {
+			issuer.now = a.now
+		}
+		also = issuer
 	case "unknown_csca":
 		issuer, err = create(a.Country, "CSCA "+a.Country+" unknown", a.now, Suite{}, a.random)
 	case "rogue_csca":
