@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
 	"passage/drivers/apdu"
 	"passage/drivers/emrtd/aa"
@@ -39,8 +41,12 @@ type mapping struct {
 	info pace.Info
 	run  *pace.Run
 	data []byte       // data object 8A
-	key  *curve.Point // that the chip has proved, if only DG14 can vouch for it
-	off  bool         // EF.CardSecurity cost the session: not again
+	key  *curve.Point // that the chip has proved, which DG14 may vouch for
+	// signer vouches for the key by EF.CardSecurity.
+	signer *pki.Certificate
+	off    bool // EF.CardSecurity cost the session: not again
+	// withheld says that DG14 has the mapping, and the chip did not offer it.
+	withheld bool
 }
 
 var oidSecurityObject = asn1.ObjectIdentifier{0, 4, 0, 127, 0, 7, 3, 2, 1}
@@ -72,7 +78,7 @@ func (r *reading) checkMapping(ctx context.Context) error {
 		return nil
 	}
 	r.doc.Files[lds.CardSecurity.Name] = raw
-	keys, signed, err := r.cardSecurity(raw)
+	keys, signer, signed, err := r.cardSecurity(raw)
 	if err != nil {
 		r.check(mappingCheck, Undetermined, "%v", err)
 		return nil
@@ -95,10 +101,22 @@ func (r *reading) checkMapping(ctx context.Context) error {
 	case signed != nil:
 		r.check(mappingCheck, Undetermined, "the key is proved; who signed it is not known: %v", signed)
 	default:
-		r.proof.CA = Successful
+		r.proof.CA, r.mapping.signer = Successful, signer
 		r.check(mappingCheck, Successful, "%v, EF.CardSecurity", r.mapping.info)
 	}
 	return nil
+}
+
+// sameIssuer takes back what the mapping proved if another state signed
+// EF.CardSecurity than the document: nothing but their signers binds the two
+// together, and a key that one state has signed proves no chip of another's.
+func (r *reading) sameIssuer(p *passive) {
+	c := r.mapping.signer
+	if c == nil || r.proof.CA != Successful || p.signer != nil && p.signer.Issuer.Country == c.Issuer.Country {
+		return
+	}
+	r.proof.CA = Undetermined
+	r.check(mappingCheck, Undetermined, "EF.CardSecurity is of %s, the document is not", c.Issuer.Country)
 }
 
 // pickUp opens a new session after EF.CardSecurity cost the last one.
@@ -144,26 +162,39 @@ func (r *reading) master(ctx context.Context, f lds.File) ([]byte, error) {
 	return b, nil
 }
 
-// cardSecurity reads the keys of EF.CardSecurity. signed is why its signature
-// cannot be relied on, nil if it can.
-func (r *reading) cardSecurity(raw []byte) (keys []ca.Key, signed, err error) {
+// cardSecurity reads the keys of EF.CardSecurity and who signed them. signed is
+// why the signature cannot be relied on, nil if it can: its signer stands as high
+// as a document's.
+func (r *reading) cardSecurity(raw []byte) (keys []ca.Key, signer *pki.Certificate, signed, err error) {
+	fail := func(err error) ([]ca.Key, *pki.Certificate, error, error) {
+		return nil, nil, nil, fmt.Errorf("EF.CardSecurity: %w", err)
+	}
 	s, err := pki.ParseSigned(raw)
 	if err != nil {
-		return nil, nil, fmt.Errorf("EF.CardSecurity: %w", err)
+		return fail(err)
 	}
 	if !s.ContentType.Equal(oidSecurityObject) {
-		return nil, nil, fmt.Errorf("EF.CardSecurity: content type %v", s.ContentType)
+		return fail(fmt.Errorf("content type %v", s.ContentType))
 	}
 	infos, err := lds.ParseSecurity(lds.CardAccess, s.Content)
 	if err != nil {
-		return nil, nil, fmt.Errorf("EF.CardSecurity: %w", err)
+		return fail(err)
 	}
 	v, signed := s.Verify(r.o.Trust)
 	if signed == nil {
-		_, signed = r.o.Trust.Chain(v.Signer)
+		signed = v.Signer.SignsDocuments()
+	}
+	var path []*pki.Certificate
+	if signed == nil {
+		path, signed = r.o.Trust.Chain(v.Signer)
+	}
+	if signed == nil {
+		if why := r.o.Trust.Standing(v.Signer, path, r.o.Now).Revoked; why != nil {
+			signed = fmt.Errorf("its signer was revoked on %s for reason %d", why.At.Format(time.DateOnly), why.Reason)
+		}
 	}
 	keys, _ = ca.Keys(infos)
-	return keys, signed, nil
+	return keys, v.Signer, signed, nil
 }
 
 // authenticateChip asks the chip for the private key of its DG14. The answer
@@ -175,7 +206,6 @@ func (r *reading) authenticateChip(ctx context.Context, p *passive) error {
 		}
 		return nil
 	}
-	before := p.altered
 	dg14, err := r.group(ctx, p, 14)
 	if err != nil {
 		return err
@@ -187,7 +217,7 @@ func (r *reading) authenticateChip(ctx context.Context, p *passive) error {
 			r.check(chipCheck, Undetermined, "DG14 is signed, but cannot be read")
 		}
 		return nil
-	case p.altered != before:
+	case !p.same(14, dg14):
 		r.proof.CA = Undetermined
 		r.check(chipCheck, Undetermined, "DG14 is not the signed one")
 		return nil
@@ -201,6 +231,7 @@ func (r *reading) authenticateChip(ctx context.Context, p *passive) error {
 	for _, why := range refused {
 		r.instead("%v", why)
 	}
+	r.mapping.withheld = r.offered(pace.Parse(infos))
 	if r.vouched(variants) || r.proof.CA == Successful || r.proof.CA == Failed || r.o.SkipChip {
 		return nil
 	}
@@ -214,6 +245,30 @@ func (r *reading) authenticateChip(ctx context.Context, p *passive) error {
 		return nil
 	}
 	return r.chipAuthentication(ctx, variants[0])
+}
+
+// offered compares what the chip offered before access, which nobody signs, with
+// DG14, which lists the same (BSI TR-03110-1, Advanced Inspection Procedure): a
+// chip that offers less than its state says is held back, or is another one. It
+// says whether that is so of the chip authentication mapping.
+func (r *reading) offered(signed []pace.Info) (withheld bool) {
+	const name = "EF.CardAccess and DG14"
+	if len(signed) == 0 {
+		return false // not all states list PACE there
+	}
+	var missing []pace.Info
+	for _, i := range signed {
+		if !slices.ContainsFunc(r.infos, func(o pace.Info) bool { return o.String() == i.String() }) {
+			missing = append(missing, i)
+			withheld = withheld || i.Mapping == pace.CAM
+		}
+	}
+	if len(missing) > 0 {
+		r.check(name, Failed, "the chip did not offer %v", missing)
+	} else {
+		r.check(name, Successful, "the same offers")
+	}
+	return withheld
 }
 
 // vouched says whether DG14, which is signed, has the key that the mapping
@@ -346,10 +401,13 @@ func (r *reading) activeAuthentication(ctx context.Context, p *passive) error {
 		return nil
 	}
 	if p.object == nil || p.object.Hashes[15] == nil {
+		if r.mapping.withheld { // and nothing else proves the chip
+			r.proof.CA = Failed
+			r.check(mappingCheck, Failed, "DG14 says that the chip knows it, and it did not offer it")
+		}
 		r.check(activeCheck, NotSupported, "the security object lists no DG15")
 		return nil
 	}
-	before := p.altered
 	dg15, err := r.group(ctx, p, 15)
 	if err != nil {
 		return err
@@ -359,7 +417,7 @@ func (r *reading) activeAuthentication(ctx context.Context, p *passive) error {
 		r.proof.AA = Undetermined
 		r.check(activeCheck, Undetermined, "DG15 is signed, but cannot be read")
 		return nil
-	case p.altered != before:
+	case !p.same(15, dg15):
 		r.proof.AA = Undetermined
 		r.check(activeCheck, Undetermined, "DG15 is not the signed one")
 		return nil
@@ -380,7 +438,7 @@ func (r *reading) activeAuthentication(ctx context.Context, p *passive) error {
 		return fmt.Errorf("emrtd: random: %w", err)
 	}
 	var infos [][]byte
-	if dg14 := r.doc.Files[lds.Group(14).Name]; dg14 != nil && p.altered == 0 {
+	if dg14 := r.doc.Files[lds.Group(14).Name]; dg14 != nil && p.same(14, dg14) {
 		infos, _ = lds.ParseSecurity(lds.Group(14), dg14)
 	}
 	signature, err := r.sign(ctx, key, challenge)

@@ -236,6 +236,7 @@ func (r *reading) inspect(ctx context.Context) error {
 	if p.signer != nil {
 		r.refine(p.signer.Issuer.String())
 	}
+	r.sameIssuer(p)
 	if err := r.authenticateChip(ctx, p); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type Fault struct{ Name, Text string }
 // are testpki's.
 var Faults = []Fault{
 	{"clone", "the chip lacks the private key of its DG15"},
+	{"swapped_dg15", "DG15 is not the signed one: it has a key that the chip has"},
 	{"no_aa_key", "the chip has a signed DG15 and no key for it"},
 	{"wrong_ca_key", "the chip lacks the private key of its DG14 or EF.CardSecurity"},
 	{"ca_replay", "the chip answers Chip Authentication with a recording"},
@@ -53,6 +54,7 @@ var Faults = []Fault{
 	{"aa_exact_le", "INTERNAL AUTHENTICATE that does not ask for the signature's length is answered by 6Cxx"},
 
 	{"pace_unsupported", "the chip offers PACE, and refuses its parameters"},
+	{"pace_withheld", "EF.CardAccess leaves out the first PACE of DG14"},
 	{"pace_off_curve", "PACE's n-th public key is not on the curve, or not of the group"},
 	{"pace_infinity", "PACE's n-th public key is the point at infinity"},
 	{"pace_echo", "PACE's n-th public key is the reader's own"},

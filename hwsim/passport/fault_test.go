@@ -72,6 +72,7 @@ func reading(t *testing.T, name string, faults map[string]int, change func(*pass
 func TestFaults(t *testing.T) {
 	rows := []faultRow{
 		{fault: "clone", profile: "pace", want: emrtd.Clone, check: "active authentication: failed"},
+		{fault: "swapped_dg15", profile: "pace", want: emrtd.Altered, check: "active authentication: undetermined"},
 		{fault: "no_aa_key", profile: "pace", want: emrtd.Clone, check: "active authentication: failed"},
 		{fault: "wrong_ca_key", want: emrtd.Clone, check: "chip authentication: failed"},
 		{fault: "wrong_ca_key", profile: "cam", want: emrtd.Clone, check: "chip authentication: failed"},
@@ -126,6 +127,7 @@ func TestFaults(t *testing.T) {
 		{fault: "aa_exact_le", profile: "aa-rsa", want: emrtd.ChipGenuine, check: "active authentication: successful"},
 
 		{fault: "pace_unsupported", want: emrtd.ChipGenuine},
+		{fault: "pace_withheld", want: emrtd.ChipGenuine, check: "CardAccess: failed"}, // Chip Authentication proves it
 		{fault: "pace_off_curve", at: 1, err: emrtd.ErrProtocol},
 		{fault: "pace_off_curve", at: 2, err: emrtd.ErrProtocol},
 		{fault: "pace_infinity", at: 1, err: emrtd.ErrProtocol},

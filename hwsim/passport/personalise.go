@@ -84,10 +84,13 @@ func New(p Profile, signer *testpki.Signer) (*Card, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.on("clone") && !p.NoAA {
+	if (c.on("clone") || c.on("swapped_dg15")) && !p.NoAA {
 		if c.aa, err = c.makeActive(); err != nil {
 			return nil, fmt.Errorf("passport: %w", err)
 		}
+	}
+	if c.on("swapped_dg15") && !p.NoAA {
+		groups[15], _ = c.files15()
 	}
 	c.tamper(groups)
 	c.write(groups)
@@ -245,6 +248,9 @@ func (c *Card) master(signer *testpki.Signer) error {
 		}
 	}
 	c.mf[fidCardAccess] = lds.Make(0x31, infos)
+	if c.on("pace_withheld") {
+		c.mf[fidCardAccess] = lds.Make(0x31, infos[len(paceInfo(p.PACE[0])):])
+	}
 	if mapped == 0 {
 		return nil
 	}
@@ -259,6 +265,9 @@ func (c *Card) master(signer *testpki.Signer) error {
 	list, err := proof.infos(c.cam)
 	if err != nil {
 		return err
+	}
+	if p.Security != nil {
+		signer = p.Security
 	}
 	c.mf[fidCardSecurity], err = signer.CardSecurity(lds.Make(0x31, append([][]byte{infos}, list...)...))
 	return err

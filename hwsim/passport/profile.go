@@ -13,6 +13,7 @@ import (
 
 	"passage/drivers/emrtd/kdf"
 	"passage/drivers/emrtd/mrz"
+	"passage/hwsim/passport/testpki"
 )
 
 // Access is how a chip protects its data.
@@ -43,8 +44,10 @@ type Profile struct {
 	AA     ActiveAuth
 	NoAA   bool // no key for Active Authentication
 	CA     ChipAuth
-	CVCA   [][]byte  // trust points of Terminal Authentication, CVCs
-	Today  time.Time // the chip's date before it sees a later certificate
+	CVCA   [][]byte // trust points of Terminal Authentication, CVCs
+	// Security signs EF.CardSecurity; nil for who signs the document.
+	Security *testpki.Signer
+	Today    time.Time // the chip's date before it sees a later certificate
 
 	Short      bool // no extended length
 	Buffer     int  // bytes of the longest command and answer, stated in EF.ATR/INFO; 0 says nothing
