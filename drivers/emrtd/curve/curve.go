@@ -3,12 +3,14 @@
 //
 // PACE needs point addition and a base point of its own, which crypto/ecdh
 // does not offer. Multiplication on the NIST curves from 224 bits is constant
-// time; on the others it is on math/big, and the only secrets that pass are
-// ephemeral keys of one reading.
+// time. On the others it takes the same steps for every secret, but not always the
+// same time for a step. The secrets that pass are PACE's nonces, ephemeral keys of
+// one reading, and the nonces of Terminal Authentication's signatures.
 package curve
 
 import (
 	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +29,7 @@ type Curve struct {
 	G    Point
 	N    *big.Int
 
-	mul func(c *Curve, k *big.Int, p Point) (q Point, ok bool) // nil for math/big
+	mul func(c *Curve, k *big.Int, p Point) (q Point, ok bool) // nil for ours
 }
 
 // Point is an affine point; a nil X is the point at infinity.
@@ -239,7 +241,7 @@ func (c *Curve) Mul(k *big.Int, p Point) Point {
 		}
 		return Point{}
 	}
-	return c.sum(term{k, p})
+	return c.times(k, p)
 }
 
 // Encode writes a point uncompressed: 04 ‖ x ‖ y, padded to the field's
@@ -321,8 +323,9 @@ func (c *Curve) Verify(q Point, digest []byte, r, s *big.Int) bool {
 	return !p.Infinite() && new(big.Int).Mod(p.X, c.N).Cmp(r) == 0
 }
 
-// Sign makes an ECDSA signature of a digest with private key d. It serves test
-// chips and test authorities; it is not constant time.
+// Sign makes an ECDSA signature of a digest with private key d. An inspection
+// system's lives for months, and any chip may ask for signatures: what is done with
+// d and the nonce is blinded, as math/big is not constant time.
 func (c *Curve) Sign(random io.Reader, d *big.Int, digest []byte) (r, s *big.Int, err error) {
 	e := new(big.Int).SetBytes(digest)
 	if extra := 8*len(digest) - c.N.BitLen(); extra > 0 {
@@ -333,9 +336,16 @@ func (c *Curve) Sign(random io.Reader, d *big.Int, digest []byte) (r, s *big.Int
 		if err != nil {
 			return nil, nil, err
 		}
+		blind, err := rand.Int(rand.Reader, new(big.Int).Sub(c.N, big.NewInt(1)))
+		if err != nil {
+			return nil, nil, fmt.Errorf("curve: sign: %w", err)
+		}
+		blind.Add(blind, big.NewInt(1))
+		mul := func(a, b *big.Int) *big.Int { v := new(big.Int).Mul(a, b); return v.Mod(v, c.N) }
 		r = new(big.Int).Mod(k.Public.X, c.N)
-		s = new(big.Int).Mul(r, d)
-		s.Add(s, e).Mul(s, new(big.Int).ModInverse(k.D, c.N)).Mod(s, c.N)
+		s = mul(mul(blind, r), d) // s = (e + r·d)/k, both sides of the line times blind
+		s.Add(s, mul(blind, e))
+		s = mul(s, new(big.Int).ModInverse(mul(blind, k.D), c.N))
 		if r.Sign() > 0 && s.Sign() > 0 {
 			return r, s, nil
 		}

@@ -224,7 +224,52 @@ type term struct {
 	p Point    // finite
 }
 
-// sum returns the sum of the terms: windows of four bits, all terms at once.
+// digits writes k, from 0 to the order, to the base of 16 with digits from 1 to 16,
+// least significant first: as many for every k. The number is k and a fixed
+// multiple of the order.
+func (c *Curve) digits(k *big.Int) []byte {
+	n := (c.N.BitLen()+3)/4 + 1
+	least := new(big.Int).Lsh(big.NewInt(1), uint(4*n)) // of n digits: each is 1
+	least.Sub(least, big.NewInt(1)).Div(least, big.NewInt(15))
+	more := new(big.Int).Add(least, c.N)
+	more.Sub(more, big.NewInt(1)).Div(more, c.N).Mul(more, c.N)
+	// Digits from 0 to 15 of what is left, and 1 for each.
+	left := more.Add(more, k).Sub(more, least)
+	list := make([]byte, n)
+	for i := range list {
+		for b := range 4 {
+			list[i] |= byte(left.Bit(4*i+b)) << b
+		}
+		list[i]++
+	}
+	return list
+}
+
+// times is k·p for a secret k from 0 to the order: as many doublings and additions
+// for every k, in the same order. How many of its windows are zero, and how long
+// it is, would tell enough of a signature's nonce to find the key from many.
+func (c *Curve) times(k *big.Int, p Point) Point {
+	f := newField(c.P)
+	g := &plane{f, f.in(c.A)}
+	var table [17]projective
+	table[0], table[1] = projective{x: f.one, y: f.one}, projective{f.in(p.X), f.in(p.Y), f.one}
+	for i := 2; i < len(table); i++ {
+		g.plus(&table[i], &table[i-1], &table[1])
+	}
+	digits := c.digits(k)
+	total := table[digits[len(digits)-1]]
+	for i := len(digits) - 2; i >= 0; i-- {
+		for range 4 {
+			d := total
+			g.double(&total, &d)
+		}
+		s := total
+		g.plus(&total, &s, &table[digits[i]])
+	}
+	return c.affine(jacobian{f.out(&total.x), f.out(&total.y), f.out(&total.z)})
+}
+
+// sum returns the sum of the terms, which are public: windows of four bits, all terms at once.
 func (c *Curve) sum(terms ...term) Point {
 	f := newField(c.P)
 	g := &plane{f, f.in(c.A)}

@@ -72,6 +72,38 @@ func TestSum(t *testing.T) {
 	}
 }
 
+// A secret's product is the same as a public number's, and nothing of how it is
+// computed depends on the secret.
+func TestTimes(t *testing.T) {
+	for _, c := range all {
+		last := new(big.Int).Sub(c.N, big.NewInt(1))
+		secrets := []*big.Int{new(big.Int), big.NewInt(1), big.NewInt(2), big.NewInt(15), big.NewInt(16), big.NewInt(17), last, new(big.Int).Rsh(c.N, 1), new(big.Int).Rsh(c.N, 9)}
+		for range 8 {
+			k, err := rand.Int(rand.Reader, c.N)
+			if err != nil {
+				t.Fatal(err)
+			}
+			secrets = append(secrets, k)
+		}
+		p := c.sum(term{big.NewInt(77), c.G})
+		for _, k := range secrets {
+			if got, want := c.times(k, p), c.sum(term{k, p}); !got.Equal(want) {
+				t.Errorf("%s: %x·P", c.Name, k)
+			}
+			digits, value := c.digits(k), new(big.Int)
+			for i := len(digits) - 1; i >= 0; i-- {
+				if digits[i] < 1 || digits[i] > 16 {
+					t.Fatalf("%s: %x has the digit %d", c.Name, k, digits[i])
+				}
+				value.Lsh(value, 4).Add(value, big.NewInt(int64(digits[i])))
+			}
+			if len(digits) != len(c.digits(last)) || value.Mod(value, c.N).Cmp(k) != 0 {
+				t.Errorf("%s: %x is %d", c.Name, k, digits)
+			}
+		}
+	}
+}
+
 func BenchmarkVerify(b *testing.B) {
 	for _, name := range []string{"brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1"} {
 		c, _ := ByName(name)
