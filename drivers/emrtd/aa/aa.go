@@ -17,14 +17,20 @@ import (
 // ErrSignature says that the chip does not have the key of its DG15.
 var ErrSignature = errors.New("aa: the chip's signature is wrong")
 
-var (
-	oidAA    = asn1.ObjectIdentifier{2, 23, 136, 1, 1, 5}
-	ecHashes = map[int]crypto.Hash{1: crypto.SHA1, 2: crypto.SHA224, 3: crypto.SHA256, 4: crypto.SHA384, 5: crypto.SHA512}
-)
+var oidAA = asn1.ObjectIdentifier{2, 23, 136, 1, 1, 5}
 
-// Hash finds the hash for ECDSA among the SecurityInfos of DG14: the OID of
-// the plain signature format (BSI TR-03111 §5.2.1.2). Without one the digest
-// has the key's length.
+// ecHashes are the hashes of signature algorithms: those of the plain format, which
+// Doc 9303-11 §9.2 asks for (BSI TR-03111 §5.2.1), and of X9.62, by which some
+// may name the same hash.
+var ecHashes = map[string]crypto.Hash{
+	"0.4.0.127.0.7.1.1.4.1.1": crypto.SHA1, "0.4.0.127.0.7.1.1.4.1.2": crypto.SHA224, "0.4.0.127.0.7.1.1.4.1.3": crypto.SHA256,
+	"0.4.0.127.0.7.1.1.4.1.4": crypto.SHA384, "0.4.0.127.0.7.1.1.4.1.5": crypto.SHA512,
+	"1.2.840.10045.4.1": crypto.SHA1, "1.2.840.10045.4.3.1": crypto.SHA224, "1.2.840.10045.4.3.2": crypto.SHA256,
+	"1.2.840.10045.4.3.3": crypto.SHA384, "1.2.840.10045.4.3.4": crypto.SHA512,
+}
+
+// Hash finds the hash for ECDSA among the SecurityInfos of DG14. Without one the
+// digest has the key's length.
 func Hash(infos [][]byte, key *pki.PublicKey) crypto.Hash {
 	for _, raw := range infos {
 		var v struct {
@@ -32,8 +38,8 @@ func Hash(infos [][]byte, key *pki.PublicKey) crypto.Hash {
 			Version   int
 			Algorithm asn1.ObjectIdentifier
 		}
-		if _, err := asn1.Unmarshal(raw, &v); err == nil && v.OID.Equal(oidAA) && len(v.Algorithm) > 0 {
-			if h, ok := ecHashes[v.Algorithm[len(v.Algorithm)-1]]; ok {
+		if _, err := asn1.Unmarshal(raw, &v); err == nil && v.OID.Equal(oidAA) {
+			if h, ok := ecHashes[v.Algorithm.String()]; ok {
 				return h
 			}
 		}

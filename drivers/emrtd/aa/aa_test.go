@@ -29,11 +29,16 @@ func unhex(s string) []byte {
 // activeInfo is ActiveAuthenticationInfo with ecdsa-plain and the n-th hash.
 func activeInfo(t *testing.T, n int) [][]byte {
 	t.Helper()
+	return activeInfoOf(t, asn1.ObjectIdentifier{0, 4, 0, 127, 0, 7, 1, 1, 4, 1, n})
+}
+
+func activeInfoOf(t *testing.T, algorithm asn1.ObjectIdentifier) [][]byte {
+	t.Helper()
 	b, err := asn1.Marshal(struct {
 		OID       asn1.ObjectIdentifier
 		Version   int
 		Algorithm asn1.ObjectIdentifier
-	}{oidAA, 1, asn1.ObjectIdentifier{0, 4, 0, 127, 0, 7, 1, 1, 4, 1, n}})
+	}{oidAA, 1, algorithm})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,6 +180,8 @@ func TestHash(t *testing.T) {
 		{activeInfo(t, 1), 256, crypto.SHA1},
 		{activeInfo(t, 5), 256, crypto.SHA512},
 		{activeInfo(t, 9), 256, crypto.SHA256},
+		{activeInfoOf(t, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}), 384, crypto.SHA256}, // X9.62
+		{activeInfoOf(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 5}), 384, crypto.SHA384},
 		{nil, 192, crypto.SHA224},
 		{nil, 320, crypto.SHA384},
 		{nil, 521, crypto.SHA512},
