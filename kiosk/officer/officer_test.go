@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +193,11 @@ func TestHearRefuses(t *testing.T) {
 		}},
 		{name: "certified without the officer", why: "not verified", say: func(_ *testing.T, s site, b *browser) []byte {
 			s.anna.Unverified = true
+			b.certify(origin)
+			return b.say(word())
+		}},
+		{name: "of a session without end", why: "run out", say: func(_ *testing.T, _ site, b *browser) []byte {
+			b.session.Issued, b.session.Expires = math.MinInt64, math.MaxInt64
 			b.certify(origin)
 			return b.say(word())
 		}},
