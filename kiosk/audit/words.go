@@ -55,15 +55,21 @@ var refusals = map[string]bool{"unproven": true, "unreachable": true, "": true}
 
 const maxLine = 8 << 20
 
+// behind is how long a lane may go on with a roster that another one has replaced:
+// it asks for the newest every half minute, and without the site it hears nobody.
+const behind = 5 * time.Minute
+
 // VerifyWords proves an export: each word was signed by a session key that a
 // passkey of a roster of that time certified, was as old as words may be when it
-// was carried, says what the row beside it says, and none is missing between the
-// first and the last. What a lane took must be proven; what it refused need not
-// be. Words after the last one cannot be missed. Every error wraps ErrWords.
+// was carried, says what the row beside it says, was taken once, and none is
+// missing between the first and the last. What a lane took must be proven; what
+// it refused need not be. Words after the last one cannot be missed. Every error
+// wraps ErrWords.
 func VerifyWords(r io.Reader, key ed25519.PublicKey) (p Proven, err error) {
 	var rosters []*officer.Roster
 	var from []int64
 	last := int64(0)
+	taken := map[string]int64{} // by lane and word, the number
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
 	for n := 1; lines.Scan(); n++ {
@@ -88,9 +94,19 @@ func VerifyWords(r io.Reader, key ed25519.PublicKey) (p Proven, err error) {
 		last = w.ID
 		err := fmt.Errorf("%w: number %d: no roster held then", ErrWords, w.ID)
 		for i := len(rosters) - 1; i >= 0 && err != nil; i-- { // a lane may not have had the newest one yet
-			if from[i]*1000 <= w.At+1000 {
+			replaced := i+1 < len(rosters) && w.At > from[i+1]*1000+behind.Milliseconds()
+			if from[i]*1000 <= w.At+1000 && !replaced {
 				err = w.proven(rosters[i])
 			}
+		}
+		if err == nil && !refusals[w.Answer] {
+			var e officer.Envelope
+			_ = json.Unmarshal(w.Envelope, &e) // it was read a moment ago
+			word := w.Lane + "\n" + string(e.Word)
+			if first, again := taken[word]; again {
+				return p, fmt.Errorf("%w: number %d is number %d once more: a word counts once", ErrWords, w.ID, first)
+			}
+			taken[word] = w.ID
 		}
 		switch {
 		case err == nil:

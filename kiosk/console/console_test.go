@@ -21,6 +21,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -525,9 +526,42 @@ func TestExportedWords(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	again := lined(t, lines[last])
+	again.Word.ID++
+	if _, err := audit.VerifyWords(strings.NewReader(out.String()+string(marshal(t, again))+"\n"), key); !errors.Is(err, audit.ErrWords) {
+		t.Errorf("a word that was taken twice: %v", err)
+	}
+	for ago, good := range map[time.Duration]bool{time.Minute: true, time.Hour: false} {
+		// Who was struck off a roster said nothing that a lane took later.
+		first := lined(t, lines[0])
+		var r officer.Roster
+		if err := json.Unmarshal(first.Roster.Signed.Roster, &r); err != nil {
+			t.Fatal(err)
+		}
+		r.Version++
+		r.Officers = slices.DeleteFunc(r.Officers, func(o officer.Officer) bool { return o.ID == "anna" })
+		signed, err := r.Sign(w.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Roster.At -= 7200
+		next := audit.Line{Roster: &audit.Roster{At: time.Now().Add(-ago).Unix(), Signed: signed}}
+		export := string(marshal(t, first)) + "\n" + string(marshal(t, next)) + "\n" + strings.Join(slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, `{"roster"`) }), "")
+		if _, err := audit.VerifyWords(strings.NewReader(export), key); (err == nil) != good {
+			t.Errorf("struck off %v before: %v", ago, err)
+		}
+	}
 	if _, err := audit.VerifyWords(bytes.NewReader(out.Bytes()), make([]byte, ed25519.PublicKeySize)); !errors.Is(err, audit.ErrWords) {
 		t.Errorf("another site's roster key: %v", err)
 	}
+}
+
+func lined(t *testing.T, text string) (l audit.Line) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // A lane may speak for itself only, and one that is shut out is gone within
