@@ -18,7 +18,7 @@ import (
 // head keeps a lane's signed head. The first key of a lane holds for good: a
 // replaced computer brings its audit key along, or its operator removes the old
 // one here. A head of fewer entries than an earlier one means that the journal
-// was cut.
+// was cut, another root for as many that it was written anew.
 func (s *Site) head(ctx context.Context, lane string, body []byte) (fleet.Answer, error) {
 	var in fleet.SignedHead
 	if len(body) > 4<<10 || json.Unmarshal(body, &in) != nil {
@@ -47,6 +47,16 @@ func (s *Site) head(ctx context.Context, lane string, body []byte) (fleet.Answer
 	}
 	if h.Size < most {
 		return refuse("shorter", fmt.Errorf("%d entries, and %d were signed for", h.Size, most))
+	}
+	var before []byte
+	switch err := s.db.Reader.QueryRowContext(ctx, "SELECT note FROM head WHERE lane=? AND journal=? AND size=?", lane, h.Journal, h.Size).Scan(&before); {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		return fleet.Answer{}, fmt.Errorf("site: head: %w", err)
+	default:
+		if was, err := audit.OpenHead(before, key); err != nil || was.Root != h.Root {
+			return refuse("another", errors.Join(fmt.Errorf("%d entries were signed for before, and were others", h.Size), err))
+		}
 	}
 	err = atomically(ctx, s.db.Writer, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO head_key VALUES (?,?,?) ON CONFLICT DO NOTHING", lane, known, time.Now().Unix()); err != nil {
