@@ -64,6 +64,9 @@ func Enrol(ctx context.Context, console, code, dir string) (string, Credentials,
 	fail := func(err error) (string, Credentials, error) {
 		return "", Credentials{}, fmt.Errorf("fleet: enrol: %w", err)
 	}
+	if u, err := url.Parse(console); err != nil || u.Scheme != "https" {
+		return fail(fmt.Errorf("%.60q is no address of a console: https://host:port is", console))
+	}
 	secret, print, ok := strings.Cut(strings.ToUpper(strings.TrimSpace(code)), "-")
 	if !ok {
 		return fail(errors.New("a code has two parts with a hyphen between them"))
