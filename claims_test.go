@@ -133,6 +133,7 @@ var claims = []struct {
 		{"facts are sealed, and erased by their key", "domain §11", "kiosk/journal TestIntentToRecord; keys TestBoundToItsPlace", ""},
 		{"what the register has is erased on the lane, from every byte", "domain §4 and §11", "eesclient/outbox TestErasure", ""},
 		{"copies and lists are unreadable", "domain §11", "eesclient/extract TestNothingReadable; eesclient/watchlist TestNothingReadable", ""},
+		{"every column and every message is in the table of what is kept", "domain §11", ". TestNothingIsKeptUnsaid", ""},
 		{"an identity is never printed", "domain §11", "kiosk TestIdentityIsNeverPrinted", ""},
 		{"a traveller's screen tells no reason", "domain §8, invariant 8", "kiosk/web TestTravellerIsToldNothing", ""},
 		{"a crash leaves no memory behind, and what is freed is collected", "domain §11", "kiosk/host TestNoCore; kiosk/host TestForget", ""},
