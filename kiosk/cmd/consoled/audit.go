@@ -34,13 +34,16 @@ func (c wordsCmd) Run(ctx context.Context) error {
 type headsCmd struct {
 	configured
 	Lane string `required:"" help:"The lane's id."`
-	Out  string `required:"" type:"existingdir" help:"Where LANE-JOURNAL-SIZE.head and LANE.pub go."`
+	Out  string `required:"" type:"path" help:"Folder for LANE-JOURNAL-SIZE.head and LANE.pub; it is made where it is missing."`
 }
 
 func (c headsCmd) Run(ctx context.Context) error {
 	db, closing, err := c.database(ctx)
 	if err != nil {
 		return err
+	}
+	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return errors.Join(err, closing())
 	}
 	n := 0
 	key, err := site.Heads(ctx, db, c.Lane, func(journal string, size int64, note []byte) error {
