@@ -172,7 +172,7 @@ func New(s *site.Site, conf Config) (*Console, error) {
 	mux.HandleFunc("POST /api/releases/draft", c.with(officer.Prepare, c.draft))
 	mux.HandleFunc("POST /api/releases/word", c.with(officer.Prepare, c.steer))
 	mux.HandleFunc("POST /api/enrol/code", c.with(officer.Enrol, c.code))
-	mux.HandleFunc("POST /api/enrol/revoke", c.with(officer.Enrol, c.revoke))
+	mux.HandleFunc("POST /api/enrol/revoke", c.with(officer.Enrol, c.steer))
 	mux.HandleFunc("POST /api/invite", c.with(officer.Enrol, c.invite))
 	c.directoryRoutes(mux)
 	return &Console{pages.Guard(http.NewCrossOriginProtection().Handler(mux), 2*maxBody, "'self' blob:", "manifest-src 'self'; worker-src 'self'; "), c}, nil
@@ -560,21 +560,6 @@ func (c *server) code(w http.ResponseWriter, r *http.Request, x *session) {
 	}
 	c.conf.Log.Info("enrolment code made", "lane", q.Lane, "officer", x.officer.ID)
 	pages.Reply(w, http.StatusOK, map[string]string{"code": code})
-}
-
-func (c *server) revoke(w http.ResponseWriter, r *http.Request, x *session) {
-	var q struct {
-		Lane string `json:"lane"`
-	}
-	if !pages.Read(w, r, &q) {
-		return
-	}
-	if err := c.site.Revoke(r.Context(), q.Lane); err != nil {
-		pages.Problem(w, http.StatusConflict, err.Error())
-		return
-	}
-	c.conf.Log.Info("lane shut out", "lane", q.Lane, "officer", x.officer.ID)
-	w.WriteHeader(http.StatusNoContent)
 }
 
 func readAll(r *http.Request) ([]byte, error) {

@@ -86,15 +86,15 @@ func (c *server) draft(w http.ResponseWriter, r *http.Request, x *session) {
 	pages.Reply(w, http.StatusOK, d)
 }
 
-// steered is a signed word about releases, and the plan that it activates.
+// steered is a signed word for the site, and the plan that it activates.
 type steered struct {
 	Envelope officer.Envelope `json:"envelope"`
 	Plan     []byte           `json:"plan,omitempty"`
 }
 
-// steer carries out an officer's word about releases: proven here as a lane
-// proves one, so that a stolen cookie steers nothing, and kept for the audit.
-// Lanes prove proposals and activations again.
+// steer carries out an officer's word for the site: proven here as a lane proves
+// one, so that a stolen cookie steers nothing, and kept for the audit. Lanes prove
+// proposals and activations again.
 func (c *server) steer(w http.ResponseWriter, r *http.Request, x *session) {
 	var q steered
 	if !c.words.Admits(w, x.officer.ID) {
@@ -126,7 +126,7 @@ func (c *server) steer(w http.ResponseWriter, r *http.Request, x *session) {
 			c.conf.Log.Error("a word was not kept", "error", keep)
 		}
 	}
-	c.conf.Log.Info("release", "officer", x.officer.ID, "word", said.Kind, "value", said.Value, "answer", kept, "error", err)
+	c.conf.Log.Info("a word for the site", "officer", x.officer.ID, "word", said.Kind, "value", said.Value, "answer", kept, "error", err)
 	if err != nil {
 		c.answer(w, err)
 		return
@@ -187,6 +187,14 @@ func (c *server) act(ctx context.Context, x *session, said officer.Said, plan, e
 			return errFresh
 		}
 		return c.site.Say(ctx, said)
+	case officer.ShutOut:
+		if !may(officer.Enrol) {
+			return errRight
+		}
+		if !said.Again {
+			return errFresh
+		}
+		return c.site.Revoke(ctx, said.Value)
 	}
 	return errRight
 }
@@ -216,13 +224,13 @@ func (c *server) answer(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errRight), errors.Is(err, errFresh), errors.Is(err, site.ErrSelf), errors.Is(err, officer.ErrWord):
 		status = http.StatusForbidden
-	case errors.Is(err, site.ErrNoRelease):
+	case errors.Is(err, site.ErrNoRelease), errors.Is(err, site.ErrNoLane):
 		status = http.StatusNotFound
 	case errors.Is(err, rollout.ErrRefused):
 		status = http.StatusBadRequest
-	case errors.Is(err, rollout.ErrLater), errors.Is(err, site.ErrBusy):
+	case errors.Is(err, rollout.ErrLater), errors.Is(err, site.ErrBusy), errors.Is(err, site.ErrStillIn):
 	default:
-		c.conf.Log.Error("releases", "error", err)
+		c.conf.Log.Error("a word for the site", "error", err)
 		pages.Problem(w, http.StatusInternalServerError, "the store does not answer")
 		return
 	}

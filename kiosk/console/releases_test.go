@@ -139,6 +139,59 @@ func (w *world) offices() (tom, sam, lea *browser) {
 	return tom, sam, lea
 }
 
+// A lane's computer is shut out by a role that may, with a touch of the passkey
+// for this word: a stolen session does not do. The audit keeps it.
+func TestShutOut(t *testing.T) {
+	w := newWorld(t)
+	w.lane("E1")
+	eva, sam := w.browser(), w.browser()
+	eva.register("eva", "Eva", officer.ShiftLead)
+	sam.register("sam", "Sam", officer.Supervisor)
+	w.roster()
+	for id, b := range map[string]*browser{"eva": eva, "sam": sam} {
+		if s := b.signIn(id); s != http.StatusOK {
+			t.Fatalf("%s cannot sign in: %d", id, s)
+		}
+	}
+	word := func(value string) officer.Word {
+		return officer.Word{Lane: officer.Site, Kind: officer.ShutOut, Value: value}
+	}
+	once := eva.fresh(word("E1"))
+	for _, row := range []struct {
+		name string
+		by   *browser
+		at   string
+		e    officer.Envelope
+		want int
+	}{
+		{"another role", sam, "/api/enrol/revoke", sam.fresh(word("E1")), http.StatusForbidden},
+		{"another role, by another way", sam, "/api/releases/word", sam.fresh(word("E1")), http.StatusForbidden},
+		{"without the passkey", eva, "/api/enrol/revoke", eva.envelope(word("E1")), http.StatusForbidden},
+		{"another one's word", eva, "/api/enrol/revoke", sam.fresh(word("E1")), http.StatusForbidden},
+		{"a lane that is none", eva, "/api/enrol/revoke", eva.fresh(word("E9")), http.StatusNotFound},
+		{"as it should be", eva, "/api/enrol/revoke", once, http.StatusNoContent},
+		{"the same word again", eva, "/api/enrol/revoke", once, http.StatusForbidden},
+		{"once more", eva, "/api/enrol/revoke", eva.fresh(word("E1")), http.StatusNotFound},
+	} {
+		if s := row.by.call("POST", row.at, steered{Envelope: row.e}, nil); s != row.want {
+			t.Errorf("%s: %d, want %d", row.name, s, row.want)
+		}
+		lanes, err := w.site.Lanes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in := len(lanes) == 1; in != (row.want == http.StatusForbidden && row.name != "the same word again" || row.name == "a lane that is none") {
+			t.Errorf("%s: enrolled are %v", row.name, lanes)
+		}
+	}
+	kept, err := w.site.Words(t.Context(), "eva", officer.Site, "", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	if err != nil || !slices.ContainsFunc(kept, func(k site.Word) bool {
+		return k.Kind == string(officer.ShutOut) && k.Value == "E1" && k.Answer == "accepted"
+	}) {
+		t.Errorf("the audit has %+v, %v", kept, err)
+	}
+}
+
 // drafted has an officer draft and propose a configuration.
 func (b *browser) drafted(content string) site.Release {
 	b.w.t.Helper()

@@ -45,6 +45,9 @@ const (
 	SettleCase  Kind = "settle_case"
 	Intercom    Kind = "intercom" // Value is call, with the offer of sound in Text, or end
 
+	// Said to the site, which proves it as a lane would.
+	ShutOut Kind = "shut_out" // Value is the lane whose computer is shut out
+
 	// Of releases (package rollout): said to the site, proven by each lane.
 	Propose  Kind = "propose"  // Value is the release's SHA-256
 	Activate Kind = "activate" // Value is the plan's

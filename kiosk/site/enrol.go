@@ -102,7 +102,7 @@ func (s *Site) Enrol(ctx context.Context, r fleet.Request) (fleet.Enrolment, err
 		return fleet.Enrolment{}, err
 	}
 	if old != "" {
-		if err := s.shutOut(old, now); err != nil {
+		if err := s.shutOut(ctx); err != nil {
 			return fleet.Enrolment{}, err
 		}
 	}
@@ -118,65 +118,137 @@ func (s *Site) Enrol(ctx context.Context, r fleet.Request) (fleet.Enrolment, err
 	return e, nil
 }
 
-// Revoke shuts a lane's computer out at once.
-func (s *Site) Revoke(ctx context.Context, lane string) error {
-	var user string
-	now := time.Now()
-	err := atomically(ctx, s.db.Writer, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, "DELETE FROM lane WHERE id=? RETURNING user", lane).Scan(&user); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO revoked VALUES (?,?,?) ON CONFLICT DO NOTHING", user, lane, now.Unix())
-		return err
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("site: no lane %q is enrolled", lane)
-	} else if err != nil {
-		return fmt.Errorf("site: revoke %s: %w", lane, err)
-	}
-	return s.shutOut(user, now)
+// Revoked is a lane's computer that was shut out.
+type Revoked struct {
+	Lane string    `json:"lane"`
+	User string    `json:"user"` // its public NATS key
+	At   time.Time `json:"at"`
 }
 
-// shutOut adds a user to the account's revocations: its connections end now.
-func (s *Site) shutOut(user string, at time.Time) error {
+// ErrNoLane says that no computer is enrolled for a lane.
+var ErrNoLane = errors.New("site: no such lane is enrolled")
+
+// ErrStillIn says that the servers have not heard of a revocation yet.
+var ErrStillIn = errors.New("site: revoked, but it may still be connected: this is tried again until it is not")
+
+// Revoke shuts a lane's computer out for good, in the site's database alone: a
+// console at work looks there every few seconds, and one that is not lets the
+// computer in no more when it starts. Another computer may take the lane's
+// place, with a code of its own.
+func Revoke(ctx context.Context, db *sql.DB, lane string) (Revoked, error) {
+	out := Revoked{Lane: lane, At: time.Now().UTC().Truncate(time.Second)}
+	err := atomically(ctx, db, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, "DELETE FROM lane WHERE id=? RETURNING user", lane).Scan(&out.User); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO revoked VALUES (?,?,?) ON CONFLICT DO NOTHING", out.User, lane, out.At.Unix())
+		return err
+	})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return Revoked{}, fmt.Errorf("%w: %q", ErrNoLane, lane)
+	case err != nil:
+		return Revoked{}, fmt.Errorf("site: revoke %s: %w", lane, err)
+	}
+	return out, nil
+}
+
+// Revoke shuts a lane's computer out at once. It fails with ErrStillIn while the
+// site's servers do not answer.
+func (s *Site) Revoke(ctx context.Context, lane string) error {
+	if _, err := Revoke(ctx, s.db.Writer, lane); err != nil {
+		return err
+	}
+	if err := s.shutOut(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrStillIn, err)
+	}
+	return nil
+}
+
+// shutOut adds to the account's revocations whom the store has as revoked since
+// it was last done: their connections end now.
+func (s *Site) shutOut(ctx context.Context) error {
 	s.accounts.Lock()
 	defer s.accounts.Unlock()
-	s.account.RevokeAt(user, at)
+	list, last, err := s.revoked(ctx, s.out)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	for _, r := range list {
+		s.account.RevokeAt(r.User, r.At)
+	}
+	if err := s.enforce(); err != nil {
+		return err
+	}
+	for _, r := range list {
+		s.conf.Log.Info("a lane's computer is shut out", "lane", r.Lane, "user", r.User, "revoked", r.At)
+	}
+	s.out = last
+	return nil
+}
+
+// enforce has the servers take the account as it is now.
+func (s *Site) enforce() error {
 	if s.nats == nil {
 		return s.publishAccount()
 	}
 	text, err := s.account.Encode(s.keys.operator)
 	if err != nil {
-		return fmt.Errorf("site: revoke: %w", err)
+		return fmt.Errorf("site: account: %w", err)
 	}
 	if err := s.resolver.Store(s.account.Subject, text); err != nil {
-		return fmt.Errorf("site: revoke: %w", err)
+		return fmt.Errorf("site: account: %w", err)
 	}
 	a, err := s.nats.LookupAccount(s.account.Subject)
 	if err != nil {
-		return fmt.Errorf("site: revoke: %w", err)
+		return fmt.Errorf("site: account: %w", err)
 	}
 	s.nats.UpdateAccountClaims(a, s.account)
 	return nil
 }
 
-// revoked lists who was shut out.
-func (s *Site) revoked(ctx context.Context) (map[string]time.Time, error) {
-	rows, err := s.db.Reader.QueryContext(ctx, "SELECT user, at FROM revoked")
+// keepOut looks for whom somebody else has revoked, until ctx ends: consoled
+// revoke on this machine, or a page while the cluster did not answer.
+func (s *Site) keepOut(ctx context.Context) error {
+	tick := time.NewTicker(outEvery)
+	defer tick.Stop()
+	for failed := false; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		err := s.shutOut(ctx)
+		if err != nil && !failed && ctx.Err() == nil {
+			s.conf.Log.Error("site: a revoked computer may still be connected: this is tried again", "error", err)
+		}
+		failed = err != nil
+	}
+}
+
+const outEvery = 2 * time.Second
+
+// revoked lists who was shut out after the row of that number, and the last
+// one's.
+func (s *Site) revoked(ctx context.Context, after int64) (list []Revoked, last int64, err error) {
+	rows, err := s.db.Reader.QueryContext(ctx, "SELECT rowid, lane, user, at FROM revoked WHERE rowid > ? ORDER BY rowid", after)
 	if err != nil {
-		return nil, fmt.Errorf("site: %w", err)
+		return nil, after, fmt.Errorf("site: revoked: %w", err)
 	}
 	defer rows.Close()
-	out := map[string]time.Time{}
-	for rows.Next() {
-		var user string
+	for last = after; rows.Next(); {
+		var r Revoked
 		var at int64
-		if err := rows.Scan(&user, &at); err != nil {
-			return nil, fmt.Errorf("site: %w", err)
+		if err := rows.Scan(&last, &r.Lane, &r.User, &at); err != nil {
+			return nil, after, fmt.Errorf("site: revoked: %w", err)
 		}
-		out[user] = time.Unix(at, 0)
+		r.At = time.Unix(at, 0).UTC()
+		list = append(list, r)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, after, fmt.Errorf("site: revoked: %w", err)
+	}
+	return list, last, nil
 }
 
 // Lanes lists the enrolled lanes' ids.

@@ -69,8 +69,9 @@ type Site struct {
 	views                 *views
 	questions, complaints inlet.Paces // of each lane
 
-	accounts sync.Mutex // guards account, which revocations change
+	accounts sync.Mutex // guards account, which revocations change, and out
 	account  *jwt.AccountClaims
+	out      int64 // last row of revoked that the servers know
 	resolver *server.MemAccResolver
 }
 
@@ -279,13 +280,14 @@ func (s *Site) claims(ctx context.Context) (*jwt.OperatorClaims, *jwt.AccountCla
 	if operator, err = jwt.DecodeOperatorClaims(text); err != nil {
 		return nil, nil, nil, fmt.Errorf("site: operator: %w", err)
 	}
-	out, err := s.revoked(ctx)
+	list, last, err := s.revoked(ctx, 0)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	for user, at := range out {
-		account.RevokeAt(user, at)
+	for _, r := range list {
+		account.RevokeAt(r.User, r.At)
 	}
+	s.out = last
 	return operator, account, system, nil
 }
 
@@ -344,6 +346,7 @@ func (s *Site) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.project(ctx) })
 	group.Go(func() error { return s.hub.watch(ctx) })
+	group.Go(func() error { return s.keepOut(ctx) })
 	group.Go(func() error { return s.views.catchUp(ctx) })
 	group.Go(func() error { return s.announce(ctx) })
 	group.Go(func() error { return s.relay(ctx) })

@@ -33,6 +33,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the site's console."`
 	Invite  inviteCmd  `cmd:"" help:"Make a code by which an officer registers a passkey."`
 	Enrol   enrolCmd   `cmd:"" help:"Make a code by which a lane's computer joins."`
+	Revoke  revokeCmd  `cmd:"" help:"Shut a lane's computer out for good."`
 	Cluster clusterCmd `cmd:"" help:"Write the files of one server of a NATS cluster."`
 	Join    joinCmd    `cmd:"" help:"At a country's console: write the credentials by which a site joins it."`
 	Roster  struct {
@@ -270,6 +271,41 @@ func (c enrolCmd) Run(ctx context.Context) error {
 	}
 	_, port, _ := net.SplitHostPort(conf.Enrol) // checked with the configuration
 	fmt.Printf("passage lane enrol --console https://%s --code %s --out /etc/passage/fleet\n", net.JoinHostPort(conf.Hosts[0], port), code)
+	return nil
+}
+
+type revokeCmd struct {
+	configured
+	Lane string `required:"" help:"The lane's id."`
+	JSON bool   `name:"json" help:"As JSON."`
+}
+
+func (revokeCmd) Help() string {
+	return `For a lane's computer that was stolen, or that somebody else has used. Example:
+
+  consoled revoke --config console.toml --lane E1
+
+A console at work ends its connection within seconds, and it comes back no more, also
+not after a restart; other lanes do not notice. What it has sent stays. Another
+computer takes the lane's place with consoled enrol, which shuts out the one before
+it by itself. The register has certificates of its own: revoke the computer's there,
+too. On the console's page a shift lead does the same with a passkey, under Lanes and
+officers, and the audit keeps it.`
+}
+
+func (c revokeCmd) Run(ctx context.Context) error {
+	db, closing, err := c.database(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := site.Revoke(ctx, db, c.Lane)
+	if err := errors.Join(err, closing()); err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(out)
+	}
+	fmt.Printf("the computer of %s, %s, is shut out: a console at work ends its connection within seconds\n", out.Lane, out.User)
 	return nil
 }
 

@@ -2,7 +2,7 @@
 // lanes and officers that join.
 import { settle } from './case.js';
 import { $, byNumber, el, words } from './dom.js';
-import { call } from './passkey.js';
+import { call, say } from './passkey.js';
 import { here, lanes, meaning, tell, watched } from './state.js';
 import { watch } from './card.js';
 
@@ -68,5 +68,13 @@ $('search').onsubmit = e => { e.preventDefault(); audit(); };
 
 const form = (id, path, done) => { $(id).onsubmit = async e => { e.preventDefault(); const r = await call('POST', path, Object.fromEntries(new FormData(e.target))); $(id + '-said').className = r.ok ? 'said good' : 'said'; $(id + '-said').textContent = r.ok ? done(r.data, e.target) : r.said; }; };
 form('enrol', '/api/enrol/code', d => `On the lane’s computer, within 15 minutes: passage lane enrol --code ${d.code} --console https://…`);
-form('revoke', '/api/enrol/revoke', () => 'Shut out. Its computer can no longer speak to the site.');
+$('revoke').onsubmit = async e => {
+  e.preventDefault();
+  const value = new FormData(e.target).get('lane'), said = $('revoke-said');
+  said.className = 'said'; said.textContent = '';
+  let r;
+  try { r = await call('POST', '/api/enrol/revoke', { envelope: await say({ lane: '.', kind: 'shut_out', value }, true) }); } catch (x) { r = { ok: false, said: x.name === 'NotAllowedError' ? 'The passkey was not used: nobody was shut out.' : 'No connection: look whether it was heard before you say it again.' }; }
+  if (r.ok) { said.className = 'said good'; e.target.reset(); }
+  said.textContent = r.ok ? `The computer of ${value} is shut out: it speaks to this site no more.` : r.said;
+};
 form('invite', '/api/invite', d => `${location.origin}/register#code=${d.code} (for three days)`);
