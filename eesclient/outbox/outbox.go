@@ -134,6 +134,21 @@ func (o *Outbox) Failing() error {
 	return nil
 }
 
+// Forget takes what is left of a transaction's records out of the database, inside
+// the caller's transaction. It says false, and changes nothing, while one of them
+// has not been acknowledged or dropped.
+func (o *Outbox) Forget(tx *sql.Tx, uuid string) (bool, error) {
+	const its = "key > ?1||':' AND key < ?1||';'"
+	var sealed int
+	if err := tx.QueryRow("SELECT count(sealed) FROM outbox WHERE "+its, uuid).Scan(&sealed); err != nil || sealed > 0 {
+		return false, err
+	}
+	if _, err := tx.Exec("DELETE FROM outbox WHERE "+its, uuid); err != nil {
+		return false, fmt.Errorf("outbox: forget: %w", err)
+	}
+	return true, nil
+}
+
 // Erased says that something was erased in the database: Drain empties its log
 // within some seconds.
 func (o *Outbox) Erased() { o.dirty.Store(true) }

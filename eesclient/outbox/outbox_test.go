@@ -207,6 +207,43 @@ func TestConflict(t *testing.T) {
 	})
 }
 
+// What is left of records is forgotten when all of a transaction's are done with,
+// and only those.
+func TestForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, db := open(t, ":memory:")
+		for _, key := range []string{"A:entry", "A:more", "AB:entry", "B:entry", "C:entry"} {
+			put(t, o, db, key, key[:1])
+		}
+		forget := func(uuid string, want bool, left ...string) {
+			t.Helper()
+			var done bool
+			if err := inTx(t, db, func(tx *sql.Tx) (err error) { done, err = o.Forget(tx, uuid); return err }); err != nil || done != want {
+				t.Errorf("%s: %v, %v", uuid, done, err)
+			}
+			var list string
+			if err := db.Reader.QueryRow("SELECT group_concat(key, ' ') FROM (SELECT key FROM outbox ORDER BY key)").Scan(&list); err != nil || list != strings.Join(left, " ") {
+				t.Errorf("%s: left are %s, %v", uuid, list, err)
+			}
+		}
+		all := []string{"A:entry", "A:more", "AB:entry", "B:entry", "C:entry"}
+		forget("A", false, all...) // they wait
+		drain(t, o, &register{say: func(key string, _ int) error {
+			if key == "B:entry" {
+				return ErrConflict
+			}
+			return nil
+		}}, func(*sql.Tx, string) error { return nil })
+		forget("B", false, all...) // an officer's case
+		forget("A", true, "AB:entry", "B:entry", "C:entry")
+		forget("A", true, "AB:entry", "B:entry", "C:entry")
+		if err := inTx(t, db, func(tx *sql.Tx) error { return o.Drop(tx, "B") }); err != nil {
+			t.Fatal(err)
+		}
+		forget("B", true, "AB:entry", "C:entry")
+	})
+}
+
 // A case that cannot be opened keeps its record waiting.
 func TestACaseThatFailsChangesNothing(t *testing.T) {
 	o, db := open(t, ":memory:")

@@ -218,7 +218,7 @@ func TestVerifyForgotten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n, err := journal.Thin(t.Context(), db.Writer, time.Now(), 16); err != nil || n != 16 {
+			if n, err := journal.Thin(t.Context(), db.Writer, nil, time.Now(), 16); err != nil || n != 16 {
 				t.Fatal(n, err)
 			}
 			if now, err := Now(t.Context(), db.Reader, "E1"); err != nil || now != head {

@@ -185,7 +185,7 @@ func TestLanesStoresOfEveryVersion(t *testing.T) {
 		t.Fatal(err)
 	} else {
 		keep(t, db.Reader, "lane") // version 1: nothing is forgotten yet
-		if n, err := journal.Thin(t.Context(), db.Writer, time.Now().Add(time.Hour), 10); err != nil || n != 10 {
+		if n, err := journal.Thin(t.Context(), db.Writer, nil, time.Now().Add(time.Hour), 10); err != nil || n != 10 {
 			t.Fatalf("%d forgotten, %v", n, err)
 		}
 		keep(t, db.Reader, "lane")

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -75,6 +76,9 @@ func wilson(k, n int) (low, high float64) {
 // called finds for what officers had a case, in a timeline of the lane's.
 var called = regexp.MustCompile(`"officer\.([A-Z_]+)"`)
 
+// errForgotten says that a period is over for longer than crossings are kept.
+var errForgotten = fmt.Errorf("crossings are kept for %d days", site.Keep/(24*time.Hour))
+
 // period reads ?from and ?to, RFC 3339; the last 24 hours by default, a year at
 // most.
 func period(r *http.Request) (from, to time.Time, err error) {
@@ -103,6 +107,21 @@ func hours(r *http.Request, of *time.Location) (from, to time.Time, err error) {
 	return hour(from, of), hour(to.Add(time.Hour-1), of), err
 }
 
+// known is the part of hours of which nothing is forgotten at now: the first
+// hour that is shown is whole, and no count is less than what happened.
+func known(r *http.Request, of *time.Location, now time.Time) (from, to time.Time, err error) {
+	if from, to, err = hours(r, of); err != nil {
+		return from, to, err
+	}
+	if first := hour(now.Add(time.Hour-site.Keep), of); from.Before(first) {
+		from = first
+	}
+	if !from.Before(to) {
+		return from, to, errForgotten
+	}
+	return from, to, nil
+}
+
 // hour is the beginning of t's hour by the clock of a place. It steps by the
 // offset in force, so that it is right on days of 23 and 25 hours.
 func hour(t time.Time, of *time.Location) time.Time {
@@ -126,8 +145,12 @@ var by = map[string]func(site.Crossing, *time.Location) string{
 }
 
 func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) {
-	from, to, err := hours(r, c.conf.Location)
+	from, to, err := known(r, c.conf.Location, time.Now())
 	key, ok := by[r.URL.Query().Get("by")]
+	if errors.Is(err, errForgotten) {
+		pages.Problem(w, http.StatusGone, err.Error())
+		return
+	}
 	if err != nil || !ok {
 		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and by hour, lane, class, outcome or reason")
 		return
@@ -235,8 +258,12 @@ type exported struct {
 // export writes counts by hour, lane, class, outcome and reason as CSV or
 // Parquet, without cells below 20.
 func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
-	from, to, err := hours(r, time.UTC)
+	from, to, err := known(r, time.UTC, time.Now())
 	format := r.URL.Query().Get("format")
+	if errors.Is(err, errForgotten) {
+		pages.Problem(w, http.StatusGone, err.Error())
+		return
+	}
 	if err != nil || format != "csv" && format != "parquet" {
 		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and format csv or parquet")
 		return

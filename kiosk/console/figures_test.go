@@ -135,6 +135,34 @@ func TestWholeHours(t *testing.T) {
 	}
 }
 
+// No figure is of an hour of which something may be forgotten: the period begins
+// with the first whole one, by the site's clock, and one that ended before is
+// refused.
+func TestFiguresAreOfWhatIsKept(t *testing.T) {
+	kolkata, err := time.LoadLocation("Asia/Kolkata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 26, 8, 20, 0, 0, time.UTC) // 90 days before: 2026-08-28T08:20
+	for _, c := range []struct {
+		query, from string
+		of          *time.Location
+		err         error
+	}{
+		{"from=2026-11-01T00:00:00Z&to=2026-11-26T08:20:00Z", "2026-11-01T00:00Z", time.UTC, nil},
+		{"from=2026-08-28T09:00:00Z&to=2026-11-26T08:20:00Z", "2026-08-28T09:00Z", time.UTC, nil},
+		{"from=2026-08-28T08:00:00Z&to=2026-11-26T08:20:00Z", "2026-08-28T09:00Z", time.UTC, nil},
+		{"from=2026-01-01T00:00:00Z&to=2026-11-26T08:20:00Z", "2026-08-28T08:30Z", kolkata, nil},
+		{"from=2026-01-01T00:00:00Z&to=2026-08-28T09:00:00Z", "", time.UTC, errForgotten},
+		{"from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "", time.UTC, errForgotten},
+	} {
+		from, _, err := known(httptest.NewRequest("GET", "/api/statistics?"+c.query, nil), c.of, now)
+		if !errors.Is(err, c.err) || err == nil && from.UTC().Format("2006-01-02T15:04Z") != c.from {
+			t.Errorf("%s: from %v, %v", c.query, from, err)
+		}
+	}
+}
+
 // Hours are the site's. The day on which the clock is put forward has 23 of them,
 // the one on which it is put back 25, in the order of time; where the clock is
 // half an hour off, so are the hours.

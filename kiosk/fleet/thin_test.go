@@ -29,7 +29,7 @@ func TestForgottenAtTheLane(t *testing.T) {
 	thin := func() {
 		t.Helper()
 		for n := 1; n > 0; {
-			if n, err = journal.Thin(t.Context(), c.db.Writer, time.Now().Add(time.Hour), kept); err != nil {
+			if n, err = journal.Thin(t.Context(), c.db.Writer, nil, time.Now().Add(time.Hour), kept); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -14,8 +14,8 @@ import (
 	"passage/sqlite"
 )
 
-// Keep is how long a lane keeps its steps and crossings: they are a technical
-// log, which names nobody.
+// Keep is how long a lane keeps its steps and crossings, and what became of
+// intents: they are a technical log, which names nobody.
 const Keep = 90 * 24 * time.Hour
 
 // thinned is what is left of the entries that a journal has forgotten. The
@@ -81,11 +81,19 @@ func Forgotten(ctx context.Context, db asked) (Base, error) {
 // for it.
 const step = 200
 
+// Records are those that crossings gave the outbox.
+type Records interface {
+	// Forget takes what is left of a transaction's records out of the database.
+	// It says false, and changes nothing, while one of them is not done with.
+	Forget(tx *sql.Tx, uuid string) (bool, error)
+}
+
 // Thin forgets the oldest entries that were written before a time, of those up to
-// a number, and crossings of which no entry is left: at most a step of each. It
-// returns how many; step or more means that there may be others. What follows
-// from them can be checked as before.
-func Thin(ctx context.Context, db *sql.DB, before time.Time, upto int64) (n int, err error) {
+// a number, crossings of which no entry is left, and intents of which no crossing
+// is left and nothing can come any more: at most a step of each. It returns how
+// many; step or more means that there may be others. What follows from them can
+// be checked as before. records may be nil where no outbox is beside the journal.
+func Thin(ctx context.Context, db *sql.DB, records Records, before time.Time, upto int64) (n int, err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, fmt.Errorf("journal: thin: %w", err)
@@ -108,6 +116,10 @@ func Thin(ctx context.Context, db *sql.DB, before time.Time, upto int64) (n int,
 	if err != nil {
 		return 0, err
 	}
+	intents, err := settled(ctx, tx, records, last, before)
+	if err != nil {
+		return 0, err
+	}
 	aside, err := thinAside(ctx, tx, before)
 	if err != nil {
 		return 0, err
@@ -117,7 +129,7 @@ func Thin(ctx context.Context, db *sql.DB, before time.Time, upto int64) (n int,
 			return 0, err
 		}
 	}
-	if n = max(n, crossings, aside); n == 0 {
+	if n = max(n, crossings, intents, aside); n == 0 {
 		return 0, nil
 	}
 	// A power cut before this line leaves all of it, after it nothing.
@@ -182,6 +194,51 @@ func crossed(ctx context.Context, tx *sql.Tx, b *Base, before time.Time) (int, e
 	return n, nil
 }
 
+// settled forgets intents, what became of them and what is left of their records,
+// of crossings that are forgotten. One that nobody has settled stays, and one whose
+// record the register has not acknowledged, of which a case may still come.
+func settled(ctx context.Context, tx *sql.Tx, records Records, b Base, before time.Time) (int, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT i.txn, i.uuid FROM intent i JOIN settlement s USING (txn)
+		WHERE i.txn <= ?1 AND i.sealed IS NULL AND s.at < ?2 AND (s.kind <> 'case' OR s.closed < ?2)
+		AND NOT EXISTS (SELECT 1 FROM crossing WHERE crossing.txn = i.txn) ORDER BY i.txn LIMIT ?3`, b.Txn, before.UnixNano(), step)
+	if err != nil {
+		return 0, fmt.Errorf("journal: thin: %w", err)
+	}
+	defer rows.Close()
+	type intent struct {
+		txn  lane.Transaction
+		uuid string
+	}
+	var list []intent
+	for rows.Next() {
+		var x intent
+		if err := rows.Scan(&x.txn, &x.uuid); err != nil {
+			return 0, fmt.Errorf("journal: thin: %w", err)
+		}
+		list = append(list, x)
+	}
+	if err := rows.Err(); err != nil {
+		return 0, fmt.Errorf("journal: thin: %w", err)
+	}
+	n := 0
+	for _, x := range list {
+		if records != nil {
+			if done, err := records.Forget(tx, x.uuid); err != nil {
+				return 0, fmt.Errorf("journal: thin: %w", err)
+			} else if !done {
+				continue
+			}
+		}
+		for _, table := range []string{"settlement", "intent"} {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE txn = ?", x.txn); err != nil {
+				return 0, fmt.Errorf("journal: thin: %w", err)
+			}
+		}
+		n++
+	}
+	return n, nil
+}
+
 // thinAside forgets entries of a salvaged journal.
 func thinAside(ctx context.Context, tx *sql.Tx, before time.Time) (int, error) {
 	var there int
@@ -224,7 +281,7 @@ const (
 // Retain forgets what is older than Keep, until ctx ends. kept says up to which
 // entry somebody else has the journal; nil: nobody else is to have it. What was
 // forgotten is overwritten, in the log as well.
-func Retain(ctx context.Context, db *sqlite.DB, kept func(context.Context) (int64, error), log *slog.Logger) error {
+func Retain(ctx context.Context, db *sqlite.DB, records Records, kept func(context.Context) (int64, error), log *slog.Logger) error {
 	wait := time.NewTimer(thinPause)
 	defer wait.Stop()
 	for {
@@ -234,7 +291,7 @@ func Retain(ctx context.Context, db *sqlite.DB, kept func(context.Context) (int6
 		case <-wait.C:
 		}
 		next := thinEvery
-		n, err := retain(ctx, db, kept)
+		n, err := retain(ctx, db, records, kept)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -247,7 +304,7 @@ func Retain(ctx context.Context, db *sqlite.DB, kept func(context.Context) (int6
 	}
 }
 
-func retain(ctx context.Context, db *sqlite.DB, kept func(context.Context) (int64, error)) (int, error) {
+func retain(ctx context.Context, db *sqlite.DB, records Records, kept func(context.Context) (int64, error)) (int, error) {
 	upto := int64(1<<63 - 1)
 	if kept != nil {
 		var err error
@@ -255,7 +312,7 @@ func retain(ctx context.Context, db *sqlite.DB, kept func(context.Context) (int6
 			return 0, err
 		}
 	}
-	n, err := Thin(ctx, db.Writer, time.Now().Add(-Keep), upto)
+	n, err := Thin(ctx, db.Writer, records, time.Now().Add(-Keep), upto)
 	if err != nil || n == 0 {
 		return n, err
 	}

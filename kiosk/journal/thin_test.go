@@ -2,9 +2,11 @@ package journal
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +66,7 @@ func TestThin(t *testing.T) {
 	thin := func(before time.Time, upto int64) (steps int) {
 		t.Helper()
 		for {
-			n, err := Thin(t.Context(), db.Writer, before, upto)
+			n, err := Thin(t.Context(), db.Writer, nil, before, upto)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +173,7 @@ func TestThinRefuses(t *testing.T) {
 	if _, err := db.Writer.Exec("UPDATE entry SET now = now + 1 WHERE seq = 12"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Thin(t.Context(), db.Writer, day(9), 1<<62); err == nil || !strings.Contains(err.Error(), "entry 12") {
+	if _, err := Thin(t.Context(), db.Writer, nil, day(9), 1<<62); err == nil || !strings.Contains(err.Error(), "entry 12") {
 		t.Errorf("%v", err)
 	}
 	if e, c := counts(t, db); e != 30 || c != 3 {
@@ -180,7 +182,7 @@ func TestThinRefuses(t *testing.T) {
 	if _, err := db.Writer.Exec("UPDATE entry SET now = now - 1 WHERE seq = 12"); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := Thin(t.Context(), db.Writer, day(1), 1<<62); err != nil || n != 10 {
+	if n, err := Thin(t.Context(), db.Writer, nil, day(1), 1<<62); err != nil || n != 10 {
 		t.Fatal(n, err)
 	}
 	for _, harm := range []string{"UPDATE thinned SET chain = zeroblob(32)", "UPDATE thinned SET seq = seq + 1"} {
@@ -206,7 +208,7 @@ func TestThinReplay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lane.db")
 	j, _, db, stop := open(t, path, &box{})
 	walk(t, j)
-	if n, err := Thin(t.Context(), db.Writer, time.Now().Add(time.Hour), 3); err != nil || n != 3 {
+	if n, err := Thin(t.Context(), db.Writer, nil, time.Now().Add(time.Hour), 3); err != nil || n != 3 {
 		t.Fatal(n, err)
 	}
 	stop()
@@ -226,15 +228,127 @@ func TestRetain(t *testing.T) {
 	defer stop()
 	days(t, j, 0, 2)
 	lived := everything(t, path)
-	if n, err := retain(t.Context(), db, func(context.Context) (int64, error) { return 0, errors.New("away") }); err == nil || n != 0 {
+	if n, err := retain(t.Context(), db, nil, func(context.Context) (int64, error) { return 0, errors.New("away") }); err == nil || n != 0 {
 		t.Errorf("%d, %v", n, err)
 	}
-	if n, err := retain(t.Context(), db, nil); err != nil || n != 20 {
+	if n, err := retain(t.Context(), db, nil, nil); err != nil || n != 20 {
 		t.Errorf("%d, %v", n, err)
 	}
 	for _, planted := range []string{"EUreleased", "DocumentPlaced"} {
 		if raw := everything(t, path); !strings.Contains(lived, planted) || strings.Contains(raw, planted) {
 			t.Errorf("%s: what was forgotten is in the files, or never was", planted)
 		}
+	}
+}
+
+// waits are the records that the register has not acknowledged.
+type waits struct{ uuids []string }
+
+func (w *waits) Forget(_ *sql.Tx, uuid string) (bool, error) {
+	return !slices.Contains(w.uuids, uuid), nil
+}
+
+// An intent goes after its crossing, with what became of it: never one that is
+// open, whose case is open or was settled of late, or whose record still waits.
+// Chain and tree are what they were.
+func TestThinIntents(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lane.db")
+	j, _, db, stop := open(t, path, &box{})
+	days(t, j, 0, 3) // 1 to 3 recorded
+	for x := lane.Transaction(4); x <= 8; x++ {
+		uuid := fmt.Sprintf("uuid-of-day-%03d", x-1)
+		j.Begin(x, uuid, day(int(x-1)))
+		j.Append(kiosk.Entry{Now: lane.Instant(10 * x), At: day(int(x - 1)), Event: lane.DocumentPlaced{}, After: lane.State{Transaction: x}})
+		if err := do(func(d func(error)) { j.Intend(x, facts(uuid), d) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Void(4)
+	j.OpenCase(5, lane.PowerCut) // settled long ago
+	j.OpenCase(6, lane.PowerCut) // settled today
+	j.OpenCase(7, lane.PowerCut) // and open; 8 has no end yet
+	for _, x := range []int{4, 5} {
+		if err := j.Settle(t.Context(), fmt.Sprintf("uuid-of-day-%03d", x), "anna", NotCrossed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.flush(t.Context())
+	var whole Tree
+	if err := whole.Grow(t.Context(), db.Reader, nil); err != nil {
+		t.Fatal(err)
+	}
+	// All but the one of today happened when their crossings did.
+	if _, err := db.Writer.Exec("UPDATE settlement SET at = ?1, closed = CASE WHEN closed IS NULL OR txn = 6 THEN closed ELSE ?1 END", day(8).UnixNano()); err != nil {
+		t.Fatal(err)
+	}
+	waiting := &waits{[]string{"uuid-of-day-001"}}
+	left := func() (txns []int) {
+		t.Helper()
+		rows, err := db.Reader.Query("SELECT txn FROM intent ORDER BY txn")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var x int
+			if err := rows.Scan(&x); err != nil {
+				t.Fatal(err)
+			}
+			txns = append(txns, x)
+		}
+		var astray int
+		if err := db.Reader.QueryRow("SELECT count(*) FROM settlement WHERE txn NOT IN (SELECT txn FROM intent)").Scan(&astray); err != nil || astray > 0 {
+			t.Errorf("%d settlements of no intent, %v", astray, err)
+		}
+		return txns
+	}
+	thin := func(before time.Time, upto int64) {
+		t.Helper()
+		for n := 1; n > 0; {
+			var err error
+			if n, err = Thin(t.Context(), db.Writer, waiting, before, upto); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		before time.Time
+		upto   int64
+		want   []int
+	}{
+		{"its crossing is here", day(20), 0, []int{1, 2, 3, 4, 5, 6, 7, 8}},
+		{"settled of late", day(3), 1 << 62, []int{1, 2, 3, 4, 5, 6, 7, 8}},
+		{"done with", day(20), 1 << 62, []int{2, 6, 7, 8}},
+	} {
+		if thin(row.before, row.upto); !slices.Equal(left(), row.want) {
+			t.Errorf("%s: left are %v, want %v", row.name, left(), row.want)
+		}
+	}
+	waiting.uuids = nil
+	if thin(day(20), 1<<62); !slices.Equal(left(), []int{6, 7, 8}) {
+		t.Errorf("acknowledged: left are %v", left())
+	}
+	if cases, err := j.Cases(t.Context()); err != nil || len(cases) != 1 || cases[0].Transaction != "uuid-of-day-006" {
+		t.Errorf("open are %v, %v", cases, err)
+	}
+	if err := j.Settle(t.Context(), "uuid-of-day-006", "anna", Crossed); err != nil {
+		t.Errorf("the open case cannot be settled: %v", err)
+	}
+	var again Tree
+	if err := again.Grow(t.Context(), db.Reader, nil); err != nil || again.Root() != whole.Root() || again.Size != whole.Size {
+		t.Errorf("the tree: %d, %v", again.Size, err)
+	}
+	if err := db.Scrub(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if raw := everything(t, path); strings.Contains(raw, "uuid-of-day-003") || !strings.Contains(raw, "uuid-of-day-007") {
+		t.Error("a forgotten intent is in the files, or one that is kept is not")
+	}
+	stop()
+	_, was, _, stop := open(t, path, &box{})
+	defer stop()
+	if was.Last != 8 || was.OpenIntent != 8 {
+		t.Errorf("after a start the last number is %d, and open is %d", was.Last, was.OpenIntent)
 	}
 }

@@ -76,10 +76,9 @@ type Site struct {
 }
 
 const (
-	journalDays = 90 * 24 * time.Hour
-	dedupFor    = 10 * time.Minute
-	started     = 10 * time.Second
-	within      = 2 * time.Second
+	dedupFor = 10 * time.Minute
+	started  = 10 * time.Second
+	within   = 2 * time.Second
 
 	questionsPace = 20 // of one lane a second: it asks when it joins, and for each traveller
 )
@@ -240,7 +239,7 @@ func (s *Site) stream() error {
 		return fmt.Errorf("site: nats: %w", err)
 	}
 	stream := &nats.StreamConfig{
-		Name: fleet.Stream, Subjects: []string{fleet.Journals}, Storage: nats.FileStorage, MaxAge: journalDays, Duplicates: dedupFor,
+		Name: fleet.Stream, Subjects: []string{fleet.Journals}, Storage: nats.FileStorage, MaxAge: Keep, Duplicates: dedupFor,
 		Discard: nats.DiscardOld, Replicas: max(1, s.conf.Replicas),
 	}
 	if s.conf.Leafs != "" {
@@ -347,6 +346,7 @@ func (s *Site) Run(ctx context.Context) error {
 	group.Go(func() error { return s.project(ctx) })
 	group.Go(func() error { return s.hub.watch(ctx) })
 	group.Go(func() error { return s.keepOut(ctx) })
+	group.Go(func() error { return s.retain(ctx) })
 	group.Go(func() error { return s.views.catchUp(ctx) })
 	group.Go(func() error { return s.announce(ctx) })
 	group.Go(func() error { return s.relay(ctx) })

@@ -200,7 +200,7 @@ func run(c cli) error {
 	if joined != nil {
 		there = joined.Kept
 	}
-	group.Go(func() error { return journal.Retain(work, db, there, log) })
+	group.Go(func() error { return journal.Retain(work, db, box, there, log) })
 	group.Go(func() error { return trusted.Watch(work) })
 	group.Go(func() error { return asks.Watch(work, func(why string) { shell.SetHealth(lane.UnfitClock, why) }) })
 	group.Go(func() error { return asks.Refresh(work, log) })
