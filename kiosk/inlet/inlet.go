@@ -4,8 +4,8 @@
 package inlet
 
 import (
+	"container/list"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -74,33 +74,58 @@ func (b *Book) Counts() map[Line]uint64 {
 
 // Paces says who comes too fast: each name has a bucket of Burst tokens that
 // fills at Rate a second. It remembers at most Most names: whoever has been
-// quiet long enough is forgotten first, and a new name beyond it waits.
+// quiet the longest is forgotten, once the bucket is full again, which changes
+// nothing for them; until then a new name beyond it waits.
 type Paces struct {
 	Rate  rate.Limit
 	Burst int
 	Most  int
 
-	mu sync.Mutex
-	by map[string]*rate.Limiter
+	mu    sync.Mutex
+	by    map[string]*list.Element
+	order list.List // of *bucket: whose last token was taken longest ago comes first
 }
 
-// Allow takes a token of a name, if there is one.
+type bucket struct {
+	name string
+	*rate.Limiter
+}
+
+// Allow takes a token of a name, if there is one. What it costs does not grow with
+// the names that are remembered.
 func (p *Paces) Allow(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.by[name]
-	if l == nil {
-		if p.by == nil {
-			p.by = map[string]*rate.Limiter{}
-		}
-		if len(p.by) >= p.Most {
-			maps.DeleteFunc(p.by, func(_ string, l *rate.Limiter) bool { return l.Tokens() >= float64(p.Burst) })
-		}
-		if len(p.by) >= p.Most {
+	e := p.by[name]
+	if e == nil {
+		if e = p.add(name); e == nil {
 			return false
 		}
-		l = rate.NewLimiter(p.Rate, p.Burst)
-		p.by[name] = l
 	}
-	return l.Allow()
+	if !e.Value.(*bucket).Allow() {
+		return false
+	}
+	p.order.MoveToBack(e)
+	return true
+}
+
+// add remembers a name, unless there are too many. Two make room where they can,
+// so that a flood's names are gone some time after it.
+func (p *Paces) add(name string) *list.Element {
+	for range 2 {
+		e := p.order.Front()
+		if e == nil || e.Value.(*bucket).Tokens() < float64(p.Burst) {
+			break
+		}
+		delete(p.by, p.order.Remove(e).(*bucket).name)
+	}
+	if len(p.by) >= p.Most {
+		return nil
+	}
+	if p.by == nil {
+		p.by = map[string]*list.Element{}
+	}
+	e := p.order.PushBack(&bucket{name, rate.NewLimiter(p.Rate, p.Burst)})
+	p.by[name] = e
+	return e
 }

@@ -64,3 +64,92 @@ func TestPaces(t *testing.T) {
 		}
 	})
 }
+
+// Names that are there keep what they have left, whatever new ones come, and the
+// quiet ones' places go to others, of a flood as well as after it.
+func TestPacesRemember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &Paces{Rate: 1, Burst: 10, Most: 50}
+		for n := range 10 {
+			for range 10 { // all that they have
+				if !p.Allow(fmt.Sprint("busy ", n)) {
+					t.Fatalf("busy %d: refused", n)
+				}
+			}
+		}
+		for n := range 40 {
+			p.Allow(fmt.Sprint("once ", n))
+		}
+		for second := range 30 {
+			for n := range 1000 {
+				p.Allow(fmt.Sprint("flood ", second, " ", n))
+			}
+			if len(p.by) > p.Most || p.order.Len() != len(p.by) {
+				t.Fatalf("%d names are remembered, %d in order", len(p.by), p.order.Len())
+			}
+			for n := range 10 { // one a second is what they may
+				name := fmt.Sprint("busy ", n)
+				if took := p.Allow(name); took != (second > 0) || p.Allow(name) {
+					t.Errorf("busy %d in second %d: %v, or more than it may", n, second, took)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		for n := range 60 {
+			if !p.Allow(fmt.Sprint("new ", n)) && n < 50 {
+				t.Errorf("new %d: refused after the flood", n)
+			}
+		}
+		time.Sleep(time.Minute)
+		for range 60 {
+			p.Allow("late")
+			p.Allow(fmt.Sprint(time.Now()))
+			time.Sleep(time.Second)
+		}
+		if len(p.by) > 5 {
+			t.Errorf("%d names are remembered long after", len(p.by))
+		}
+	})
+}
+
+// BenchmarkPaces is what one call costs when all the names there may be are
+// remembered, and none of them is quiet.
+func BenchmarkPaces(b *testing.B) {
+	for _, most := range []int{1000, 10_000} {
+		full := func() *Paces {
+			p := &Paces{Rate: 0.001, Burst: 1_000_000, Most: most}
+			for n := range most {
+				p.Allow(fmt.Sprint("name ", n))
+			}
+			return p
+		}
+		b.Run(fmt.Sprint("a new name beyond ", most), func(b *testing.B) {
+			p := full()
+			for b.Loop() {
+				if p.Allow("new") {
+					b.Fatal("there was room")
+				}
+			}
+		})
+		b.Run(fmt.Sprint("one of ", most), func(b *testing.B) {
+			p := full()
+			for b.Loop() {
+				p.Allow("name 7")
+			}
+		})
+		b.Run(fmt.Sprint("a new name for a quiet one of ", most), func(b *testing.B) {
+			p := full()
+			p.Rate, p.Burst = 1e12, 1
+			names := make([]string, 100_000)
+			for i := range names {
+				names[i] = fmt.Sprint("new ", i)
+			}
+			i := 0
+			for b.Loop() {
+				p.Allow(names[i%len(names)])
+				i++
+			}
+		})
+	}
+}
