@@ -44,6 +44,7 @@ var inlets = []struct {
 	{"register: answers that never end", registerAnswers},
 	{"metrics: silent connections", figures},
 	{"site: a lane that floods the fleet", siteFleet},
+	{"site: a lane that sends good batches without end", siteJournal},
 	{"site: enrolment", siteEnrolment},
 	{"console: signing in", consoleSignIn},
 }

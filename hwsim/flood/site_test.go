@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,10 +37,10 @@ type airport struct {
 	enrol, pages string
 }
 
-func newAirport(t *testing.T, book *inlet.Book) *airport {
+func newAirport(t *testing.T, book *inlet.Book, v site.Volume) *airport {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	s, err := site.Open(t.Context(), site.Config{Dir: t.TempDir(), Fleet: own + ":0", Hosts: []string{own}, Log: quiet, Book: book})
+	s, err := site.Open(t.Context(), site.Config{Dir: t.TempDir(), Fleet: own + ":0", Hosts: []string{own}, Log: quiet, Book: book, Volume: v})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,11 +82,48 @@ func (a *airport) join(t *testing.T, id string) fleet.Credentials {
 	return creds
 }
 
-// siteFleet floods the site with views, questions and batches of one lane; the
-// journal of another arrives, and it is asked and answered.
-func siteFleet(t *testing.T, book *inlet.Book) target {
-	a := newAirport(t, book)
-	good, bad := a.join(t, "E1"), a.join(t, "E2")
+// lane joins a lane with a journal, and returns rightful traffic of it: its journal
+// arrives, and it is asked and answered.
+func (a *airport) lane(t *testing.T, id string) (serve func(t *testing.T)) {
+	t.Helper()
+	creds := a.join(t, id)
+	j, db := newJournal(t)
+	q := world.NewQuick(nil, slog.New(slog.DiscardHandler))
+	beside(t, q.Run)
+	c := &fleet.Client{Lane: id, Direction: func() string { return "entry" }, Desk: q.Shell, Journal: db.Reader, RosterKey: make(ed25519.PublicKey, ed25519.PublicKeySize), Log: slog.New(slog.DiscardHandler)}
+	beside(t, func(ctx context.Context) error { return c.Run(ctx, creds) })
+	entries := int64(0)
+	return func(t *testing.T) {
+		write(j, entries, 20)
+		entries += 20
+		end, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for {
+			n, err := c.Kept(end)
+			if err == nil && n == entries {
+				break
+			}
+			select {
+			case <-end.Done():
+				t.Fatalf("%d of %d entries arrived: %v", n, entries, err)
+			case <-time.After(250 * time.Millisecond): // its own questions have a pace, too
+			}
+		}
+		if b, err := a.Ask(end, id, fleet.Ask{What: fleet.AskCases}); err != nil || string(b) != "[]" {
+			t.Errorf("asked for its cases the lane says %q, %v", b, err)
+		}
+		lanes, _, _ := a.Hub().Since(0)
+		for _, l := range lanes {
+			if l.ID == id && l.Away {
+				t.Error("the lane counts as not seen")
+			}
+		}
+	}
+}
+
+// newJournal is an empty one on disk.
+func newJournal(t *testing.T) (*journal.Journal, *sqlite.DB) {
+	t.Helper()
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "lane.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -100,50 +138,40 @@ func siteFleet(t *testing.T, book *inlet.Book) target {
 		t.Fatal(err)
 	}
 	beside(t, j.Run)
-	q := world.NewQuick(nil, slog.New(slog.DiscardHandler))
-	beside(t, q.Run)
-	c := &fleet.Client{Lane: "E1", Direction: func() string { return "entry" }, Desk: q.Shell, Journal: db.Reader, RosterKey: make(ed25519.PublicKey, ed25519.PublicKeySize), Log: slog.New(slog.DiscardHandler)}
-	beside(t, func(ctx context.Context) error { return c.Run(ctx, good) })
-	conf, err := bad.TLS()
+	return j, db
+}
+
+// write journals n entries after those that are there.
+func write(j *journal.Journal, there int64, n int) {
+	for i := range n {
+		j.Append(kiosk.Entry{Now: lane.Instant(there + int64(i) + 1), At: time.Now(), Event: lane.DocumentPlaced{}, After: lane.State{}})
+	}
+}
+
+// intruder is a connection with a lane's credentials.
+func (a *airport) intruder(t *testing.T, id string) *nats.Conn {
+	t.Helper()
+	creds := a.join(t, id)
+	conf, err := creds.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(bad.URL, nats.Secure(conf), nats.UserCredentials(bad.User), nats.CustomInboxPrefix(fleet.Inbox("E2")))
+	nc, err := nats.Connect(creds.URL, nats.Secure(conf), nats.UserCredentials(creds.User), nats.CustomInboxPrefix(fleet.Inbox(id)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	entries := int64(0)
+	return nc
+}
+
+// siteFleet floods the site with views, questions and batches of one lane; the
+// journal of another arrives, and it is asked and answered.
+func siteFleet(t *testing.T, book *inlet.Book) target {
+	a := newAirport(t, book, site.Volume{})
+	nc := a.intruder(t, "E2")
 	return target{
-		shed: "fleet",
-		serve: func(t *testing.T) {
-			for range 20 {
-				entries++
-				j.Append(kiosk.Entry{Now: lane.Instant(entries), At: time.Now(), Event: lane.DocumentPlaced{}, After: lane.State{}})
-			}
-			end, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			for {
-				n, err := c.Kept(end)
-				if err == nil && n == entries {
-					break
-				}
-				select {
-				case <-end.Done():
-					t.Fatalf("%d of %d entries arrived: %v", n, entries, err)
-				case <-time.After(250 * time.Millisecond): // its own questions have a pace, too
-				}
-			}
-			if b, err := a.Ask(end, "E1", fleet.Ask{What: fleet.AskCases}); err != nil || string(b) != "[]" {
-				t.Errorf("asked for its cases the lane says %q, %v", b, err)
-			}
-			lanes, _, _ := a.Hub().Since(0)
-			for _, l := range lanes {
-				if l.ID == "E1" && l.Away {
-					t.Error("the lane counts as not seen")
-				}
-			}
-		},
+		shed:  "fleet",
+		serve: a.lane(t, "E1"),
 		flood: func(t *testing.T, during func()) {
 			view := []byte(`{"lane":"E2","noise":"` + strings.Repeat("x", 4<<10) + `"}`)
 			for i := range 1000 { // each kind ten times what a lane may at once
@@ -162,9 +190,69 @@ func siteFleet(t *testing.T, book *inlet.Book) target {
 	}
 }
 
+// siteJournal has one lane send good batches without end; another one's arrive.
+func siteJournal(t *testing.T, book *inlet.Book) target {
+	a := newAirport(t, book, site.Volume{Rate: 16 << 10, Burst: 128 << 10})
+	nc := a.intruder(t, "E2")
+	j, db := newJournal(t)
+	const batches = 24
+	write(j, 0, batches*fleet.MaxBatch)
+	var list [][]byte
+	for end := time.After(time.Minute); len(list) < batches; {
+		rows, err := journal.Entries(t.Context(), db.Reader, "WHERE seq > ? ORDER BY seq LIMIT ?", len(list)*fleet.MaxBatch, fleet.MaxBatch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) < fleet.MaxBatch {
+			select {
+			case <-end:
+				t.Fatal("the journal is not written")
+			case <-time.After(10 * time.Millisecond):
+			}
+			continue
+		}
+		b, err := json.Marshal(fleet.Batch{Lane: "E2", Journal: "1", Entries: rows})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, b)
+	}
+	size := 0
+	for _, b := range list {
+		size += len(b)
+	}
+	if size < 2*128<<10 {
+		t.Fatalf("%d bytes are no flood", size)
+	}
+	return target{
+		shed:  "fleet",
+		serve: a.lane(t, "E1"),
+		flood: func(t *testing.T, during func()) {
+			for end := time.Now().Add(within); ; {
+				for _, b := range list {
+					if err := nc.Publish(fleet.Subject("E2", "journal"), b); err != nil {
+						t.Fatal(err)
+					}
+				}
+				answer, err := nc.Request(fleet.Subject("E2", "journal"), list[0], within)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(string(answer.Data), "429") {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatal("it may send whatever it likes")
+				}
+			}
+			during()
+		},
+	}
+}
+
 // siteEnrolment guesses codes from another address; a lane with a good one joins.
 func siteEnrolment(t *testing.T, book *inlet.Book) target {
-	a := newAirport(t, book)
+	a := newAirport(t, book, site.Volume{})
 	return target{
 		shed:  "enrolment",
 		serve: func(t *testing.T) { a.join(t, "E1") },
@@ -177,7 +265,7 @@ func siteEnrolment(t *testing.T, book *inlet.Book) target {
 
 // consoleSignIn asks to sign in from another address; an officer is answered.
 func consoleSignIn(t *testing.T, book *inlet.Book) target {
-	a := newAirport(t, book)
+	a := newAirport(t, book, site.Volume{})
 	const who = `{"officer":"anna","key":""}`
 	return target{
 		shed: "console",

@@ -33,6 +33,7 @@ const (
 	Journals = "lane.*.journal" // JetStream, one message a batch
 	Asked    = "site.ask.*.*"   // lane → site: roster, journal
 	Changed  = "site.changed"   // site → lanes: ask again
+	Held     = "lane.*.held"    // where the site turns journals of a lane that sends too much
 	Stream   = "JOURNAL"
 )
 
@@ -58,6 +59,9 @@ func Valid(id string) error {
 	}
 	return nil
 }
+
+// TooMuch is the code of the site's answer to a batch of a lane that is held back.
+const TooMuch = 429
 
 // Limits of messages.
 const (

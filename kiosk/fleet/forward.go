@@ -34,6 +34,8 @@ func (c *Client) forward(ctx context.Context, nc *nats.Conn) error {
 		case <-ctx.Done():
 			return nil
 		case <-wait.C:
+		case <-c.again: // it takes the journal again, or something is amiss with it
+			last = -1
 		}
 		if n := nc.Stats().Reconnects; n != heard {
 			heard, last = n, -1 // the site that came back may have lost what it had
@@ -53,8 +55,8 @@ func (c *Client) forward(ctx context.Context, nc *nats.Conn) error {
 				c.Log.Warn("journal not forwarded", "error", err)
 			}
 			last = -1 // whether it landed, the site knows
-			if wait.Reset(2 * time.Second); errors.Is(err, ErrRefused) {
-				wait.Reset(askEvery) // until somebody has looked
+			if wait.Reset(2 * time.Second); errors.Is(err, ErrRefused) || errors.Is(err, ErrHeld) {
+				wait.Reset(askEvery) // until somebody has looked, or the time is over
 			}
 			continue
 		case next > last && last >= 0 && next-last >= MaxBatch:
@@ -80,6 +82,10 @@ func (c *Client) forward(ctx context.Context, nc *nats.Conn) error {
 // ErrRefused says that the site and this journal do not agree. Nothing of it is
 // sent until somebody has looked: a salvaged or replaced journal begins anew.
 var ErrRefused = errors.New("fleet: the site and this journal do not agree")
+
+// ErrHeld says that this lane has sent more than any lane writes: the site takes
+// the rest later. The journal has it meanwhile.
+var ErrHeld = errors.New("fleet: the site holds this journal back")
 
 // push publishes the next batch of the named journal after last, which it asks
 // for when it is -1, and returns the last entry's number that the site has.
@@ -115,6 +121,9 @@ func (c *Client) push(ctx context.Context, nc *nats.Conn, js nats.JetStreamConte
 	end := b.Entries[len(b.Entries)-1].Seq
 	id := fmt.Sprintf("%s-%s-%d-%d", c.Lane, name, b.Entries[0].Seq, end)
 	if _, err := js.Publish(Subject(c.Lane, "journal"), body, nats.MsgId(id), nats.ExpectStream(Stream)); err != nil {
+		if api := (*nats.APIError)(nil); errors.As(err, &api) && api.Code == TooMuch {
+			err = fmt.Errorf("%w: %w", ErrHeld, err)
+		}
 		return -1, fmt.Errorf("fleet: journal: %w", err)
 	}
 	return end, nil

@@ -109,6 +109,21 @@ func (p *Paces) Allow(name string) bool {
 	return true
 }
 
+// Owe takes n tokens of a name, at most Burst, whether they are there or not. It
+// returns how long it takes until none is owed any more, 0 for at once.
+func (p *Paces) Owe(name string, n int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.by[name]
+	if e == nil {
+		if e = p.add(name); e == nil {
+			return time.Duration(float64(n) / float64(p.Rate) * float64(time.Second))
+		}
+	}
+	p.order.MoveToBack(e)
+	return e.Value.(*bucket).ReserveN(time.Now(), min(n, p.Burst)).Delay()
+}
+
 // add remembers a name, unless there are too many. Two make room where they can,
 // so that a flood's names are gone some time after it.
 func (p *Paces) add(name string) *list.Element {

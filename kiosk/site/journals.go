@@ -134,10 +134,13 @@ func (s *Site) takeAll(ctx context.Context, list []*nats.Msg, done func(*sql.Tx)
 	if err != nil {
 		return fmt.Errorf("site: %w", err)
 	}
-	again, err := json.Marshal(fleet.Ask{What: fleet.AskAgain})
-	if err != nil {
-		return fmt.Errorf("site: %w", err)
+	var much []string
+	for _, m := range list {
+		if lane := laneOf(m.Subject); s.holding.weigh(lane, len(m.Data)) {
+			much = append(much, lane)
+		}
 	}
+	s.hold(much)
 	for lane, why := range refused {
 		if s.complaints.Allow(lane) {
 			s.conf.Log.Error("site: a lane's batch is refused", "lane", lane, "why", why)
@@ -145,14 +148,26 @@ func (s *Site) takeAll(ctx context.Context, list []*nats.Msg, done func(*sql.Tx)
 		if fleet.Valid(lane) != nil {
 			continue // another site's: that one asks it
 		}
-		if err := s.nc.Publish(fleet.Subject(lane, "ask"), again); err != nil {
-			return fmt.Errorf("site: %w", err)
+		if err := s.again(lane); err != nil {
+			return err
 		}
 	}
 	if len(refused) == 0 && !s.hub.troubled() {
 		return nil
 	}
 	return s.troubles(ctx)
+}
+
+// again has a lane ask how much of its journal is here.
+func (s *Site) again(lane string) error {
+	b, err := json.Marshal(fleet.Ask{What: fleet.AskAgain})
+	if err == nil {
+		err = s.nc.Publish(fleet.Subject(lane, "ask"), b)
+	}
+	if err != nil {
+		return fmt.Errorf("site: %w", err)
+	}
+	return nil
 }
 
 // take stores one batch, or says why it refuses it. A batch that begins too

@@ -42,6 +42,7 @@ type Config struct {
 	Replicas int
 	Leafs    string // host:port for the servers of sites, at a country's console; empty: none
 	Rules    Rules  // across lanes
+	Volume   Volume // of each lane's journal
 	Above    Above  // the country's server, at a site's console; the zero value: none
 	// Pace is how often rollouts are looked at; 0 is every two seconds.
 	Pace time.Duration
@@ -69,7 +70,9 @@ type Site struct {
 	views                 *views
 	questions, complaints inlet.Paces // of each lane
 
-	accounts sync.Mutex // guards account, which revocations change, and out
+	holding *holding
+
+	accounts sync.Mutex // guards account, which revocations and lanes held back change, and out
 	account  *jwt.AccountClaims
 	out      int64 // last row of revoked that the servers know
 	resolver *server.MemAccResolver
@@ -97,7 +100,7 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 		// One who floods must not fill the log either.
 		complaints: inlet.Paces{Rate: 0.1, Burst: 3, Most: maxLanes},
 	}
-	s.views = newViews(s.hub, conf.Book)
+	s.views, s.holding = newViews(s.hub, conf.Book), newHolding(conf.Volume)
 	var err error
 	if s.keys, err = loadKeys(filepath.Join(conf.Dir, "keys")); err != nil {
 		return nil, err
@@ -332,6 +335,9 @@ func (s *Site) Run(ctx context.Context) error {
 	if _, err := s.nc.Subscribe(fleet.Fetches, func(m *nats.Msg) { s.fetch(ctx, m) }); err != nil {
 		return fmt.Errorf("site: %w", err)
 	}
+	if _, err := s.nc.Subscribe(fleet.Held, s.refuse); err != nil {
+		return fmt.Errorf("site: %w", err)
+	}
 	lanes, err := s.Lanes(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -346,6 +352,7 @@ func (s *Site) Run(ctx context.Context) error {
 	group.Go(func() error { return s.project(ctx) })
 	group.Go(func() error { return s.hub.watch(ctx) })
 	group.Go(func() error { return s.keepOut(ctx) })
+	group.Go(func() error { return s.letGo(ctx) })
 	group.Go(func() error { return s.retain(ctx) })
 	group.Go(func() error { return s.views.catchUp(ctx) })
 	group.Go(func() error { return s.announce(ctx) })
