@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"passage/drivers/gate/regmap"
 	"passage/hwsim/camera"
 	"passage/hwsim/gate"
 	"passage/hwsim/mrzreader"
@@ -33,6 +34,8 @@ type Devices struct {
 	Resting time.Duration
 	// Steady leaves a document in the field while the reader is started again.
 	Steady bool
+	// Map is the register map by which the gate speaks; nil for ABC-LANE.
+	Map *regmap.Map
 
 	Gate *gate.Gate
 	Eye  *camera.Camera
@@ -48,6 +51,9 @@ func (d *Devices) MRZPath() string { return filepath.Join(d.Dir, d.Name+"-mrz") 
 // Run serves the devices until ctx ends; ready is called once they are there.
 func (d *Devices) Run(ctx context.Context, ready func()) error {
 	d.Gate = gate.New(gate.Config{Serial: "SIM-" + d.Name})
+	if d.Map != nil {
+		d.Gate.Speak(d.Map)
+	}
 	there := make(chan struct{}, 2)
 	d.Gate.Ready = func() { there <- struct{}{} }
 	d.Eye = &camera.Camera{Resting: d.Resting, Ready: d.Gate.Ready}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
+	"passage/drivers/gate/regmap"
 	"passage/eesclient"
 	"passage/hwsim/lanesim"
 )
@@ -41,6 +44,21 @@ light = true
 [trust]
 dir = %q
 `, d.Name, direction, reader, d.MRZPath(), d.GatePath(), d.Camera, d.Camera, matcher, trust)
+}
+
+// withMap adds to a lane's configuration the register map that its gate speaks by.
+// The simulated gate frees its entry when it is left alone; where the map cannot
+// say so, the configuration does.
+func withMap(conf, path string, m *regmap.Map) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	lines := fmt.Sprintf("[gate]\nmap = %q\n", path)
+	if m.Egress.Fallback == nil {
+		lines += "fallback_frees = \"entry\"\n"
+	}
+	return strings.Replace(conf, "[gate]\n", lines, 1), nil
 }
 
 // registerConf is how a lane reaches a simulated register.

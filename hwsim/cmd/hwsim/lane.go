@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"passage/drivers/gate/regmap"
 	"passage/hwsim/gate"
 	"passage/hwsim/lanesim"
 	"passage/hwsim/panel"
@@ -24,6 +25,7 @@ type laneCmd struct {
 	Name      string `default:"lane" help:"The lane's id."`
 	Direction string `default:"entry" enum:"entry,exit" help:"entry or exit."`
 	Dir       string `default:".cache/lane" help:"Folder of the pseudo-terminals, the trust store and the lane's store."`
+	Map       string `type:"existingfile" placeholder:"FILE" help:"The gate speaks by this register map instead of ABC-LANE."`
 	Camera    string `default:"127.0.0.1:8190" help:"Where the camera listens."`
 	Reader    string `default:"127.0.0.1:8220" help:"Where documents are laid down: kioskd listens there, or vsmartcard's vpcd does."`
 	PCSC      bool   `name:"pcsc" help:"kioskd reads documents through pcscd; --reader is vpcd's address, 127.0.0.1:35963 by default."`
@@ -47,6 +49,10 @@ terminal of hwsim lane:
   lay P01          or lays the passport down, and waits to be led
   walk marks       walk out, walk back
   fault fire       clear fire ends it
+
+With a gate of another maker, by its register map:
+
+  hwsim lane --map examples/gates/counters.toml
 
 The panel lists all its words. Two officers are signed in and decide by each
 person's script; "officer hand" leaves that to you.`
@@ -82,6 +88,14 @@ func (c laneCmd) Run(ctx context.Context) error {
 	}
 	d := &lanesim.Devices{Name: c.Name, Dir: dir, Camera: c.Camera, Dial: func() (net.Conn, error) { return net.DialTimeout("tcp", c.Reader, 3*time.Second) }}
 	conf := laneConf(d, c.Direction, reader, "", trust) + desk
+	if c.Map != "" {
+		if d.Map, err = regmap.Load(c.Map); err != nil {
+			return err
+		}
+		if conf, err = withMap(conf, c.Map, d.Map); err != nil {
+			return err
+		}
+	}
 	path := filepath.Join(dir, c.Name+"-devices.toml")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		return err

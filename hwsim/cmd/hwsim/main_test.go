@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"passage/drivers/gate"
+	"passage/drivers/gate/regmap"
 	"passage/hwsim/lanesim"
 	"passage/hwsim/register/testca"
 	"passage/kiosk/config"
@@ -37,6 +40,60 @@ func TestFragmentsMakeAConfiguration(t *testing.T) {
 	}
 	if b, err := os.ReadFile(c.Store.Key); err != nil || len(b) != 32 {
 		t.Errorf("the store's key: %d bytes, %v", len(b), err)
+	}
+}
+
+// A lane with another maker's gate: kioskd takes the configuration, and the gate on
+// the line is the one of its map.
+func TestLaneWithAForeignGate(t *testing.T) {
+	for _, name := range []string{"counters", "status-word"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join("../../../examples/gates", name+".toml")
+			m, err := regmap.Load(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hash, err := web.HashPIN(pin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			desk, err := deskConf("127.0.0.1:8080", filepath.Join(dir, "lane"), hash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := &lanesim.Devices{Name: "lane", Dir: dir, Camera: addresses(t, 1)[0], Map: m}
+			text, err := withMap(laneConf(d, "entry", "type = \"vpcd\"\naddress = \"127.0.0.1:8220\"", "", dir)+desk+registerConf("127.0.0.1:8443", testca.Files(dir, "lane")), path, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := config.Parse([]byte(text))
+			if err != nil {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			ready, ended := make(chan struct{}), make(chan error, 1)
+			go func() { ended <- d.Run(ctx, func() { close(ready) }) }()
+			<-ready
+			port, err := gate.OpenPort(c.Gate.TTY, c.Gate.Baud, c.Gate.Format)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := gate.Probe(port, gate.Config{Address: byte(c.Gate.Address), Baud: c.Gate.Baud, Map: c.Gate.Map, FallbackFrees: c.Gate.FallbackFrees})
+			if err != nil || !p.Snapshot.Entry.Closed() {
+				t.Errorf("%+v, %v", p, err)
+			}
+			if _, err := gate.Probe(port, gate.Config{Address: byte(c.Gate.Address), Baud: c.Gate.Baud}); err == nil {
+				t.Error("it speaks ABC-LANE")
+			}
+			if err := port.Close(); err != nil {
+				t.Error(err)
+			}
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
