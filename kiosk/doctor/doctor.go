@@ -4,6 +4,8 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -386,6 +388,24 @@ func lookPack(ctx context.Context, c config.Config) Finding {
 	return good("%s loads, an empty picture takes %.0f ms", m.Pack, float64(took.Microseconds())/1000)
 }
 
+// registerTodo is what to do about a register that cannot be asked.
+func registerTodo(c config.Config, err error) string {
+	var host x509.HostnameError
+	var ended x509.CertificateInvalidError
+	var refused tls.AlertError
+	switch {
+	case foreign(err):
+		return "another register answers there, or this one has a new authority: check register.url, and put the authority of its certificate into " + c.Register.CA
+	case errors.As(err, &host):
+		return "its certificate is for another name: write register.url as the certificate has it, or look whether another register answers there"
+	case errors.As(err, &ended) && ended.Reason == x509.Expired:
+		return "the register's certificate has ended, or this machine's clock is wrong: tell its operator"
+	case errors.As(err, &refused), strings.Contains(err.Error(), "remote error: tls"):
+		return "the register does not take this lane's certificate: is " + c.Register.Cert + " of the authority that it trusts? Ask its operator"
+	}
+	return "check the network, the register's address and name, and that it knows this lane's certificate"
+}
+
 const certificateSoon = 14 * 24 * time.Hour
 
 func lookRegister(ctx context.Context, c config.Config) Finding {
@@ -410,7 +430,7 @@ func lookRegister(ctx context.Context, c config.Config) Finding {
 		}
 	}
 	if err != nil {
-		return bad(fmt.Errorf("%s: %w", c.Register.URL, err), "check the network, the register's address and name, and that it knows this lane's certificate")
+		return bad(fmt.Errorf("%s: %w", c.Register.URL, err), registerTodo(c, err))
 	}
 	for _, need := range []string{"SIS", "SLTD", "FPR", "LOST"} {
 		if !slices.Contains(up, need) {

@@ -157,12 +157,23 @@ func TestDoctorGate(t *testing.T) {
 	g.Advance(2 * time.Second)
 	run(t, func(ctx context.Context) error { return g.Serve(ctx, tty) })
 	appears(t, tty)
-	expect(t, "a gate", look(), "ok", "FC43/14", "SAFE_CLOSED", "CLOSED_LOCKED")
+	expect(t, "a gate", clearly(look), "ok", "FC43/14", "SAFE_CLOSED", "CLOSED_LOCKED")
 	g.Inject("tamper", 0)
 	g.Advance(3 * time.Second)
 	expect(t, "an alarm", look(), "bad", "TAMPER", "housing", "clear_alarms")
 	c.Gate.Address = 2
 	expect(t, "another address", look(), "bad", "gate.address")
+}
+
+// clearly looks until nothing had to be repeated on the line: a machine under load
+// spoils a frame by itself.
+func clearly(look func() Finding) (f Finding) {
+	for range 6 {
+		if f = look(); !strings.Contains(f.Found, spoiled) {
+			break
+		}
+	}
+	return f
 }
 
 // A foreign gate is read point by point; a register that holds what it cannot is
@@ -182,7 +193,7 @@ func TestDoctorMappedGate(t *testing.T) {
 	run(t, func(ctx context.Context) error { return g.Serve(ctx, tty) })
 	appears(t, tty)
 	c := config.Config{Gate: config.Gate{TTY: tty, Baud: 19200, Format: "8E1", Address: 1, Map: load()}}
-	expect(t, "as its map says", lookGate(t.Context(), c), "ok", "model 7301", "SAFE_CLOSED", "all ")
+	expect(t, "as its map says", clearly(func() Finding { return lookGate(t.Context(), c) }), "ok", "model 7301", "SAFE_CLOSED", "all ")
 	c.Gate.Map.Supply.Scale = 1
 	expect(t, "another scale", lookGate(t.Context(), c), "bad", "supply in input 30 holds 2405", "gate check")
 	*c.Gate.Map.Identity.Equals = 1

@@ -3,9 +3,9 @@ package doctor
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -73,10 +73,6 @@ func lookConsole(ctx context.Context, c config.Config) Finding {
 	if err != nil {
 		return bad(err, again)
 	}
-	conf, err := to.TLS()
-	if err != nil {
-		return bad(err, again)
-	}
 	pair, err := tls.LoadX509KeyPair(to.Cert, to.Key)
 	if err != nil {
 		return bad(err, again)
@@ -91,7 +87,12 @@ func lookConsole(ctx context.Context, c config.Config) Finding {
 	}
 	within, stop := context.WithTimeout(ctx, 5*time.Second)
 	defer stop()
-	if err := greet(within, u.Host, conf); err != nil {
+	switch err := fleet.Greet(within, to); {
+	case errors.Is(err, fleet.ErrShutOut):
+		return bad(fmt.Errorf("%s: %w", u.Host, err), "ask who shut it out, and why; then "+again)
+	case foreign(err):
+		return bad(fmt.Errorf("%s: %w", u.Host, err), "another site's console answers there, or a new one at this site: look at site.url in "+c.Fleet.Dir+", or "+again)
+	case err != nil:
 		return bad(fmt.Errorf("%s: %w", u.Host, err), "see that consoled runs, and that this machine reaches it; without it the lane works on with officers on its own page")
 	}
 	what := fmt.Sprintf("%s answers", u.Host)
@@ -101,39 +102,11 @@ func lookConsole(ctx context.Context, c config.Config) Finding {
 	return good("%s; the lane's certificate ends on %s", what, leaf.NotAfter.Format(time.DateOnly))
 }
 
-// greet connects to a NATS server that speaks TLS after its greeting.
-func greet(ctx context.Context, addr string, conf *tls.Config) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
-	if at, ok := ctx.Deadline(); ok {
-		if err := c.SetDeadline(at); err != nil {
-			return err
-		}
-	}
-	line, most := make([]byte, 0, 1024), 4096
-	for b := make([]byte, 1); len(line) < most; { // byte by byte: what follows is the handshake's
-		if _, err := c.Read(b); err != nil {
-			return err
-		}
-		if b[0] == '\n' {
-			break
-		}
-		line = append(line, b[0])
-	}
-	if !strings.HasPrefix(string(line), "INFO ") {
-		return errors.New("it is no NATS server")
-	}
-	conf = conf.Clone()
-	if conf.ServerName == "" {
-		conf.ServerName, _, _ = net.SplitHostPort(addr)
-	}
-	return tls.Client(c, conf).HandshakeContext(ctx)
+// foreign says whether somebody answered whose certificate another authority
+// signed.
+func foreign(err error) bool {
+	var unknown x509.UnknownAuthorityError
+	return errors.As(err, &unknown)
 }
 
 // Limits of what a picture may be like, whoever stands before the camera.

@@ -3,7 +3,6 @@ package doctor
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/tls"
 	"fmt"
 	"image"
@@ -11,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -91,32 +91,57 @@ func TestDoctorConsole(t *testing.T) {
 	expect(t, "no site", look(""), "ok", "no site")
 	expect(t, "not enrolled", look(t.TempDir()), "bad", "passage lane enrol")
 
-	log, dir := slog.New(slog.DiscardHandler), t.TempDir()
-	s, err := site.Open(t.Context(), site.Config{Dir: filepath.Join(dir, "site"), Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	run(t, s.Run)
-	door, err := tls.Listen("tcp", "127.0.0.1:0", s.TLS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	desk := &http.Server{Handler: console.Enrolment(s, log), ReadHeaderTimeout: time.Second}
-	go func() { _ = desk.Serve(door) }() // ended by Close
-	t.Cleanup(func() { desk.Close() })
-	code, err := site.Code(t.Context(), filepath.Join(dir, "site"), "L1", "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := fleet.Enrol(t.Context(), "https://"+door.Addr().String(), code, filepath.Join(dir, "lane")); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, "a site", look(filepath.Join(dir, "lane")), "ok", "answers", "ends on")
-	s.Close()
-	expect(t, "a site that is away", look(filepath.Join(dir, "lane")), "bad", "consoled")
+	dir := filepath.Join(t.TempDir(), "lane")
+	a := newAirport(t)
+	a.join(t, "L1", dir)
+	expect(t, "a site", look(dir), "ok", "answers", "ends on")
+	a.site.Close()
+	expect(t, "a site that is away", look(dir), "bad", "consoled")
 }
 
-func TestGreetRefuses(t *testing.T) {
+// airport is a site on loopback.
+type airport struct {
+	dir  string
+	site *site.Site
+	door string
+}
+
+func newAirport(t *testing.T) *airport {
+	t.Helper()
+	log, a := slog.New(slog.DiscardHandler), &airport{dir: t.TempDir()}
+	var err error
+	if a.site, err = site.Open(t.Context(), site.Config{Dir: a.dir, Fleet: "127.0.0.1:0", Hosts: []string{"127.0.0.1"}, Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.site.Close)
+	run(t, a.site.Run)
+	door, err := tls.Listen("tcp", "127.0.0.1:0", a.site.TLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk := &http.Server{Handler: console.Enrolment(a.site, log), ReadHeaderTimeout: time.Second}
+	go func() { _ = desk.Serve(door) }() // ended by Close
+	t.Cleanup(func() { desk.Close() })
+	a.door = "https://" + door.Addr().String()
+	return a
+}
+
+// join enrols a lane, whose credentials are in dir then.
+func (a *airport) join(t *testing.T, id, dir string) {
+	t.Helper()
+	code, err := site.Code(t.Context(), a.dir, id, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := fleet.Enrol(t.Context(), a.door, code, dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is no NATS server is not taken for the site.
+func TestDoctorConsoleRefuses(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "lane")
+	newAirport(t).join(t, "L1", dir)
 	for name, say := range map[string]string{"nonsense": "220 mail\r\n", "no end": strings.Repeat("x", 10_000), "nothing": ""} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -128,11 +153,10 @@ func TestGreetRefuses(t *testing.T) {
 				c.Close()
 			}
 		}()
-		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
-		if err := greet(ctx, l.Addr().String(), &tls.Config{MinVersion: tls.VersionTLS13}); err == nil {
-			t.Errorf("%s was taken for a server", name)
+		if err := os.WriteFile(filepath.Join(dir, "site.url"), []byte("tls://"+l.Addr().String()), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		stop()
+		expect(t, name, lookConsole(t.Context(), config.Config{Fleet: config.Fleet{Dir: dir}}), "bad", "consoled")
 		l.Close()
 	}
 }

@@ -123,6 +123,31 @@ func (c *Client) Run(ctx context.Context, to Credentials) error {
 // a handshake that waits its turn is not given up for a new one.
 func again(int) time.Duration { return 300*time.Millisecond + rand.N(2*time.Second) }
 
+// ErrShutOut says that the site does not let this computer in.
+var ErrShutOut = errors.New("fleet: the site does not let this computer in: it was shut out, or another one took the lane's place")
+
+// Greet joins the site as the lane, says nothing, and leaves. It fails with
+// ErrShutOut, with an error of TLS, or because nobody is there.
+func Greet(ctx context.Context, to Credentials) error {
+	conf, err := to.TLS()
+	if err != nil {
+		return err
+	}
+	wait := dialFor
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end))
+	}
+	nc, err := nats.Connect(to.URL, nats.Secure(conf), nats.UserCredentials(to.User), nats.Timeout(wait), nats.NoReconnect(), nats.IgnoreDiscoveredServers())
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAuthExpired):
+		return ErrShutOut
+	case err != nil:
+		return fmt.Errorf("fleet: %w", err)
+	}
+	nc.Close()
+	return nil
+}
+
 func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error {
 	c.ear.Lane, c.ear.Since = c.Lane, time.Now()
 	c.recallRoster()
