@@ -86,6 +86,7 @@ type kept struct{ table, columns, of string }
 var messages = []struct{ subject, holds, stays string }{
 	{"lane.ID.view", "the lane's page without the case", "the newest, in memory"},
 	{"lane.ID.journal", "steps and ended crossings", "JetStream `JOURNAL`"},
+	{"lane.ID.held", "the same, of a lane that sends too much", "nowhere: it sends them again"},
 	{"lane.ID.do", "an officer's word with its proof", "`word`"},
 	{"lane.ID.ask", "case, cases, face, stay: for an officer who may see, the case under way with name, pictures, checks and days of stay, and open cases by UUID; call: who speaks with the traveller; again, release: nothing", "nowhere"},
 	{"lane.ID.fetch", "pieces of a release", "the lane's releases"},
