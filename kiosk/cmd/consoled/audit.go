@@ -23,6 +23,13 @@ func (c configured) database(ctx context.Context) (*sql.DB, func() error, error)
 
 type wordsCmd struct{ configured }
 
+func (wordsCmd) Help() string {
+	return `Example, with the proof of it:
+
+  consoled audit words --config console.toml > words.jsonl
+  passage audit words --key roster-… words.jsonl`
+}
+
 func (c wordsCmd) Run(ctx context.Context) error {
 	db, closing, err := c.database(ctx)
 	if err != nil {
@@ -35,6 +42,13 @@ type headsCmd struct {
 	configured
 	Lane string `required:"" help:"The lane's id."`
 	Out  string `required:"" type:"path" help:"Folder for LANE-JOURNAL-SIZE.head and LANE.pub; it is made where it is missing."`
+}
+
+func (headsCmd) Help() string {
+	return `Example, with the proof of it where the lane's database is:
+
+  consoled audit heads --config console.toml --lane E1 --out heads
+  passage audit verify --db lane.db --key heads/E1.pub heads/E1-*.head`
 }
 
 func (c headsCmd) Run(ctx context.Context) error {

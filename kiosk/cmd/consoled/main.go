@@ -87,6 +87,13 @@ type serveCmd struct {
 	CheckConfig bool     `help:"Check the configuration, say what is wrong, and end."`
 }
 
+func (serveCmd) Help() string {
+	return `Example: what is wrong with the configuration, then the console.
+
+  consoled --config console.toml --check-config
+  consoled serve --config console.toml`
+}
+
 func (c serveCmd) Run(ctx context.Context) error {
 	conf, err := config.LoadConsole(c.Config)
 	if err != nil {
@@ -238,6 +245,14 @@ type inviteCmd struct {
 	Role    officer.Role `required:"" help:"guard, shift_lead, supervisor, technician or dpo."`
 }
 
+func (inviteCmd) Help() string {
+	return `Example: Lea opens the address that it prints, within three days, and registers a passkey.
+
+  consoled invite --config console.toml --officer lea --name "Lea" --role shift_lead
+
+She signs in once a roster names her: consoled roster draft.`
+}
+
 func (c inviteCmd) Run(ctx context.Context) error {
 	conf, err := config.LoadConsole(c.Config)
 	if err != nil {
@@ -258,6 +273,12 @@ func (c inviteCmd) Run(ctx context.Context) error {
 type enrolCmd struct {
 	configured
 	Lane string `required:"" help:"The lane's id."`
+}
+
+func (enrolCmd) Help() string {
+	return `Example: it prints the command for the lane's computer.
+
+  consoled enrol --config console.toml --lane E1`
 }
 
 func (c enrolCmd) Run(ctx context.Context) error {
@@ -340,6 +361,12 @@ type joinCmd struct {
 	Out  string `required:"" help:"Folder for the credentials; it goes to the site, as fleet.country_dir."`
 }
 
+func (joinCmd) Help() string {
+	return `Example: credentials for the site CDG, to be carried there.
+
+  consoled join --config console.toml --site CDG --out cdg`
+}
+
 func (c joinCmd) Run() error {
 	conf, err := config.LoadConsole(c.Config)
 	if err != nil {
@@ -351,6 +378,13 @@ func (c joinCmd) Run() error {
 type draftCmd struct {
 	configured
 	Months int `default:"6" help:"How long it shall hold."`
+}
+
+func (draftCmd) Help() string {
+	return `Example: everybody who has registered a passkey, to be signed where the roster key is.
+
+  consoled roster draft --config console.toml > draft.json
+  passage roster sign --key roster.key draft.json > roster.json`
 }
 
 func (c draftCmd) Run(ctx context.Context) error {
@@ -389,6 +423,12 @@ func (c draftCmd) Run(ctx context.Context) error {
 type importCmd struct {
 	configured
 	File string `arg:"" type:"existingfile" help:"What passage roster sign wrote."`
+}
+
+func (importCmd) Help() string {
+	return `Example:
+
+  consoled roster import --config console.toml roster.json`
 }
 
 func (c importCmd) Run(ctx context.Context) error {

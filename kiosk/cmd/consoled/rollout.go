@@ -38,6 +38,10 @@ func (checkCmd) Help() string {
 frames and quality. A release holds all that the site sets: what it leaves out, each
 lane's own file says; an empty one gives everything back. Example:
 
+  consoled rollout check values.toml
+
+where values.toml holds
+
   [policy]
   stamp_required = true
   [[policy.mode]]
@@ -189,6 +193,12 @@ type listCmd struct {
 	JSON bool `name:"json" help:"As JSON."`
 }
 
+func (listCmd) Help() string {
+	return `Example:
+
+  consoled rollout list --config console.toml`
+}
+
 func (c listCmd) Run(ctx context.Context) error {
 	db, closing, err := c.database(ctx)
 	if err != nil {
@@ -234,6 +244,12 @@ type showCmd struct {
 
 // errStopped makes the exit status 1: a script that waits for a rollout sees it.
 var errStopped = errors.New("rollout: it has stopped")
+
+func (showCmd) Help() string {
+	return `Example: how far the lanes' values have come.
+
+  consoled rollout show --config console.toml configuration`
+}
 
 func (c showCmd) Run(ctx context.Context) error {
 	db, closing, err := c.database(ctx)

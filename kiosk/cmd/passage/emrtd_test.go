@@ -156,23 +156,15 @@ func TestReadByTerminal(t *testing.T) {
 	}
 }
 
-// The commands with devices behind them teach by an example of themselves.
+// Every command teaches by an example of itself.
 func TestHelpTeaches(t *testing.T) {
 	k, err := kong.New(&cli{}, kong.Name("passage"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	taught := 0
 	for _, n := range k.Model.Leaves(true) {
-		if n.Detail == "" {
-			continue
-		}
-		taught++
 		if path := strings.Fields(n.FullPath()); !strings.Contains(n.Detail, "\n  "+strings.Join(path, " ")+" ") {
 			t.Errorf("%s --help has no example of itself", n.FullPath())
 		}
-	}
-	if taught < 4 {
-		t.Errorf("only %d commands teach", taught)
 	}
 }

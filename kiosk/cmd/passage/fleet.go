@@ -47,6 +47,14 @@ type rosterKeyCmd struct {
 	Out string `required:"" help:"Where the private half goes. Keep it off the console's machine."`
 }
 
+func (rosterKeyCmd) Help() string {
+	return `Example, on a machine that is neither a lane's nor the console's:
+
+  passage roster key --out roster.key
+
+It prints the public half, for the console's and the lanes' configurations.`
+}
+
 func (c rosterKeyCmd) Run() error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

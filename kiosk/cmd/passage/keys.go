@@ -42,6 +42,13 @@ type keysNewCmd struct {
 	Source string `arg:"" help:"FILE, tpm:FILE or tpm:FILE?device=PATH."`
 }
 
+func (keysNewCmd) Help() string {
+	return `Example: a key in a file, or one that only this machine's TPM opens.
+
+  passage keys new /etc/passage/lane.key32
+  passage keys new tpm:/var/lib/passage/master.tpm`
+}
+
 func (c keysNewCmd) Run() error { return keys.New(c.Source) }
 
 // laneRing opens the ring of a lane's database.
@@ -71,6 +78,12 @@ func laneRing(ctx context.Context, path string) (*keys.Ring, *sqlite.DB, config.
 
 type keysListCmd struct {
 	Config string `required:"" type:"existingfile" help:"The lane's configuration."`
+}
+
+func (keysListCmd) Help() string {
+	return `Example:
+
+  passage keys list --config /etc/passage/lane.toml`
 }
 
 func (c keysListCmd) Run(ctx context.Context) error {
@@ -103,6 +116,14 @@ type keysRotateCmd struct {
 	Config string `required:"" type:"existingfile" help:"The lane's configuration."`
 	To     string `placeholder:"SOURCE" help:"Wrap the ring by this master key instead, which keys new has made; then write it into store.key."`
 	NoWait bool   `help:"Leave the retired key; run again later to destroy it."`
+}
+
+func (keysRotateCmd) Help() string {
+	return `Example: the ring's key anew; then under another master key, which store.key has to
+name afterwards.
+
+  passage keys rotate --config /etc/passage/lane.toml
+  passage keys rotate --config /etc/passage/lane.toml --to tpm:/var/lib/passage/master.tpm`
 }
 
 func (c keysRotateCmd) Run(ctx context.Context) error {

@@ -107,6 +107,15 @@ type replayCmd struct {
 	Quiet  bool   `help:"Print only the result."`
 }
 
+func (replayCmd) Help() string {
+	return `Example: the demonstration's entry lane, and one crossing of it.
+
+  passage replay --db .cache/demo/entry.db
+  passage replay --db .cache/demo/entry.db --txn 3
+
+It ends with 0 only if the rules say today what they said then.`
+}
+
 func (r replayCmd) Run(ctx context.Context) error {
 	if r.Config == "" {
 		if beside := strings.TrimSuffix(r.DB, ".db") + ".toml"; beside != r.DB {
@@ -152,6 +161,12 @@ type checkCmd struct {
 	DB string `required:"" type:"existingfile" help:"The lane's database."`
 }
 
+func (checkCmd) Help() string {
+	return `Example:
+
+  passage journal check --db /var/lib/passage/lane.db`
+}
+
 func (c checkCmd) Run(ctx context.Context) error {
 	db, err := sqlite.Damaged(ctx, c.DB)
 	if err != nil {
@@ -185,6 +200,12 @@ type salvageCmd struct {
 	To string `required:"" type:"path" help:"The new database; it must not exist."`
 }
 
+func (salvageCmd) Help() string {
+	return `Example, with the lane stopped; the damaged file is kept:
+
+  passage journal salvage --db /var/lib/passage/lane.db --to /var/lib/passage/new.db`
+}
+
 func (c salvageCmd) Run(ctx context.Context) error {
 	list, err := journal.Salvage(ctx, c.DB, c.To)
 	if err != nil {
@@ -211,6 +232,13 @@ type timelineCmd struct {
 	UUID string `help:"The crossing; the last one by default."`
 	SVG  string `name:"svg" help:"Write a picture to this file instead."`
 	JSON bool   `name:"json" help:"As JSON."`
+}
+
+func (timelineCmd) Help() string {
+	return `Example: the last crossing of the demonstration's entry lane, and a picture of it.
+
+  passage timeline --db .cache/demo/entry.db
+  passage timeline --db .cache/demo/entry.db --svg crossing.svg`
 }
 
 func (t timelineCmd) Run(ctx context.Context) error {
@@ -275,6 +303,12 @@ func picture(c journal.Crossing) string {
 
 type pinCmd struct {
 	PIN string `arg:"" help:"Four digits or more."`
+}
+
+func (pinCmd) Help() string {
+	return `Example, for [[officer]] pin in the lane's configuration:
+
+  passage pin 4711`
 }
 
 func (c pinCmd) Run() error {

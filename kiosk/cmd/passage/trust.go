@@ -156,6 +156,12 @@ type activateCmd struct {
 	Version int    `arg:"" help:"The version that is to count, an earlier one too."`
 }
 
+func (activateCmd) Help() string {
+	return `Example: bert activates what anna has imported.
+
+  passage trust activate --config /etc/passage/lane.toml --key bert.key 2`
+}
+
 func (c activateCmd) Run() error {
 	d, key, err := c.signing(c.Key)
 	if err != nil {
