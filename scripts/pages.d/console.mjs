@@ -125,7 +125,7 @@ export default async function () {
     same(await at({ reason: 'ALERT', signatures: -1 }, 'NEVER'), { off: true, says: 'never at the gate, for this', main: false }, 'a stolen document');
     same(await at({ phase: 'HOLD', reason: 'HELP' }, 'HELD'), { off: true, says: 'after “Back to review”', main: false }, 'a person who is held');
     await at({ reason: 'PAD', signatures: 2 }, 'TWO');
-    holds((await sam.textContent('[data-lane=E4] .sub')).includes('visa-free · attack detection'), await sam.textContent('[data-lane=E4] .sub'));
+    holds((await sam.textContent('[data-lane=E4] .sub')).includes('visa-free · attack alarm'), await sam.textContent('[data-lane=E4] .sub'));
     same(await sam.evaluate(() => [...document.querySelectorAll('[aria-label=reason] optgroup')].map(g => g.label)), ['Release', 'Divert', 'Hold', 'Face again', 'Second line'], 'reasons by decision');
     const before = (await said('E4')).length;
     await sam.click('[data-decision=release]');
@@ -227,6 +227,9 @@ export default async function () {
     await sam.waitForSelector('.alarm.late:not(.quiet) >> text=it is yours now');
     await gus.waitForSelector('.alarm.late >> text=your supervisor has been called');
     await axe(sam, 'late alarm');
+    await sam.click('[data-view=lanes]'); await sam.click('[data-lane=X1]');
+    await sam.waitForSelector('#card .decide');
+    holds(await sam.evaluate(() => scrollY === 0 && [...document.querySelectorAll('.choices button')].every(b => b.getBoundingClientRect().bottom <= innerHeight)), 'alarms push the decisions out of sight');
     await sam.click('.alarm button.main');
     for (const p of [sam, gus]) await p.waitForFunction(() => !document.querySelector('.alarm'));
     await gus.click('[data-lane=X1]');

@@ -40,6 +40,21 @@ export default async function () {
     await c.close();
     await scene('E1');
   });
+  await test('lane page: a lane that does not answer is said to be so, and shown again when it does', async () => {
+    await scene('E1', { phase: 'REVIEW', class: 'EU', reason: 'FACE', issuer: 'GRC', given: 'NIKOS', surname: 'DEIGMA' });
+    const c = await context(820, 1180), page = await open(c, lanePages + '/lane');
+    await page.fill('[name=officer]', 'anna'); await page.fill('[name=pin]', '4711'); await page.click('#signin button');
+    await page.waitForSelector('.decide');
+    await c.setOffline(true);
+    await page.waitForSelector('#state >> text=no connection');
+    holds((await page.textContent('#say')).includes('What you see is old'), await page.textContent('#say'));
+    await page.click('[data-decision=divert]');
+    await page.waitForSelector('.decide .said >> text=No connection to the lane');
+    await c.setOffline(false);
+    await page.waitForSelector('#state >> text=your decision');
+    await c.close();
+    await scene('E1');
+  });
   await test('lane page: an overstay that a bilateral agreement may excuse says so, days that are left do not', async () => {
     const c = await context(1440, 1000);
     for (const [what, days, agreement] of [['overstay', { overstay: 5 }, true], ['days left', { days: 60, last_day: '2026-08-18' }, false]]) {

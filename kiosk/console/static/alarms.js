@@ -27,6 +27,11 @@ export function queue() {
   for (const b of $('cases').querySelectorAll('button')) b.lastElementChild.textContent = ago(+b.dataset.since);
 }
 
+// The card is lower by what stands above it, so that its decisions stay in sight.
+const above = { '--header': document.querySelector('header'), '--alarms': $('alarms') };
+const tall = new ResizeObserver(() => { for (const [name, e] of Object.entries(above)) document.documentElement.style.setProperty(name, e.offsetHeight + 'px'); });
+for (const e of Object.values(above)) tall.observe(e);
+
 // Whoever watches a lane answers its alarms. One that nobody has answered in
 // answerBy goes to those who lead: it stands first for them and rings.
 const answerBy = 30000; // ms

@@ -1,5 +1,5 @@
 // One lane: its state, the case under way and its decision, its orders.
-import { alerts, because, classes, doubts, fitting, orders, possible, say as means, short, whys } from './words.js';
+import { alerts, because, classes, doubts, effects, fitting, orders, possible, say as means, short, whys } from './words.js';
 import { decide, devices, gate, settle, show } from './case.js';
 import { $, clock, el, label, shape, words } from './dom.js';
 import { call, hex, sha256, say as sign, signedIn } from './passkey.js';
@@ -77,7 +77,7 @@ const mine = o => (needs[o] ?? ['maintain', 'decide']).some(may);
 function orderButtons(l) {
   const fit = fitting(l.view).filter(mine), rest = Object.keys(orders).filter(o => !fit.includes(o) && mine(o) && possible(o, l.view));
   const button = (o, main) => {
-    const b = el('button', { type: 'button', textContent: orders[o], className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
+    const b = el('button', { type: 'button', textContent: orders[o], title: effects[o] ?? '', className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
     b.onclick = async () => {
       const ask = doubts(o, `lane ${l.id}`);
       if (ask && !await sure(ask + (o === 'evacuate' ? ' A second role must order the same.' : ''))) return;
@@ -104,7 +104,7 @@ function sure(question) {
 export function said(r) {
   const out = $('card-said');
   if (!out) return;
-  out.className = heard(r) ? 'said good' : 'said';
+  out.className = heard(r) ? 'said good' : r.data?.code === 'second' ? 'said half' : 'said';
   out.textContent = meaning(r);
 }
 

@@ -87,8 +87,8 @@ export function decide(k, send, before) {
   const away = (k.answers ?? []).some(a => ['not_consulted', 'malformed'].includes(a.code));
   const reference = away ? el('input', { placeholder: 'reference of a consultation elsewhere', ariaLabel: 'reference', maxLength: 100 }) : null;
   const buttons = Object.entries(decisions).map(([decision, [name, does]], i) => {
-    const no = denied[decision]?.(k), two = decision === 'release' && k.release === 2 ? ` (${k.signed?.length ?? 0} of 2 officers)` : '';
-    const b = el('button', { type: 'button', className: decision === 'release' && k.reason === 'OFFICER' ? 'main' : '', disabled: !!no }, el('span', {}, el('kbd', { textContent: i + 1 }), ` ${name}${two}`), el('small', { textContent: no || does }));
+    const no = denied[decision]?.(k), two = decision === 'release' && k.release === 2 ? ` · ${k.signed?.length ?? 0} of 2 officers` : '';
+    const b = el('button', { type: 'button', className: decision === 'release' && k.reason === 'OFFICER' ? 'main' : '', disabled: !!no }, el('span', {}, el('kbd', { textContent: i + 1 }), ` ${name}`), el('small', { textContent: no || does + two }));
     b.dataset.decision = decision;
     b.title = `Unless you choose a reason: ${words(reasons[decision][0])}`;
     b.onclick = async () => {

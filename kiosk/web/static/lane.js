@@ -1,5 +1,5 @@
 // The lane page: state at a glance, one case at a time, decisions with a reason.
-import { alarms, alerts, because, classes, doubts, fitting, orders, possible, say, short, tones } from './words.js';
+import { alarms, alerts, because, classes, doubts, effects, fitting, orders, possible, say, short, tones } from './words.js';
 import { look, sit } from './chair.js';
 import { decide, devices, gate, pressed, settle, show } from './case.js';
 import { $, clock, el, words } from './dom.js';
@@ -9,7 +9,7 @@ let view = null, shown = '', events;
 sit();
 
 function orderButton(o, main) {
-  const b = el('button', { type: 'button', textContent: orders[o], className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
+  const b = el('button', { type: 'button', textContent: orders[o], title: effects[o] ?? '', className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
   b.onclick = async () => {
     const ask = doubts(o, 'this lane');
     if (ask && !confirm(ask)) return;
@@ -37,6 +37,7 @@ function drawCase(k) {
   const said = el('output', { className: 'said' });
   const row = decide(k, async ({ decision, reason, text, reference }) => {
     const r = await post('decide', { transaction: k.transaction, decision, reason, text, reference }).catch(() => null);
+    said.className = r?.status === 202 ? 'said half' : 'said';
     said.textContent = !r ? 'No connection to the lane. Look at its state.' : r.status === 202 ? 'Heard. A second officer must say the same.' : r.ok ? '' : (await r.json()).title;
   }, box.querySelector('.decide'));
   row.append(said);
@@ -79,7 +80,16 @@ $('signin').onsubmit = async e => {
 };
 $('signout').onclick = async () => { await post('sign-out'); listen(); };
 addEventListener('keydown', e => { if (!e.target.matches('input,select') && !e.ctrlKey && !e.metaKey && !e.altKey) pressed(e)?.click(); });
-setInterval(() => { cases(); if (view?.me) post('presence'); if (view) $('since').textContent = Math.max(0, Math.round((Date.now() - view.since) / 1000)) + ' s'; }, 5000);
+// What is shown is old while the lane does not answer, whether the browser has
+// noticed that the line is cut or not.
+let gone = false;
+function lost() {
+  gone = true;
+  $('state').textContent = 'no connection'; $('state').dataset.tone = 'bad';
+  $('say').textContent = 'The lane does not answer. What you see is old.';
+}
+function back() { if (gone && events.readyState === EventSource.OPEN) { gone = false; draw(); } }
+setInterval(() => { cases().catch(lost); if (view?.me) post('presence').then(back, lost); if (view) $('since').textContent = Math.max(0, Math.round((Date.now() - view.since) / 1000)) + ' s'; }, 5000);
 // What an officer was shown goes with the officer, whether the lane hears or not.
 function lock() {
   post('sign-out').catch(() => null).then(listen);
@@ -89,5 +99,6 @@ function lock() {
   $('denied').textContent = 'You were away for a while: sign in again.';
 }
 setInterval(() => { if (view?.me) look(view.idle_ms, () => post('here').catch(() => null), lock); }, 1000);
-function listen() { events?.close(); shown = ''; events = new EventSource('/lane/events'); events.onmessage = e => { view = JSON.parse(e.data); draw(); }; events.onerror = () => { $('state').textContent = 'no connection'; $('state').dataset.tone = 'bad'; }; }
+function listen() { events?.close(); shown = ''; events = new EventSource('/lane/events'); events.onmessage = e => { view = JSON.parse(e.data); gone = false; draw(); }; events.onerror = lost; }
+
 listen();
