@@ -107,7 +107,9 @@ func (s *Shell) Order(ctx context.Context, o Officer, order lane.OfficerOrder) e
 		s.evacuators = append(slices.DeleteFunc(s.evacuators, func(v vote) bool {
 			return v.officer.ID == o.ID || v.officer.Role == o.Role || time.Since(v.at) > leaseFor
 		}), vote{o, time.Now()})
-		signatures = uint8(len(s.evacuators))
+		if signatures = uint8(len(s.evacuators)); signatures >= 2 {
+			s.evacuators = nil // what they said counts for this evacuation, not for the next
+		}
 		s.mu.Unlock()
 		if signatures < 2 {
 			return ErrSecond // two roles, as nobody of them is on site

@@ -229,6 +229,21 @@ func TestTwoOfficers(t *testing.T) {
 	})
 }
 
+// An evacuation from afar needs two roles, and the next one two again.
+func TestTwoRolesEvacuateOnce(t *testing.T) {
+	work(t, func(b *bench) {
+		anna, bert := kiosk.Officer{ID: "anna", Role: "guard"}, kiosk.Officer{ID: "bert", Role: "supervisor"}
+		for range 2 {
+			if err := b.shell.Order(b.t.Context(), anna, lane.OrderEvacuate); !errors.Is(err, kiosk.ErrSecond) {
+				t.Errorf("one guard: %v", err)
+			}
+			if err := b.shell.Order(b.t.Context(), bert, lane.OrderEvacuate); err != nil {
+				t.Errorf("and a supervisor: %v", err)
+			}
+		}
+	})
+}
+
 func TestAFailingDiskOpensNothing(t *testing.T) {
 	work(t, func(b *bench) {
 		b.Broken = errors.New("disk full")
