@@ -66,7 +66,7 @@ type Recovery struct {
 	Last       lane.Transaction // highest number ever used
 	OpenIntent lane.Transaction // an intent without record, void or case; 0 for none
 	Direction  lane.Direction   // that an officer set last
-	Closed     bool             // an officer had closed the lane when it ended to start anew
+	Closed     bool             // an officer had closed the lane
 }
 
 // Shell runs one lane.

@@ -87,11 +87,12 @@ CREATE TABLE settlement (
 ) STRICT;
 `
 
-// indexes keep a start, and a look at the open cases, as quick after years as
+// indexes keep a start, and a look at the open cases and the last orders, as quick after years as
 // on the first day. They are no version of the schema: older programs work with
 // them, too.
 const indexes = `
 CREATE INDEX IF NOT EXISTS intent_open ON intent(txn) WHERE sealed IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entry_ordered ON entry(seq) WHERE event = 'Ordered';
 CREATE INDEX IF NOT EXISTS case_open ON settlement(at) WHERE kind = 'case' AND closed IS NULL;
 `
 
@@ -136,6 +137,7 @@ type Journal struct {
 type write struct {
 	do   func(*sql.Tx) error
 	done func(error)
+	step bool // of the lane; a disk that fails for too long drops it
 }
 
 // Place is where the keys of single transactions lie.
@@ -219,7 +221,8 @@ func (j *Journal) last(ctx context.Context) error {
 // newest become cases here; the core opens the newest one's.
 func (j *Journal) recover(ctx context.Context) (kiosk.Recovery, error) {
 	var was kiosk.Recovery
-	err := j.db.QueryRowContext(ctx, "SELECT coalesce(max(txn), 0) FROM crossing").Scan(&was.Last)
+	// A power cut may leave the first steps of a crossing, and nothing else of it.
+	err := j.db.QueryRowContext(ctx, "SELECT max(coalesce((SELECT max(txn) FROM crossing), 0), coalesce((SELECT max(txn) FROM entry), 0), coalesce((SELECT max(txn) FROM intent), 0))").Scan(&was.Last)
 	if err != nil {
 		return was, fmt.Errorf("journal: recover: %w", err)
 	}
@@ -228,6 +231,9 @@ func (j *Journal) recover(ctx context.Context) (kiosk.Recovery, error) {
 		return was, err
 	}
 	was.Last = max(was.Last, base.Txn)
+	if was.Closed, err = closed(ctx, j.db); err != nil {
+		return was, err
+	}
 	rows, err := j.db.QueryContext(ctx, openIntents)
 	if err != nil {
 		return was, fmt.Errorf("journal: recover: %w", err)
@@ -301,10 +307,17 @@ func (j *Journal) flush(ctx context.Context) {
 	}
 	j.mu.Lock()
 	j.broken, j.began = err, time.Time{}
-	if err != nil && len(j.queue) < kept {
+	if err != nil {
 		// What nobody waits for is tried again with the next commit; who
-		// waits is told, and decides.
-		again := slices.DeleteFunc(slices.Clone(batch), func(w write) bool { return w.done != nil })
+		// waits is told, and decides. Where there is no room for steps they go,
+		// and never what became of a crossing.
+		room := len(j.queue) < kept
+		again := slices.DeleteFunc(slices.Clone(batch), func(w write) bool {
+			if w.step && !room {
+				j.lost++
+			}
+			return w.done != nil || w.step && !room
+		})
 		j.queue = append(again, j.queue...)
 	}
 	j.mu.Unlock()
@@ -334,8 +347,12 @@ func (j *Journal) commit(ctx context.Context, batch []write) error {
 }
 
 func (j *Journal) put(done func(error), do func(*sql.Tx) error) {
+	j.add(write{do: do, done: done})
+}
+
+func (j *Journal) add(w write) {
 	j.mu.Lock()
-	j.queue = append(j.queue, write{do, done})
+	j.queue = append(j.queue, w)
 	j.mu.Unlock()
 	select {
 	case j.wake <- struct{}{}:
@@ -380,7 +397,7 @@ func (j *Journal) Append(e kiosk.Entry) {
 	if j.full() {
 		return
 	}
-	j.put(nil, func(tx *sql.Tx) error {
+	j.add(write{step: true, do: func(tx *sql.Tx) error {
 		if err != nil {
 			return err
 		}
@@ -392,7 +409,7 @@ func (j *Journal) Append(e kiosk.Entry) {
 		}
 		j.seq, j.chain = row.Seq, next
 		return nil
-	})
+	}})
 }
 
 // Begin notes a transaction's UUID.

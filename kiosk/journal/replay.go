@@ -110,6 +110,18 @@ func Direction(ctx context.Context, db *sql.DB) (lane.Direction, error) {
 	return lane.Configured, err
 }
 
+// closed says whether an officer has closed the lane, and nobody has opened it
+// since.
+func closed(ctx context.Context, db *sql.DB) (bool, error) {
+	rows, err := Entries(ctx, db, `WHERE event = 'Ordered' AND (CAST(body AS TEXT) LIKE '%"open"%' OR CAST(body AS TEXT) LIKE '%"close"%') ORDER BY seq DESC LIMIT 1`)
+	if err != nil || len(rows) == 0 {
+		return false, err
+	}
+	e, _, err := rows[0].Decode()
+	o, _ := e.(lane.Ordered)
+	return o.Order == lane.OrderClose, err
+}
+
 // Crossing is one transaction as the journal keeps it.
 type Crossing struct {
 	Txn      lane.Transaction

@@ -216,9 +216,11 @@ func run(c cli) error {
 		if err := follow(keeper, shell, conf.Trust, stop, log); err != nil {
 			return err
 		}
-		if was.Closed, err = keeper.WasClosed(); err != nil {
+		closed, err := keeper.WasClosed()
+		if err != nil {
 			return err
 		}
+		was.Closed = was.Closed || closed
 		group.Go(func() error { return stood(work, keeper, shell, log) })
 		group.Go(func() error { return joined.Run(work, console) })
 	}
