@@ -27,6 +27,7 @@ type trap struct {
 	waiting       bool // a traveller stands before the entry
 	inside        bool
 	second        bool // and another one
+	blink         bool // the sensors have lost them for a moment
 	closedAt      time.Time
 	caught        bool
 	motion        uint64 // number of the motion under way
@@ -36,6 +37,7 @@ type trap struct {
 	carrying      time.Time // until when the line is busy with an order
 	nextLost      bool
 	nextDeaf      bool
+	nextCut       bool
 	nextLate      bool
 	nextBlind     bool
 	nextSlow      bool
@@ -67,7 +69,7 @@ func (s *sim) move(d time.Duration, f func()) {
 // somebody has been behind two locked leaves.
 func (s *sim) changed() {
 	g := &s.gate
-	g.Occupied = g.inside || g.second
+	g.Occupied = (g.inside || g.second) && !g.blink
 	caught := g.inside && g.Entry == lane.LeafLocked && g.Exit == lane.LeafLocked
 	if caught && !g.caught {
 		g.closedAt = time.Now()
@@ -116,6 +118,38 @@ func (s *sim) lose() {
 	s.gate.lost = true
 	s.gate.line++
 	s.say(func(l *life) { l.report(kiosk.GateReport{Lost: true}) })
+}
+
+// vanish has the line take an order's answer with it: the driver loses the gate,
+// and says so of both, whichever the lane hears of first.
+func (s *sim) vanish(done chan<- error) {
+	tell := func() { done <- kiosk.ErrGateLost }
+	s.after(s.dice.between(ofOrder, 300*ms, 450*ms), func() {
+		if s.dice.roll(ofOrder)%2 == 0 {
+			tell()
+		} else {
+			s.after(s.dice.between(ofOrder, time.Microsecond, ms), tell)
+		}
+		s.after(s.dice.between(ofOrder, time.Microsecond, ms), func() { s.lose(); s.poll() })
+	})
+}
+
+// blinks has the sensors lose who is inside now and then, for less than the 2 s
+// after which a gate speaks of it, until they have gone.
+func (s *sim) blinks() {
+	n := s.now.N
+	s.after(s.dice.between(ofBlink, 10*ms, 40*time.Second), func() {
+		if s.now.N != n || !s.gate.inside {
+			return
+		}
+		s.gate.blink = true
+		s.changed()
+		s.after(s.dice.between(ofBlink, ms, 1900*ms), func() {
+			s.gate.blink = false
+			s.changed()
+			s.blinks()
+		})
+	})
 }
 
 func (s *sim) stop() { s.gate.motion++ }
@@ -457,8 +491,9 @@ func (g gateOf) Order(_ context.Context, o lane.Order) <-chan error {
 		return done
 	}
 	s.trace("order %v", c)
-	lost, deaf, late := t.nextLost || t.cut || t.boot, t.nextDeaf, t.nextLate
-	t.nextLost, t.nextDeaf, t.nextLate = false, false, false
+	lost, deaf, late, cut := t.nextLost, t.nextDeaf, t.nextLate, t.nextCut
+	t.nextLost, t.nextDeaf, t.nextLate, t.nextCut = false, false, false, false
+	gone := t.cut || t.boot
 	wait := s.dice.between(ofOrder, 3*ms, 25*ms)
 	if late {
 		wait = s.dice.between(ofOrder, 200*ms, 900*ms)
@@ -475,13 +510,26 @@ func (g gateOf) Order(_ context.Context, o lane.Order) <-chan error {
 		switch {
 		case l.dead: // it was still in this process
 			return
-		case t.cut || t.boot || lost || t.line != line:
+		case gone || t.cut || t.boot || t.line != line:
+			s.vanish(done)
+			return
+		case lost:
 			s.after(s.dice.between(ofOrder, 300*ms, 450*ms), func() { answer(lane.ClassService) })
 			return
 		}
 		ok := s.obey(c, o.Long)
 		s.trace("gate %v: %v, %v", c, ok, t.State)
 		switch {
+		case cut:
+			t.line++
+			t.cut = true // before any poll has shown what became of it
+			s.after(freed, func() {
+				if t.cut {
+					s.fallback()
+					s.changed()
+				}
+			})
+			s.vanish(done)
 		case deaf:
 			s.after(s.dice.between(ofOrder, 300*ms, 450*ms), func() { answer(lane.ClassService) })
 		case ok:

@@ -47,6 +47,8 @@ const (
 	helpButton                // somebody presses the help button
 	timeAsked                 // the traveller asks for more time
 	turnedRound               // a supervisor turns the lane round, if it is empty
+	answerCut                 // the next command is carried out, and the line breaks before its answer
+	sensorsBlink              // the sensors lose who is inside, again and again, for a moment
 	kinds
 )
 
@@ -54,13 +56,13 @@ var kindNames = [kinds]string{
 	"order lost", "order's answer lost", "order late", "gate's cable cut", "gate power cut", "gate jams", "gate's watchdog trips", "leaf forced", "fire", "CROSSED late",
 	"exit's sensors blind", "document pulled off", "document bounces", "chip dead", "camera unplugged", "models die", "register away", "register nonsense", "register slow",
 	"register never", "disk full", "fsync fails", "fsync slow", "power cut, write lost", "power cut, write landed", "clock jumps", "console cut off", "officer's word twice",
-	"officer presses everything", "officer evacuates", "officer closes lane", "help button", "more time asked for", "lane turned round",
+	"officer presses everything", "officer evacuates", "officer closes lane", "help button", "more time asked for", "lane turned round", "line takes the answer", "sensors blink",
 }
 
 // lasting kinds have an end of their own, at most 20 s later.
 func (k kind) lasting() bool {
 	switch k {
-	case cableCut, gatePower, fireAlarm, cardDead, cameraGone, modelsGone, registerAway, registerOdd, registerSlow, registerMute, diskFull, fsyncSlow, powerLost, powerLanded, clockJump, leaseLost, laneClosed:
+	case cableCut, answerCut, gatePower, fireAlarm, cardDead, cameraGone, modelsGone, registerAway, registerOdd, registerSlow, registerMute, diskFull, fsyncSlow, powerLost, powerLanded, clockJump, leaseLost, laneClosed:
 		return true
 	}
 	return false
@@ -208,7 +210,8 @@ const (
 	ofLuck
 	ofConsult // and one for each check
 	ofWish    = ofConsult + stream(lane.Checks)
-	streams   = int(ofWish) + 1
+	ofBlink   = ofWish + 1
+	streams   = int(ofBlink) + 1
 )
 
 // dice draw by seed, traveller, stream and count.

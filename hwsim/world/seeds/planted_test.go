@@ -27,6 +27,7 @@ var planted = []struct{ name, file, old, new, by string }{
 	{"no case when the gate frees itself", "kiosk/lane/release.go", "func (t *turn) broken(why CaseReason) {\n\tt.settle(why)\n", "func (t *turn) broken(why CaseReason) {\n\tt.s.Intended = false\n", ""},
 	{"not consulted is clear", "kiosk/lane/answers.go", "NotConsulted:  {wayDivert, DB_OFF},", "NotConsulted:  {wayRelease, NONE},", ""},
 	{"stay in the phase while the gate evacuates", "kiosk/lane/lane.go", "s.Gate.State == GateEvacuate && s.Phase != Evacuate {", "s.Gate.State == GateEvacuate && s.Phase == Idle {", ""},
+	{"an order whose answer is lost was refused", "kiosk/shell.go", "case errors.Is(err, ErrGateLost):", "case errors.Is(err, ErrGateLost) && s.state.Phase == lane.Fault:", ""},
 	{"a document taken back is not told", "kiosk/shell.go", "\t\t\ts.events.put(lane.DocumentTaken{})\n", "\t\t\t_ = lane.DocumentTaken{}\n", ""},
 	{"a picture outlives its transaction", "kiosk/traveller.go", "\t\tclear(picture)\n", "\t\t_ = picture\n", ""},
 	{"a name in the log", "kiosk/traveller.go", "s.log.Info(\"concluded\", ", "s.log.Info(\"concluded\", \"who\", p.found.Identity.Surname, ", ""},

@@ -22,6 +22,11 @@ func (s *sim) upset(u upset) {
 		g.nextLost = true
 	case answerLost:
 		g.nextDeaf = true
+	case answerCut:
+		g.nextCut = true
+		end = func() { g.nextCut, g.cut = false, false; s.poll() }
+	case sensorsBlink:
+		s.blinks()
 	case orderLate:
 		g.nextLate = true
 	case cableCut:
