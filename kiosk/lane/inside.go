@@ -143,7 +143,9 @@ func (t *turn) divertIn() {
 	case refused && e.Command == OpenReturn && !s.Opened:
 		s.Refused = OpenReturn
 	case s.Refused == OpenReturn && isSeen(t.e):
-		t.ask(OpenReturn)
+		if (g.State == GateSafe || g.State == GateOccupied) && g.Exit == LeafLocked {
+			t.ask(OpenReturn)
+		}
 	case s.Opened && g.Bag && o.Order == OrderCloseLeaf:
 		t.ask(CloseAll) // an officer closes on a bag; LEFT_LUGGAGE follows
 	case t.late() && s.Opened && g.Bag:

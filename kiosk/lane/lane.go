@@ -340,7 +340,11 @@ func (t *turn) observe() {
 			t.do(Alert{s.Transaction, AlertDoor, Urgent})
 			t.ask(CloseAll) // a gate in BOOT, EVACUATE or FAULT refuses it
 		}
+		before := s.Gate
 		s.Gate = e.Gate
+		// A gate in OCCUPIED has locked somebody in: that its sensors lose them
+		// for a moment, or for good, lets nobody out.
+		s.Gate.Occupied = e.Gate.Occupied || e.Gate.State == GateOccupied
 		switch s.Phase {
 		case Enter, DivertIn:
 			s.Opened = s.Opened || e.Gate.State == GateEntryOpen
@@ -348,12 +352,7 @@ func (t *turn) observe() {
 			s.Opened = s.Opened || e.Gate.State == GateExitOpen
 		}
 		s.Moved = s.Moved || (s.Phase == Luggage && e.Gate.State == GateMaintenance)
-		leaving := s.Phase == DivertIn || s.Phase == Returning
-		if e.Gate.Occupied && s.Trapped == 0 && !leaving {
-			s.Trapped = t.now + Instant(t.r.Trapped)
-		} else if !e.Gate.Occupied {
-			s.Trapped = 0
-		}
+		t.limit(before)
 	case GateLost:
 		s.Gate = Gate{Occupied: s.Gate.Occupied, Bag: s.Gate.Bag}
 	case DocumentPlaced:
@@ -381,6 +380,23 @@ func (t *turn) observe() {
 		case OrderMoreTime:
 			t.unhurry()
 		}
+	}
+}
+
+// limit starts invariant 3's clock when somebody is inside, and ends it when they
+// can have gone. Nobody goes through locked leaves: sensors that lose a person
+// behind them for a moment don't start it anew. Who comes after it has run out is
+// somebody else.
+func (t *turn) limit(before Gate) {
+	s := &t.s
+	g := s.Gate
+	came := g.Occupied && !before.Occupied
+	leaving := s.Phase == DivertIn || s.Phase == Returning
+	switch {
+	case !g.Occupied && !(g.locked() && before.locked()):
+		s.Trapped = 0
+	case g.Occupied && !leaving && (s.Trapped == 0 || came && t.now >= s.Trapped):
+		s.Trapped = t.now + Instant(t.r.Trapped)
 	}
 }
 
@@ -489,6 +505,7 @@ func (t *turn) dominated() bool {
 			// Invariant 3: nobody is kept inside without an officer's word.
 			t.do(Alert{s.Transaction, AlertDwell, Urgent})
 			t.renew()
+			t.void() // an intent that is durable this very instant opened nothing
 			t.divertInside(TIMEOUT)
 			return true
 		}
@@ -514,8 +531,8 @@ func (t *turn) consistent() {
 		t.to(Fallback, 0)
 		t.do(Alert{s.Transaction, AlertFallback, Urgent})
 	case GateEntryOpen, GateExitOpen, GateEvacuate, GateBoot, GateSafe, GateReady, GateOccupied, GateMaintenance:
-		if s.Phase == OutOfService && !s.Gate.Occupied {
-			return
+		if s.Phase == OutOfService && !s.Gate.Occupied || s.Phase == Hold && s.Held == ByFailure && s.Gate.Occupied {
+			return // it is already what follows
 		}
 		t.settle(Unexpected)
 		t.conclude(t.outcomeBroken(), TIMEOUT)

@@ -30,19 +30,30 @@ func (x *explorer) gateMoves(w world) {
 	do := func(name string, change func(*world)) {
 		o := w
 		change(&o)
-		if o.G.Entry != LeafLocked || o.G.Exit != LeafLocked {
-			o.Captive = 0
-		}
+		o.moved()
 		if o != w {
 			x.add(name, o)
 		}
+	}
+	if w.Flight != NoCommand {
+		do("a late "+w.Flight.String()+" is carried out", func(o *world) { o.land() })
 	}
 	lock := func(o *world) { o.G.Entry, o.G.Exit = LeafLocked, LeafLocked }
 	// Polls (50 ms) are faster than bodies and leaves: what moves by itself
 	// moves from a state that the lane has seen, or behind a dead link.
 	state := g.State
-	if g.Link && g.Gate != w.S.Gate {
+	if g.Link && !w.seen() {
 		state = gateStates
+	}
+	if g.Blink {
+		do("sensors find the person again", func(o *world) {
+			o.G.Blink, o.G.Occupied = false, true
+			if g.State != GateOccupied {
+				o.G.Alarms |= AlarmIntrusion
+			}
+		})
+	} else if w.Budget.Blink > 0 && w.Pax != 0 && g.Occupied && (state == GateOccupied || state == GateSafe) {
+		do("sensors lose the person", func(o *world) { o.Budget.Blink--; o.G.Blink, o.G.Occupied = true, false })
 	}
 	switch state {
 	case GateBoot:
@@ -151,7 +162,8 @@ func (x *explorer) gateMoves(w world) {
 	if w.Budget.Reboot > 0 && g.State != GateBoot {
 		o := w
 		o.Budget.Reboot--
-		o.G = mantrap{Gate: Gate{Link: true, State: GateBoot, Occupied: g.Occupied, Bag: g.Bag}}
+		o.G = mantrap{Gate: Gate{Link: true, State: GateBoot, Occupied: g.Occupied, Bag: g.Bag}, Blink: g.Blink}
+		o.Flight = NoCommand
 		if g.Occupied {
 			o.G.Alarms = AlarmIntrusion
 		}
@@ -160,7 +172,7 @@ func (x *explorer) gateMoves(w world) {
 	if g.Link && w.Budget.Cut > 0 {
 		o := w
 		o.Budget.Cut--
-		o.G.Link = false
+		o.G.Link, o.Flight = false, NoCommand
 		x.deliver("link cut", o, GateLost{})
 	} else if !g.Link {
 		do("link back", func(o *world) { o.G.Link = true })
@@ -242,7 +254,7 @@ func (x *explorer) answers(w world) {
 
 func (x *explorer) people(w world) {
 	t := w.S.Transaction
-	if !w.S.Document && t < travellers && w.S.Phase == Idle {
+	if !w.S.Document && t < travellers && w.S.Phase == Idle && !w.G.Blink { // reading takes longer than a blink
 		x.deliver("document placed", w, DocumentPlaced{})
 	}
 	if w.S.Document {
@@ -317,25 +329,42 @@ func (x *explorer) time(w world) {
 	if w.Budget.Restart > 0 {
 		x.restart(w)
 	}
-	if w.G.Link && (w.G.Gate != w.S.Gate || w.Refused != NoCommand) {
+	if w.G.Link && (!w.seen() || w.Refused != NoCommand) {
 		return
 	}
 	if !w.G.Link && w.G.State != GateFallback && w.G.State != GateEvacuate && w.G.State != GateFault && w.G.State != GateBoot {
 		return // the watchdog trips long before any timer of the lane
 	}
+	if w.G.Blink {
+		return // it is shorter than any timer
+	}
+	due := false
 	next := Instant(0)
 	for _, t := range []Instant{w.S.Deadline, w.S.Prompt, w.S.Trapped} {
+		due = due || t == base
 		if t > base && (next == 0 || t < next) {
 			next = t
+		}
+	}
+	if due { // the tick that was late; where it changes nothing it was none
+		x.deliver("late tick", w, Tick{})
+		if last := x.moves[len(x.moves)-1]; last.w != w || last.bad != "" {
+			return
 		}
 	}
 	if next == 0 {
 		next = base // nothing is due; a tick still comes
 	}
-	if w.Pax != 0 && w.G.Occupied && w.G.Link && w.G.Entry == LeafLocked && w.G.Exit == LeafLocked {
+	if w.Pax != 0 && w.G.Occupied && w.G.Link && w.G.locked() {
 		w.Captive = uint8(min(250, int(w.Captive)+int((next-base)/Instant(time.Second))))
 	} else {
 		w.Captive = 0
+	}
+	if w.Budget.Late > 0 {
+		o := w
+		o.Budget.Late--
+		o.S = rebase(o.S, next)
+		x.add("a limit passes before the tick", o)
 	}
 	x.deliverAt("time passes", w, next, Tick{})
 }
@@ -345,7 +374,7 @@ func (x *explorer) restart(w world) {
 	o := w
 	o.Budget.Restart--
 	o.S = Start()
-	o.Reading, o.Qualifying, o.Comparing, o.Refused, o.Captive = false, false, false, NoCommand, 0
+	o.Reading, o.Qualifying, o.Comparing, o.Refused, o.Flight, o.Captive = false, false, false, NoCommand, NoCommand, 0
 	o.Eligible = [travellers + 1]bool{}
 	o.Broken = o.Pax != 0
 	landed := o

@@ -40,6 +40,10 @@ var mutations = []struct {
 	{"more time moves the limit for a person inside", "lane.go", "\t\ts.Deadline += Instant(t.r.Inside)\n", "\t\ts.Deadline += Instant(t.r.Inside)\n\t\ts.Trapped += Instant(t.r.Inside)\n", "more time is asked for"},
 	{"the exit closes as late for everybody", "lane.go", "\t\tlong = t.s.Unhurried\n", "\t\tlong = true\n", "nothing rare"},
 	{"the direction changes with somebody inside", "lane.go", "(s.Phase == Idle || s.Phase == OutOfService) && s.Gate.Link && s.Gate.empty()", "s.Gate.Link", "nothing rare"},
+	{"an intent that comes with the limit is left without an end", "lane.go", "\t\t\tt.void() // an intent that is durable this very instant opened nothing\n", "", "an answer comes before the tick"},
+	{"sensors that lose a person start the limit anew", "lane.go", "case !g.Occupied && !(g.locked() && before.locked()):", "case !g.Occupied:", "sensors blink and watchdog"},
+	{"a void while the exit may still open", "release.go", "if s.Refused != OpenExit {", "if s.Refused == CloseAll {", "late command"},
+	{"a return is asked for beside an open exit", "inside.go", "if (g.State == GateSafe || g.State == GateOccupied) && g.Exit == LeafLocked {", "if g.Link {", "late command"},
 	{"a second intent in one transaction", "inside.go", "if t.mine(e.Transaction) && !s.Spent && releasable", "if t.mine(e.Transaction) && releasable", "nothing rare"},
 }
 

@@ -116,8 +116,8 @@ func (t *turn) divertInside(r Reason) {
 	default:
 		if s.Phase != Hold {
 			t.holdFor(ByFailure)
-		} else if s.Gate.State == GateReady {
-			t.ask(SafeMode)
+		} else if s.Gate.State == GateReady || s.Gate.State == GateMaintenance {
+			t.ask(SafeMode) // from there it returns a person
 		} else {
 			t.ask(CloseAll)
 		}

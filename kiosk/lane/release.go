@@ -34,6 +34,9 @@ func (t *turn) release() {
 		}
 	case t.late() && g.State == GateOccupied && g.Exit == LeafLocked:
 		t.do(Alert{s.Transaction, AlertDoor, Urgent})
+		if s.Refused != OpenExit {
+			t.settle(NoEvidence) // not refused, perhaps on its way: the exit may open yet
+		}
 		t.turnedBack()
 	case t.late():
 		t.ask(CloseAll)

@@ -106,7 +106,8 @@ func (x *explorer) check(w world, before State, now Instant, e Event, effects []
 	}
 	if _, polled := e.(GateSeen); polled && s.Gate.Link && !permitted(&s) {
 		// the rule for any other pair
-		if s.Phase != Hold && s.Phase != OutOfService || s.Gate.Occupied != (s.Phase == Hold) {
+		inside := s.Gate.Occupied || s.Gate.State == GateOccupied
+		if s.Phase != Hold && s.Phase != OutOfService || inside != (s.Phase == Hold) {
 			return invariants[10]
 		}
 	}
@@ -290,6 +291,9 @@ var budgets = []struct {
 	{"gate reboot", budget{Reboot: 1}, true},
 	{"watchdog, then restart", budget{Trip: 1, Restart: 1}, true},
 	{"more time is asked for", budget{Slow: 1}, true},
+	{"an answer comes before the tick", budget{Late: 1}, true},
+	{"sensors blink and watchdog", budget{Blink: 1, Trip: 1}, true},
+	{"late command", budget{Delay: 1}, true},
 }
 
 const most = 4_000_000
@@ -318,7 +322,9 @@ func TestSearch(t *testing.T) {
 		w.Budget.Lease++ // an officer comes
 		began := time.Now()
 		x := newExplorer(coarse())
-		x.ways = &all
+		if b.b.Late+b.b.Blink+b.b.Delay == 0 { // the picture shows the ordinary ways
+			x.ways = &all
+		}
 		worlds, moves, trace := search(x, w, most)
 		if trace != nil {
 			t.Fatalf("%s: after %d worlds:\n  %s", b.name, worlds, strings.Join(trace, "\n  "))

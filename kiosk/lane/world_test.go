@@ -27,11 +27,13 @@ type world struct {
 
 	Broken  bool    // the lane has seen a failure since that body came in
 	Refused Command // a refusal that is on its way
+	Flight  Command // a command that the line has not carried yet
+	Opened  bool    // the exit has opened for somebody without a durable intent, or with a void one
 	Budget  budget  // of rare events, so that the space stays finite
 }
 
 // budget bounds how often a rare event happens on one path.
-type budget struct{ Restart, Reboot, Fire, Trip, Fault, Cut, Drop, Lease, Sick, Slow uint8 }
+type budget struct{ Restart, Reboot, Fire, Trip, Fault, Cut, Drop, Lease, Sick, Slow, Late, Blink, Delay uint8 }
 
 const (
 	travellers = 2
@@ -50,6 +52,7 @@ type mantrap struct {
 	Return, FromSafe bool // entry open for a return; entered from SAFE_CLOSED
 	Freed            bool // FALLBACK directly after EXIT_OPEN
 	Fire             bool // the cause of EVACUATE persists
+	Blink            bool // the sensors have lost who is inside, for less than the 2 s of SENSOR_MISMATCH
 }
 
 // base is the instant that every world is rebased to, so that two worlds that
@@ -94,7 +97,13 @@ type explorer struct {
 
 func newExplorer(r Rules) *explorer { return &explorer{rules: r, limits: limits(r), step: r.Step} }
 
-func (x *explorer) add(name string, w world) { x.moves = append(x.moves, move{name: name, w: w}) }
+func (x *explorer) add(name string, w world) {
+	bad := ""
+	if w.Opened {
+		bad = invariants[3]
+	}
+	x.moves = append(x.moves, move{name, w, bad})
+}
 
 // deliver gives an event to the lane and carries out its effects in every way
 // in which they may turn out.
@@ -126,6 +135,9 @@ func (x *explorer) deliverAt(name string, w world, now Instant, e Event) {
 		if bad == "" {
 			bad = o.unsettled()
 		}
+		if o.Opened {
+			bad = invariants[3]
+		}
 		o.S = rebase(o.S, now)
 		o.forget()
 		label := name
@@ -141,6 +153,13 @@ func (x *explorer) carry(in []world, f Effect) []world {
 	for _, w := range in {
 		switch f := f.(type) {
 		case Order:
+			w.land() // the line keeps its order
+			if w.Budget.Delay > 0 && f.Command <= CloseAll {
+				late := w
+				late.Budget.Delay--
+				late.Flight = f.Command
+				out = append(out, late)
+			}
 			if w.Budget.Drop > 0 && f.Command != EvacuateGate {
 				lost := w
 				lost.Budget.Drop--
@@ -181,7 +200,7 @@ func (w *world) forget() {
 		}
 		ended := w.Intent[n] == durable && w.Settled[n] != none && !w.Writing[n]
 		never := w.Intent[n] == none && n < w.S.Transaction
-		if ended {
+		if ended && w.Flight != OpenExit {
 			w.Settled[n] = record
 		}
 		if ended && (n < w.S.Transaction || !w.S.Live) || never {
@@ -200,6 +219,14 @@ func (w *world) settle(t Transaction, how uint8) {
 	}
 }
 
+// land has the gate obey a command that was under way.
+func (w *world) land() {
+	if c := w.Flight; c != NoCommand {
+		w.Flight = NoCommand
+		w.obey(c)
+	}
+}
+
 // obey is ABC-LANE §7: conditions in order, then the motion.
 func (w *world) obey(c Command) {
 	g := &w.G
@@ -213,6 +240,7 @@ func (w *world) obey(c Command) {
 	case OpenExit:
 		if ok = g.State == GateOccupied && leaf(g.Entry) && g.Alarms&blocking == 0; ok {
 			g.State, g.Exit, g.Walked, g.Crossed = GateExitOpen, LeafOpen, false, false
+			w.Opened = w.Pax > travellers || w.Intent[w.Pax] != durable || w.Settled[w.Pax] == voided
 		}
 	case OpenReturn:
 		if ok = (g.State == GateSafe || g.State == GateOccupied) && leaf(g.Exit); ok {
@@ -279,9 +307,26 @@ func (w *world) obey(c Command) {
 	} else if !ok && w.Refused == NoCommand {
 		w.Refused = c
 	}
-	if g.Entry != LeafLocked || g.Exit != LeafLocked {
-		w.Captive = 0
+	w.moved()
+}
+
+// moved follows a change at the gate: behind an open leaf nobody is captive, and
+// sensors that had lost somebody behind locked ones find them there.
+func (w *world) moved() {
+	if w.G.locked() {
+		return
 	}
+	w.Captive = 0
+	if w.G.Blink {
+		w.G.Blink, w.G.Occupied = false, true
+	}
+}
+
+// seen says whether the lane has seen the gate as it is.
+func (w world) seen() bool {
+	g := w.G.Gate
+	g.Occupied = g.Occupied || g.State == GateOccupied
+	return g == w.S.Gate
 }
 
 func (g *mantrap) evacuate() {
@@ -291,7 +336,7 @@ func (g *mantrap) evacuate() {
 // bodies moves what is inside; Occupied follows.
 func (w *world) bodies(pax uint8) {
 	w.Pax = pax
-	w.G.Occupied = pax != 0
+	w.G.Occupied, w.G.Blink = pax != 0, false
 	if pax == 0 {
 		w.Captive, w.Broken = 0, false
 	}
