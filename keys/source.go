@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"passage/durable"
 )
 
 // Load fetches a master key from where a configuration says:
@@ -67,13 +69,8 @@ func New(source string) error {
 		}
 		path, content = p, blob
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := durable.Create(path, content, 0o600); err != nil {
 		return fmt.Errorf("keys: new: %w", err)
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("keys: new: %w", err), os.Remove(path))
 	}
 	return nil
 }

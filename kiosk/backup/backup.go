@@ -201,7 +201,7 @@ func Restore(ctx context.Context, r io.Reader, key age.Identity, path string, on
 	if err := os.Link(temp, path); err != nil {
 		return m, fmt.Errorf("backup: %w", err)
 	}
-	if err := durable.Sync(filepath.Dir(path)); err != nil {
+	if err := errors.Join(durable.Hand(path), durable.Sync(filepath.Dir(path))); err != nil {
 		return m, fmt.Errorf("backup: %w", err)
 	}
 	return m, nil

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -388,8 +387,8 @@ func Check(d Draft) (config.Config, []byte, error) {
 // ErrThere says that a configuration exists that may not be replaced.
 var ErrThere = errors.New("exists already: --replace keeps it as a backup and writes the new one")
 
-// WriteConfig writes a configuration whole or not at all, for its owner alone:
-// the one of the file before, or of its folder. It never overwrites one unless
+// WriteConfig writes a configuration whole or not at all, for its owner, and as
+// root for whom its folder is for (durable.Hand). It never overwrites one unless
 // replace; then backup is where the old one is.
 func WriteConfig(path string, b []byte, replace bool) (backup string, err error) {
 	dir := filepath.Dir(path)
@@ -399,7 +398,7 @@ func WriteConfig(path string, b []byte, replace bool) (backup string, err error)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(0o600), own(f, path, dir), f.Sync(), f.Close())
+	err = errors.Join(err, f.Chmod(0o600), durable.Hand(f.Name()), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Link(f.Name(), path) // fails where there is one, whoever made it meanwhile
 	}
@@ -419,22 +418,4 @@ func WriteConfig(path string, b []byte, replace bool) (backup string, err error)
 		return backup, fmt.Errorf("commission: %w", err)
 	}
 	return backup, nil
-}
-
-// own gives a new file to the owner of the old one, or of the folder: root
-// commissions for the user of kioskd.
-func own(f *os.File, path, dir string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		if info, err = os.Stat(dir); err != nil {
-			return err
-		}
-	}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return f.Chown(int(s.Uid), int(s.Gid))
-	}
-	return nil
 }

@@ -144,8 +144,9 @@ func lookStore(ctx context.Context, c config.Config) Finding {
 	if free := disk.Bavail * uint64(disk.Bsize); free < lowDisk {
 		return warn("make room: a full disk takes the lane out of service", "%s can be written, but only %d MB are free", c.Store.Path, free>>20)
 	}
-	if info, err := os.Stat(c.Store.Key); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return warn("chmod 600 "+c.Store.Key, "%s can be written, but others can read its key", c.Store.Path)
+	// Root's key, which the lane's group may read, is the best of its kind.
+	if info, err := os.Stat(c.Store.Key); err == nil && info.Mode().Perm()&0o037 != 0 {
+		return warn("chmod 640 "+c.Store.Key, "%s can be written, but others can use its key", c.Store.Path)
 	}
 	return good("%s can be written", c.Store.Path)
 }

@@ -25,6 +25,8 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
+
+	"passage/durable"
 )
 
 // Letters are those of enrolment codes.
@@ -219,6 +221,9 @@ func leave(dir string, e Enrolment, key *ecdsa.PrivateKey, user nkeys.KeyPair) (
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return c, err
 	}
+	if err := durable.Hand(dir); err != nil {
+		return c, err
+	}
 	c = credentials(dir)
 	c.URL = e.Fleet
 	for path, b := range map[string][]byte{
@@ -257,7 +262,7 @@ func replace(path string, b []byte) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, durable.Hand(f.Name()), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if old, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"passage/durable"
 	"passage/kiosk/lane"
 	"passage/sqlite"
 )
@@ -66,6 +67,9 @@ func Salvage(ctx context.Context, from, to string) (list []Salvaged, err error) 
 		return nil, fmt.Errorf("journal: salvage: %w", err)
 	}
 	defer fresh.Close()
+	if err := durable.Hand(to); err != nil {
+		return nil, fmt.Errorf("journal: salvage: %w", err)
+	}
 	tx, err := fresh.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("journal: salvage: %w", err)
