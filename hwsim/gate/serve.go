@@ -19,6 +19,7 @@ func (g *Gate) Serve(ctx context.Context, path string) error {
 	}
 	defer slave.Close()
 	defer os.Remove(path)
+	go tty.Share(ctx, slave)
 	if g.Ready != nil {
 		g.Ready()
 	}

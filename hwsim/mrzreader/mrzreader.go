@@ -31,6 +31,7 @@ func Open(ctx context.Context, path string, baud int) (*Reader, error) {
 		slave.Close()
 		os.Remove(path)
 	})
+	go tty.Share(ctx, slave)
 	return &Reader{line: master, baud: baud}, nil
 }
 

@@ -2,10 +2,12 @@
 package tty
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -56,4 +58,27 @@ func Open(path string) (master, slave *os.File, err error) {
 		return fail(err)
 	}
 	return os.NewFile(uintptr(fd), name), slave, nil
+}
+
+// shareEvery is how soon a line is there again for whoever lost it.
+const shareEvery = 100 * time.Millisecond
+
+// Share takes exclusive use of the far end (tty_ioctl(2), TIOCEXCL) back from
+// whoever claims it, until ctx ends or slave is closed. A line of hardware forgets
+// the claim of a program that was killed, as nobody has it open any more; this one
+// is open here, and without Share only root would get in again.
+func Share(ctx context.Context, slave *os.File) {
+	line, err := slave.SyscallConn()
+	if err != nil {
+		return // it is closed
+	}
+	tick := time.NewTicker(shareEvery)
+	defer tick.Stop()
+	for line.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TIOCNXCL, 0) }) == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
