@@ -25,6 +25,10 @@ var (
 	ErrRejected = errors.New("outbox: the register does not take this record")
 )
 
+// errUnreadable: the disk has damaged a record or its key. Those behind it do not
+// wait for it.
+var errUnreadable = errors.New("outbox: a record that cannot be read")
+
 // Sender gives one record to the register. ErrConflict and ErrRejected end the
 // record's attempts; any other error is tried again, and not before its
 // RetryAfter if it has one. Send is called from several goroutines at once, and
@@ -33,9 +37,10 @@ type Sender interface {
 	Send(ctx context.Context, key string, body []byte) error
 }
 
-// Conflict opens an officer's case for a record that has ended its attempts, in
-// the transaction that ends them.
-type Conflict func(tx *sql.Tx, key string) error
+// Conflict opens an officer's case for a record that has ended its attempts, or
+// that the disk has damaged, in the transaction that ends them. why is ErrConflict,
+// ErrRejected or what is damaged.
+type Conflict func(tx *sql.Tx, key string, why error) error
 
 // Times between attempts, and how many records are under way at once. Both grow
 // from small: a country's lanes find their register again one by one, and each
@@ -202,6 +207,9 @@ func (o *Outbox) once(ctx context.Context, to Sender, conflict Conflict, wide in
 	chains := map[string][]*item{}
 	var order []string
 	for i := range items {
+		if items[i].err != nil {
+			continue
+		}
 		t := items[i].traveller
 		if chains[t] == nil {
 			order = append(order, t)
@@ -241,12 +249,12 @@ func (o *Outbox) once(ctx context.Context, to Sender, conflict Conflict, wide in
 }
 
 func again(err error) bool {
-	return err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRejected)
+	return err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRejected) && !errors.Is(err, errUnreadable)
 }
 
-// next unseals the oldest waiting records.
+// next unseals the oldest waiting records. One that is damaged has its error.
 func (o *Outbox) next(ctx context.Context, limit int) ([]item, error) {
-	rows, err := o.db.Reader.QueryContext(ctx, "SELECT seq, o.key, sealed, k.key FROM outbox o JOIN outbox_key k USING (seq) WHERE state='waiting' ORDER BY seq LIMIT ?", limit)
+	rows, err := o.db.Reader.QueryContext(ctx, "SELECT seq, o.key, sealed, k.key FROM outbox o LEFT JOIN outbox_key k USING (seq) WHERE state='waiting' ORDER BY seq LIMIT ?", limit)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: next: %w", err)
 	}
@@ -258,8 +266,9 @@ func (o *Outbox) next(ctx context.Context, limit int) ([]item, error) {
 		if err := rows.Scan(&it.seq, &it.key, &sealed, &wrapped); err != nil {
 			return nil, fmt.Errorf("outbox: next: %w", err)
 		}
-		if it.traveller, it.body, err = o.unseal(it.seq, sealed, wrapped); err != nil {
-			return nil, err
+		it.traveller, it.body, it.err = o.unseal(it.seq, sealed, wrapped)
+		if it.tried = it.err != nil; it.tried && !errors.Is(it.err, errUnreadable) {
+			return nil, it.err
 		}
 		list = append(list, it)
 	}
@@ -269,30 +278,34 @@ func (o *Outbox) next(ctx context.Context, limit int) ([]item, error) {
 	return list, nil
 }
 
+// unseal fails with errUnreadable where a later attempt would fail as well.
 func (o *Outbox) unseal(seq int64, sealed, wrapped []byte) (traveller string, body []byte, err error) {
 	secret, err := o.ring.Unseal(Place, seq, wrapped)
+	if errors.Is(err, keys.ErrUnsealed) {
+		err = fmt.Errorf("%w: its key: %w", errUnreadable, err)
+	}
 	if err != nil {
 		return "", nil, fmt.Errorf("outbox: unseal: %w", err)
 	}
 	defer clear(secret)
 	box, err := keys.Box(secret)
 	if err != nil {
-		return "", nil, fmt.Errorf("outbox: unseal: %w", err)
+		return "", nil, fmt.Errorf("outbox: unseal: %w: its key: %w", errUnreadable, err)
 	}
 	plain, err := box.Open(nil, nil, sealed, bound(seq))
 	if err != nil {
-		return "", nil, fmt.Errorf("outbox: unseal: %w", err)
+		return "", nil, fmt.Errorf("outbox: unseal: %w: %w", errUnreadable, err)
 	}
 	n, size := binary.Uvarint(plain)
 	if size <= 0 || n > uint64(len(plain)-size) {
-		return "", nil, errors.New("outbox: unseal: no record")
+		return "", nil, fmt.Errorf("outbox: unseal: %w: it is none", errUnreadable)
 	}
 	at := size + int(n)
 	return string(plain[size:at]), plain[at:], nil
 }
 
 // settle writes what became of the records, in one transaction: an acknowledged
-// one's key is destroyed, a refused one's case opened.
+// one's key is destroyed, a refused or damaged one's case opened.
 func (o *Outbox) settle(ctx context.Context, items []item, conflict Conflict) (settled int, err error) {
 	tx, err := o.db.Writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -314,7 +327,7 @@ func (o *Outbox) settle(ctx context.Context, items []item, conflict Conflict) (s
 			settled++
 			// What was recorded here stays sealed: an officer still needs it.
 			if _, err = tx.ExecContext(ctx, "UPDATE outbox SET state='conflict', done=? WHERE seq=?", now, it.seq); err == nil {
-				err = conflict(tx, it.key)
+				err = conflict(tx, it.key, it.err)
 			}
 		default:
 			failed = worse(failed, it.err)

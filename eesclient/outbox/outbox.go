@@ -3,7 +3,7 @@
 // A record is sealed under a key of its own; the acknowledgement destroys the
 // key. Records leave oldest first, those of one traveller one after the other,
 // each with an idempotency key, so that a repeated one is recorded once. One
-// that the register will not have becomes an officer's case. When the outbox is
+// that the register will not have, or that the disk has damaged, becomes an officer's case. When the outbox is
 // nearly full the lane closes: nothing is ever dropped to make room.
 package outbox
 

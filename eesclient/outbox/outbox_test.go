@@ -101,7 +101,7 @@ func (r *register) Send(_ context.Context, key string, body []byte) error {
 	return err
 }
 
-func none(*sql.Tx, string) error { return errors.New("no conflict was to be expected") }
+func none(*sql.Tx, string, error) error { return errors.New("no conflict was to be expected") }
 
 // drain runs Drain until nothing waits.
 func drain(t *testing.T, o *Outbox, to Sender, c Conflict) {
@@ -181,7 +181,7 @@ func TestConflict(t *testing.T) {
 			return nil
 		}}
 		var cases []string
-		drain(t, o, r, func(_ *sql.Tx, key string) error { cases = append(cases, key); return nil })
+		drain(t, o, r, func(_ *sql.Tx, key string, _ error) error { cases = append(cases, key); return nil })
 		slices.Sort(cases)
 		slices.Sort(r.took)
 		if !slices.Equal(cases, []string{"A:entry", "B:entry"}) || !slices.Equal(r.took, []string{"A:exit", "C:entry"}) {
@@ -205,6 +205,43 @@ func TestConflict(t *testing.T) {
 			t.Errorf("%d keys are left after the officer", left())
 		}
 	})
+}
+
+// A record that the disk has damaged is an officer's case, and holds nobody up.
+func TestDamaged(t *testing.T) {
+	for name, harm := range map[string]string{
+		"a record":          "UPDATE outbox SET sealed=CAST(substr(sealed, 1, 20)||zeroblob(8)||substr(sealed, 29) AS BLOB) WHERE seq=1",
+		"no record":         "UPDATE outbox SET sealed=NULL WHERE seq=1",
+		"another's":         "UPDATE outbox SET sealed=(SELECT sealed FROM outbox WHERE seq=2) WHERE seq=1",
+		"a key":             "UPDATE outbox_key SET key=CAST(substr(key, 1, 20)||zeroblob(8)||substr(key, 29) AS BLOB) WHERE seq=1",
+		"a key of no ring":  "UPDATE outbox_key SET key=CAST(x'7fffffffffffffff'||substr(key, 9) AS BLOB) WHERE seq=1",
+		"half a key":        "UPDATE outbox_key SET key=x'00' WHERE seq=1",
+		"a key that's gone": "DELETE FROM outbox_key WHERE seq=1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, db := open(t, ":memory:")
+				for _, key := range []string{"A:entry", "B:entry", "A:exit"} {
+					put(t, o, db, key, key[:1])
+				}
+				if _, err := db.Writer.Exec(harm); err != nil {
+					t.Fatal(err)
+				}
+				r, cases := &register{}, []string{}
+				drain(t, o, r, func(_ *sql.Tx, key string, why error) error {
+					if !errors.Is(why, errUnreadable) {
+						t.Errorf("%s: %v", key, why)
+					}
+					cases = append(cases, key)
+					return nil
+				})
+				slices.Sort(r.took)
+				if !slices.Equal(cases, []string{"A:entry"}) || !slices.Equal(r.took, []string{"A:exit", "B:entry"}) {
+					t.Errorf("cases %v, took %v", cases, r.took)
+				}
+			})
+		})
+	}
 }
 
 // What is left of records is forgotten when all of a transaction's are done with,
@@ -233,7 +270,7 @@ func TestForget(t *testing.T) {
 				return ErrConflict
 			}
 			return nil
-		}}, func(*sql.Tx, string) error { return nil })
+		}}, func(*sql.Tx, string, error) error { return nil })
 		forget("B", false, all...) // an officer's case
 		forget("A", true, "AB:entry", "B:entry", "C:entry")
 		forget("A", true, "AB:entry", "B:entry", "C:entry")

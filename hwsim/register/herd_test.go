@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -81,7 +82,7 @@ func comeBack(t *testing.T, files eesclient.Files, base string, lanes, each int)
 		group.Go(func() {
 			defer transport.CloseIdleConnections()
 			<-start
-			if err := box.Drain(ctx, c, func(_ *sql.Tx, key string) error { return errors.New("a conflict over " + key) }); err != nil {
+			if err := box.Drain(ctx, c, func(_ *sql.Tx, key string, why error) error { return fmt.Errorf("a conflict over %s: %w", key, why) }); err != nil {
 				t.Error(err)
 			}
 			if n, _, err := box.Waiting(t.Context()); err != nil || n != 0 {

@@ -326,7 +326,9 @@ func TestOutboxSettlesUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	flaky := &flaky{to: b.Client}
 	done := make(chan error, 1)
-	go func() { done <- o.Drain(ctx, flaky, func(*sql.Tx, string) error { t.Error("conflict"); return nil }) }()
+	go func() {
+		done <- o.Drain(ctx, flaky, func(*sql.Tx, string, error) error { t.Error("conflict"); return nil })
+	}()
 	for {
 		n, _, err := o.Waiting(t.Context())
 		if err != nil {

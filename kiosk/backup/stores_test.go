@@ -235,7 +235,7 @@ func TestLanesStoresOfEveryVersion(t *testing.T) {
 				sent := make(chan string, 2)
 				drained := make(chan error)
 				go func() {
-					drained <- box.Drain(ctx, sender(sent), func(*sql.Tx, string) error { return nil })
+					drained <- box.Drain(ctx, sender(sent), func(*sql.Tx, string, error) error { return nil })
 				}()
 				if a, b := <-sent, <-sent; a == b {
 					t.Errorf("%s was sent twice", a)

@@ -547,8 +547,9 @@ const (
 const conflict = "conflict"
 
 // Conflict opens a case, inside the transaction in which the outbox gives up a
-// record: key is the record's, which begins with the UUID.
-func (j *Journal) Conflict(tx *sql.Tx, key string) error {
+// record: it is an outbox.Conflict. key is the record's, which begins with the UUID.
+// Whatever the reason, an officer must look.
+func (j *Journal) Conflict(tx *sql.Tx, key string, _ error) error {
 	uuid, _, _ := strings.Cut(key, ":")
 	_, err := tx.Exec(`UPDATE settlement SET kind='case', why=?, at=?, closed=NULL, officer=NULL, finding=NULL
 		WHERE txn = (SELECT txn FROM intent WHERE uuid=?)`, conflict, time.Now().UnixNano(), uuid)

@@ -313,7 +313,7 @@ func TestConflictOpensACase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(j.Conflict(tx, "u1:entry"), tx.Commit()); err != nil {
+	if err := errors.Join(j.Conflict(tx, "u1:entry", errors.New("another record")), tx.Commit()); err != nil {
 		t.Fatal(err)
 	}
 	cases, err := j.Cases(t.Context())

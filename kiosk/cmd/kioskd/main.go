@@ -190,9 +190,9 @@ func run(c cli) error {
 	group, work := errgroup.WithContext(behind)
 	group.Go(func() error { return store.Run(work) })
 	group.Go(func() error {
-		return box.Drain(work, client, func(tx *sql.Tx, key string) error {
-			log.Warn("the register does not take a record: an officer's case", "key", key)
-			return store.Conflict(tx, key)
+		return box.Drain(work, client, func(tx *sql.Tx, key string, why error) error {
+			log.Warn("a record does not reach the register: an officer's case", "key", key, "why", why)
+			return store.Conflict(tx, key, why)
 		})
 	})
 	group.Go(func() error { return ring.Keep(work) })
