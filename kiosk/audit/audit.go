@@ -52,25 +52,28 @@ const MaxHead = 1024
 
 // ParseHead reads a head's text. Every error wraps ErrHead.
 func ParseHead(text string) (Head, error) {
-	var h Head
 	lines := strings.Split(text, "\n")
 	if len(text) > MaxHead || len(lines) != 4 || lines[3] != "" {
-		return h, fmt.Errorf("%w: it has not three lines", ErrHead)
+		return Head{}, fmt.Errorf("%w: it has not three lines", ErrHead)
 	}
 	name, ok := strings.CutPrefix(lines[0], origin)
 	lane, journal, ok2 := strings.Cut(name, "/")
 	if !ok || !ok2 || lane == "" || journal == "" || strings.Contains(journal, "/") {
-		return h, fmt.Errorf("%w: of no journal", ErrHead)
+		return Head{}, fmt.Errorf("%w: of no journal", ErrHead)
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	if err != nil || size < 1 || strconv.FormatInt(size, 10) != lines[1] {
-		return h, fmt.Errorf("%w: its size is none", ErrHead)
+		return Head{}, fmt.Errorf("%w: its size is none", ErrHead)
 	}
 	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	if err != nil || len(root) != tlog.HashSize {
-		return h, fmt.Errorf("%w: its root is none", ErrHead)
+		return Head{}, fmt.Errorf("%w: its root is none", ErrHead)
 	}
-	return Head{lane, journal, size, tlog.Hash(root)}, nil
+	h := Head{lane, journal, size, tlog.Hash(root)}
+	if h.Text() != text { // base64's line ends, which its decoder leaves out
+		return Head{}, fmt.Errorf("%w: its root is spelt otherwise", ErrHead)
+	}
+	return h, nil
 }
 
 // Sign makes a signed note of a head.
