@@ -145,7 +145,7 @@ var claims = []struct {
 		{"every text in fifteen languages", "domain §13; ruling 21", "kiosk/web TestTexts", ""},
 		{"days and last day on request", "SBC 8(9); domain §13", "kiosk/web TestStayOnRequest", ""},
 		{"a lane's pages and figures stay on its machine", "domain §11", "kiosk/config TestParseRefuses; kiosk/metrics TestServe", ""},
-		{"TLS 1.3 and a certificate on both sides; a renewed one without a restart", "RFC 8446; domain §11", ". TestTLS; hwsim/register TestAStrangerIsNotServed; eesclient TestRotation; hwsim/cmd/hwsim TestShippedLinks", ""},
+		{"TLS 1.3 and a certificate on both sides; a renewed one without a restart", "RFC 8446; domain §11", ". TestTLS; hwsim/register TestAStrangerIsNotServed; eesclient TestRotation; kiosk/fleet TestRenewalAtTheSite; hwsim/cmd/hwsim TestShippedLinks", ""},
 		{"both sides keep every rule of the contract", "OpenAPI 3.1", "hwsim/register TestEveryRuleIsEnforced; hwsim/register TestNothingUndocumented; eesclient/contract TestEveryRule", ""},
 		{"problems name a place and a rule, never a value", "RFC 9457", "hwsim/register TestEveryRuleIsEnforced", ""},
 		{"each program's bill of materials is what the linker wrote", "CycloneDX 1.6", "packaging/sbom TestOwnBill", ""},

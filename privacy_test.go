@@ -95,6 +95,7 @@ var messages = []struct{ subject, holds, stays string }{
 	{"site.ask.ID.document", "a keyed hash of a document, and the lane's direction", "memory of consoled"},
 	{"site.ask.ID.head", "a signed head of the journal", "`head`"},
 	{"site.ask.ID.release", "what releases the lane has", "`rollout`"},
+	{"site.ask.ID.renew", "a request for a certificate of the lane's new key; the certificate", "the lane's renewed certificate"},
 	{"site.changed", "nothing: ask again", "nowhere"},
 }
 

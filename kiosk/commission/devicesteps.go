@@ -3,6 +3,7 @@ package commission
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -128,28 +129,31 @@ func roundTrip(ctx context.Context, s *Site) Outcome {
 }
 
 func certificates(_ context.Context, s *Site) Outcome {
-	files := map[string][2]string{"register": {s.Conf.Register.Cert, s.Conf.Register.Key}}
+	leaves := map[string]func() (*x509.Certificate, error){"register": func() (*x509.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(s.Conf.Register.Cert, s.Conf.Register.Key)
+		return pair.Leaf, err
+	}}
 	if s.Conf.Fleet.Dir != "" {
-		c, err := fleet.Load(s.Conf.Fleet.Dir)
+		c, err := fleet.Load(s.Conf.Fleet.Dir, s.Conf.Fleet.Renewed)
 		if err != nil {
 			return fail("enrol the lane again", "%v", err)
 		}
-		files["console"] = [2]string{c.Cert, c.Key}
+		leaves["console"] = c.Leaf
 	}
 	var what []string
 	least := 1 << 20
 	for _, name := range []string{"register", "console"} {
-		f, ok := files[name]
+		leaf, ok := leaves[name]
 		if !ok {
 			continue
 		}
-		pair, err := tls.LoadX509KeyPair(f[0], f[1])
+		c, err := leaf()
 		if err != nil {
 			return fail("put certificate and key where the configuration says", "%s: %v", name, err)
 		}
-		days := int(time.Until(pair.Leaf.NotAfter).Hours() / 24)
+		days := int(time.Until(c.NotAfter).Hours() / 24)
 		least = min(least, days)
-		what = append(what, fmt.Sprintf("%s %d days, until %s", name, days, pair.Leaf.NotAfter.Format(time.DateOnly)))
+		what = append(what, fmt.Sprintf("%s %d days, until %s", name, days, c.NotAfter.Format(time.DateOnly)))
 	}
 	o := Outcome{Pass, strings.Join(what, "; "), ""}
 	switch {

@@ -132,6 +132,7 @@ type Site struct {
 // Fleet is the lane's way to its site's console; a zero one is none.
 type Fleet struct {
 	Dir       string // what passage lane enrol left
+	Renewed   string // where the lane keeps the certificate and key that it renewed: beside its store
 	RosterKey ed25519.PublicKey
 }
 
@@ -450,6 +451,7 @@ func (r raw) valid() (Config, error) {
 	}
 	c.Kiosk.SiteKey = []byte(r.Site.Key)
 	if c.Fleet.Dir = r.Fleet.Dir; c.Fleet.Dir != "" {
+		c.Fleet.Renewed = c.Store.Path + ".site.pem"
 		if err := fleet.Valid(c.Kiosk.Lane); err != nil {
 			p.add("lane.id", "%q: a lane of a fleet is called by 1 to 32 of A-Z, a-z, 0-9, '_' and '-'", c.Kiosk.Lane)
 		}

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -69,15 +68,14 @@ func lookConsole(ctx context.Context, c config.Config) Finding {
 	if c.Fleet.Dir == "" {
 		return good("no site is configured: officers sign in on the lane's own page")
 	}
-	to, err := fleet.Load(c.Fleet.Dir)
+	to, err := fleet.Load(c.Fleet.Dir, c.Fleet.Renewed)
 	if err != nil {
 		return bad(err, again)
 	}
-	pair, err := tls.LoadX509KeyPair(to.Cert, to.Key)
+	leaf, err := to.Leaf()
 	if err != nil {
 		return bad(err, again)
 	}
-	leaf := pair.Leaf
 	if time.Now().After(leaf.NotAfter) {
 		return bad(fmt.Errorf("the lane's certificate ended on %s", leaf.NotAfter.Format(time.DateOnly)), again)
 	}
@@ -97,7 +95,7 @@ func lookConsole(ctx context.Context, c config.Config) Finding {
 	}
 	what := fmt.Sprintf("%s answers", u.Host)
 	if time.Until(leaf.NotAfter) < certificateSoon {
-		return warn(again, "%s; the lane's certificate ends on %s", what, leaf.NotAfter.Format(time.DateOnly))
+		return warn("see in kioskd's log why the lane has not renewed it, or "+again, "%s; the lane's certificate ends on %s", what, leaf.NotAfter.Format(time.DateOnly))
 	}
 	return good("%s; the lane's certificate ends on %s", what, leaf.NotAfter.Format(time.DateOnly))
 }

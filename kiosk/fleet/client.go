@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
@@ -14,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +37,9 @@ type Credentials struct {
 	Cert string // this lane's certificate
 	Key  string // its key
 	User string // its NATS user: JWT and seed, in nsc's form
+	// Renewed is where the lane keeps certificate and key of its own renewal, in
+	// one file; empty for one that renews nothing.
+	Renewed string
 }
 
 // Client is one lane's end of the fleet. Run it once.
@@ -62,6 +63,7 @@ type Client struct {
 
 	Booth *intercom.Booth // nil without an intercom
 
+	to     Credentials
 	ear    officer.Ear
 	again  chan struct{} // the site wants to be asked where the journal goes on
 	offer  chan struct{} // and for releases
@@ -87,20 +89,13 @@ const (
 // TLS is the client's side of mutual TLS 1.3. The files are read at every
 // handshake, so that a renewed certificate needs no restart.
 func (c Credentials) TLS() (*tls.Config, error) {
-	pool := x509.NewCertPool()
-	pem, err := os.ReadFile(c.CA)
+	pool, err := c.roots()
 	if err != nil {
-		return nil, fmt.Errorf("fleet: %w", err)
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("fleet: %s has no certificate", c.CA)
+		return nil, err
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: pool,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-			return &pair, err
-		},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Pair() },
 	}, nil
 }
 
@@ -115,6 +110,7 @@ func (c *Client) Run(ctx context.Context, to Credentials) error {
 	if err != nil {
 		return err
 	}
+	c.to = to
 	return c.run(ctx, to.URL, nats.Secure(conf), nats.UserCredentials(to.User))
 }
 
@@ -128,10 +124,16 @@ var ErrShutOut = errors.New("fleet: the site does not let this computer in: it w
 
 // Greet joins the site as the lane, says nothing, and leaves. It fails with
 // ErrShutOut, with an error of TLS, or because nobody is there.
-func Greet(ctx context.Context, to Credentials) error {
+func Greet(ctx context.Context, to Credentials) error { return greet(ctx, to, nil) }
+
+// greet is Greet, with another pair than the one that counts.
+func greet(ctx context.Context, to Credentials, pair *tls.Certificate) error {
 	conf, err := to.TLS()
 	if err != nil {
 		return err
+	}
+	if pair != nil {
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
 	}
 	wait := dialFor
 	if end, ok := ctx.Deadline(); ok {
@@ -191,6 +193,7 @@ func (c *Client) run(ctx context.Context, url string, more ...nats.Option) error
 	group.Go(func() error { return c.forward(ctx, nc) })
 	group.Go(func() error { return c.heads(ctx, nc) })
 	group.Go(func() error { return c.releases(ctx, nc) })
+	group.Go(func() error { return c.renewals(ctx, nc) })
 	return group.Wait()
 }
 

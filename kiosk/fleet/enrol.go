@@ -242,9 +242,11 @@ func credentials(dir string) Credentials {
 	return Credentials{CA: filepath.Join(dir, "site.pem"), Cert: filepath.Join(dir, "lane.pem"), Key: filepath.Join(dir, "lane.key"), User: filepath.Join(dir, "lane.creds")}
 }
 
-// Load finds the credentials that Enrol left in dir.
-func Load(dir string) (Credentials, error) {
+// Load finds the credentials that Enrol left in dir, whose renewed certificate the
+// lane keeps at renewed: the folder is the operator's.
+func Load(dir, renewed string) (Credentials, error) {
 	c := credentials(dir)
+	c.Renewed = renewed
 	b, err := os.ReadFile(filepath.Join(dir, address))
 	if err != nil {
 		return c, fmt.Errorf("fleet: %w: has this computer been enrolled? passage lane enrol does it", err)

@@ -41,7 +41,8 @@ const (
 func Subject(lane, what string) string { return "lane." + lane + "." + what }
 
 // Question is site.ask.ID.WHAT: roster, journal with the journal's name, document
-// with a Sighting, head with a SignedHead, or release with the lane's Status.
+// with a Sighting, head with a SignedHead, release with the lane's Status, or renew
+// with a Renewal.
 func Question(lane, what string) string { return "site.ask." + lane + "." + what }
 
 // Inbox is the prefix of a lane's reply subjects: a lane may hear no other's.

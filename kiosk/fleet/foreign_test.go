@@ -224,6 +224,66 @@ func FuzzEnrolment(f *testing.F) {
 	})
 }
 
+// FuzzRenewed feeds a lane what a site may answer to its question for a new
+// certificate: it takes one for its key and its name, of its authority.
+func FuzzRenewed(f *testing.F) {
+	now := time.Now()
+	site, stranger, key := newNotary(f, now), newNotary(f, now), newKey(f)
+	old := site.sign(client("E1", now.AddDate(0, 0, -80)), &key.PublicKey)
+	good := site.sign(client("E1", now.Add(-time.Hour)), &key.PublicKey)
+	roots := x509.NewCertPool()
+	roots.AddCert(site.ca)
+	r := renewing{lane: "E1"}
+	for _, c := range []*x509.Certificate{good, old, site.ca, stranger.sign(client("E1", now), &key.PublicKey), site.sign(client("E2", now), &key.PublicKey)} {
+		b, err := json.Marshal(Renewed{c.Raw})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		if _, err := r.take(b, roots, &key.PublicKey, old, now); (err == nil) != (c == good) {
+			f.Fatalf("%v: %v", c.Subject, err)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if leaf, err := r.take(b, roots, &key.PublicKey, old, now); err == nil && !leaf.Equal(good) {
+			t.Errorf("taken: %v", leaf.Subject)
+		}
+	})
+}
+
+// FuzzRenewal feeds the site what a lane may ask for: without the signatures of
+// the lane's user and of the new key it signs nothing.
+func FuzzRenewal(f *testing.F) {
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		f.Fatal(err)
+	}
+	public, err := user.PublicKey()
+	if err != nil {
+		f.Fatal(err)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "E1"}}, newKey(f))
+	if err != nil {
+		f.Fatal(err)
+	}
+	sig, err := user.Sign(renewalOf("E1", csr))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(csr, sig)
+	f.Add(csr[:len(csr)-1], sig)
+	f.Fuzz(func(t *testing.T, ask, by []byte) {
+		b, err := json.Marshal(Renewal{ask, by})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ProveRenewal("E1", public, b); err == nil && !bytes.Equal(ask, csr) {
+			t.Errorf("signed for %x", ask)
+		}
+		_, _ = ProveRenewal("E1", public, ask) // the form itself harms nobody either
+	})
+}
+
 func pemKey(t *testing.T, key *ecdsa.PrivateKey) *pem.Block {
 	t.Helper()
 	der, err := x509.MarshalECPrivateKey(key)

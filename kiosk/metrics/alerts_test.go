@@ -48,7 +48,7 @@ func both(t *testing.T, ill bool) []*dto.MetricFamily {
 	}
 	r := New()
 	r.MustRegister(Lane{View: func() kiosk.View { return v }, Outbox: old{waits}, Cases: func(context.Context) ([]kiosk.Case, error) { return open, nil }},
-		Site{func() (int, int, int) { return 2, far, far }}, Inlets{book}, Certificates{"register": certificate(t, ends), "console": ""})
+		Site{func() (int, int, int) { return 2, far, far }}, Inlets{book}, Certificates{"register": Leaf(certificate(t, ends)), "console": Leaf("")})
 	up := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "up"}, []string{"job"}) // Prometheus's own
 	for _, job := range []string{"passage-kioskd", "passage-consoled"} {
 		up.WithLabelValues(job).Set(truth(!ill))

@@ -182,23 +182,32 @@ func (s Site) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(refused, prometheus.GaugeValue, float64(contradicting))
 }
 
-// Certificates collects when certificates end: PEM files, by what they are for.
-// They are read each time, as whoever uses them reads them. One without a file,
-// or that cannot be read, has no figure.
-type Certificates map[string]string
+// Certificates collects when certificates end, by what they are for. They are read
+// each time, as whoever uses them reads them. One that cannot be read has no figure.
+type Certificates map[string]func() (*x509.Certificate, error)
+
+// Leaf reads the first certificate of a PEM file.
+func Leaf(file string) func() (*x509.Certificate, error) {
+	return func() (*x509.Certificate, error) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		block, _ := pem.Decode(b)
+		if block == nil {
+			return nil, fmt.Errorf("metrics: %s has no certificate", file)
+		}
+		return x509.ParseCertificate(block.Bytes)
+	}
+}
 
 // Describe sends nothing, as Lane's does.
 func (Certificates) Describe(chan<- *prometheus.Desc) {}
 
 // Collect reads the files.
 func (c Certificates) Collect(out chan<- prometheus.Metric) {
-	for of, file := range c {
-		b, err := os.ReadFile(file)
-		block, _ := pem.Decode(b)
-		if err != nil || block == nil {
-			continue
-		}
-		if leaf, err := x509.ParseCertificate(block.Bytes); err == nil {
+	for of, read := range c {
+		if leaf, err := read(); err == nil {
 			out <- prometheus.MustNewConstMetric(ends, prometheus.GaugeValue, float64(leaf.NotAfter.Unix()), of)
 		}
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"passage/kiosk/fleet"
 	"passage/kiosk/inlet"
@@ -67,8 +68,9 @@ type Site struct {
 	rollouts []*Rollout // all of them, newest first
 	said     map[string]report
 
-	views                 *views
-	questions, complaints inlet.Paces // of each lane
+	views *views
+
+	questions, complaints, renewals inlet.Paces // of each lane
 
 	holding *holding
 
@@ -99,6 +101,7 @@ func Open(ctx context.Context, conf Config) (*Site, error) {
 		questions: inlet.Paces{Rate: questionsPace, Burst: 5 * questionsPace, Most: maxLanes},
 		// One who floods must not fill the log either.
 		complaints: inlet.Paces{Rate: 0.1, Burst: 3, Most: maxLanes},
+		renewals:   inlet.Paces{Rate: rate.Every(time.Hour), Burst: renewalsAtOnce, Most: maxLanes},
 	}
 	s.views, s.holding = newViews(s.hub, conf.Book), newHolding(conf.Volume)
 	var err error
@@ -404,6 +407,8 @@ func (s *Site) answer(ctx context.Context, m *nats.Msg) {
 		out, err = s.head(ctx, lane, m.Data)
 	case "release":
 		out, err = s.offers(lane, m.Data)
+	case "renew":
+		out, err = s.renew(ctx, lane, m.Data)
 	case "document":
 		var seen fleet.Sighting
 		if err = json.Unmarshal(m.Data, &seen); err == nil {

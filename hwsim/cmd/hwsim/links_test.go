@@ -80,7 +80,7 @@ func TestShippedLinks(t *testing.T) {
 	if _, err := site.enrol(ctx, "E1"); err != nil {
 		t.Fatal(err)
 	}
-	creds, err := fleet.Load(filepath.Join(dir, "site", "lane-E1"))
+	creds, err := fleet.Load(filepath.Join(dir, "site", "lane-E1"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

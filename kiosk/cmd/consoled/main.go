@@ -170,7 +170,7 @@ func (c serveCmd) Run(ctx context.Context) error {
 	if figures != nil {
 		r := metrics.New()
 		r.MustRegister(metrics.Site{Lanes: func() (heard, silent, refused int) { return count(s.Hub()) }}, metrics.Inlets{Book: book},
-			metrics.Certificates{"pages": conf.Cert})
+			metrics.Certificates{"pages": metrics.Leaf(conf.Cert)})
 		group.Go(func() error { return metrics.Serve(ctx, figures, r, book) })
 	}
 	return group.Wait()

@@ -164,7 +164,7 @@ func run(c cli) error {
 	}
 	var console fleet.Credentials
 	if conf.Fleet.Dir != "" {
-		if console, err = fleet.Load(conf.Fleet.Dir); err != nil {
+		if console, err = fleet.Load(conf.Fleet.Dir, conf.Fleet.Renewed); err != nil {
 			return err
 		}
 	}
@@ -230,7 +230,7 @@ func run(c cli) error {
 	if figures != nil {
 		r := metrics.New()
 		r.MustRegister(metrics.Lane{View: shell.View, Cases: shell.Cases, Outbox: box}, metrics.Inlets{Book: book},
-			metrics.Certificates{"register": conf.Register.Cert, "console": console.Cert})
+			metrics.Certificates{"register": metrics.Leaf(conf.Register.Cert), "console": console.Leaf})
 		group.Go(func() error { return metrics.Serve(work, figures, r, book) })
 	}
 	group.Go(func() error {
