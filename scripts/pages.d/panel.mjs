@@ -46,7 +46,7 @@ export default async function () {
     await page.mouse.move(marks.x, marks.y, { steps: 4 });
     await page.mouse.move(marks.x + 8, marks.y + 4);
     await page.mouse.up();
-    await until('the person on the marks', async () => Math.abs(((await look()).bodies.find(b => b.id === 'traveller')?.x ?? 0) - .8) < .25, 8000);
+    await until('the person on the marks', async () => Math.abs(((await look()).bodies.find(b => b.id === 'traveller')?.x ?? 0) - .8) < .25, 30000);
     await until('the exit open', async () => (await look()).exit.open > 80, 30000);
     await page.focus('#body-traveller');
     await page.keyboard.press('End');
