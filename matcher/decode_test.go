@@ -228,6 +228,29 @@ func TestDecodeIsQuick(t *testing.T) {
 	}
 }
 
+// A process that dies while it waits costs nobody their portrait, though it has
+// said already that it is ready.
+func TestDecodeAfterACrash(t *testing.T) {
+	program, _, _ := visiond(t)
+	d := &matcher.Decoder{Program: program}
+	defer d.Close()
+	for _, before := range []struct {
+		name string
+		wait func() error
+	}{
+		{"greeted", func() error { return d.Ready(t.Context()) }},
+		{"not greeted", func() error { d.Warm(); return nil }},
+	} {
+		if err := before.wait(); err != nil {
+			t.Fatal(err)
+		}
+		d.Kill()
+		if f, err := d.Decode(t.Context(), asPNG(t, page(90, 120))); err != nil || f.Width != 90 {
+			t.Errorf("%s: %d × %d, %v", before.name, f.Width, f.Height, err)
+		}
+	}
+}
+
 // batch is a decoder that takes more than one image, confined as every decoder.
 type batch struct {
 	cmd *exec.Cmd

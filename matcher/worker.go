@@ -200,10 +200,10 @@ func (d *Decoder) take(ctx context.Context) (*process, error) {
 	d.spare = nil
 	d.mu.Unlock()
 	if w != nil {
-		if w.greet("decode") == nil {
+		if w.alive() && w.greet("decode") == nil {
 			return w, nil
 		}
-		w.end() // it died of old age; a new one takes its place
+		w.end() // it died while it waited; a new one takes its place
 	}
 	w, err := d.Program.start(context.WithoutCancel(ctx), "decode")
 	if err != nil {
@@ -249,6 +249,16 @@ func (d *Decoder) Close() {
 	if d.spare != nil {
 		d.spare.end()
 		d.spare = nil
+	}
+}
+
+// Kill ends the process that waits as a crash would; tests use it.
+func (d *Decoder) Kill() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spare != nil {
+		d.spare.stop()
+		<-d.spare.ended
 	}
 }
 
