@@ -248,7 +248,9 @@ func (s *Shell) step(e lane.Event) bool {
 	}
 	s.alive.Store(int64(s.now()))
 	if changed {
+		s.mu.Lock()
 		s.steps.add(time.Since(began))
+		s.mu.Unlock()
 		s.show()
 		s.notify()
 	}

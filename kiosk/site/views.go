@@ -60,9 +60,7 @@ func (v *views) catchUp(ctx context.Context) error {
 		}
 		v.mu.Lock()
 		late := v.late
-		if len(late) > 0 {
-			v.late = map[string][]byte{}
-		}
+		v.late = map[string][]byte{}
 		v.mu.Unlock()
 		for lane, view := range late {
 			v.hub.Seen(lane, view, time.Now())

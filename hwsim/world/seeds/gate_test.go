@@ -107,7 +107,7 @@ func (s *sim) poll() {
 		g.lost = false
 		now := g.Gate
 		now.Link = true
-		s.say(func(l *life) { l.report(kiosk.GateReport{Seen: now}) })
+		s.say(func(l *life) { l.tell(kiosk.GateReport{Seen: now}) })
 	})
 }
 
@@ -117,7 +117,7 @@ func (s *sim) lose() {
 	}
 	s.gate.lost = true
 	s.gate.line++
-	s.say(func(l *life) { l.report(kiosk.GateReport{Lost: true}) })
+	s.say(func(l *life) { l.tell(kiosk.GateReport{Lost: true}) })
 }
 
 // vanish has the line take an order's answer with it: the driver loses the gate,

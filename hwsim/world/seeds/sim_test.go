@@ -62,6 +62,7 @@ type life struct {
 	shell    *kiosk.Shell
 	stop     context.CancelFunc
 	dead     bool
+	line     sync.Mutex // a driver tells what it sees from one goroutine
 	report   func(kiosk.GateReport)
 	present  func(bool)
 	health   func(camera, matcher string)
@@ -76,6 +77,13 @@ type life struct {
 func (s *sim) say(f func(*life)) {
 	l := s.life
 	s.calls = append(s.calls, func() { f(l) })
+}
+
+// tell is a report of the gate's driver.
+func (l *life) tell(r kiosk.GateReport) {
+	l.line.Lock()
+	defer l.line.Unlock()
+	l.report(r)
 }
 
 // unlock frees the lock and says what was to be said meanwhile. Whatever
