@@ -102,7 +102,7 @@ func VerifyWords(r io.Reader, key ed25519.PublicKey) (p Proven, err error) {
 		if err == nil && !refusals[w.Answer] {
 			var e officer.Envelope
 			_ = json.Unmarshal(w.Envelope, &e) // it was read a moment ago
-			word := w.Lane + "\n" + string(e.Word)
+			word := w.Lane + "\n" + e.Session.Officer + "\n" + string(e.Word)
 			if first, again := taken[word]; again {
 				return p, fmt.Errorf("%w: number %d is number %d once more: a word counts once", ErrWords, w.ID, first)
 			}

@@ -145,6 +145,28 @@ func TestHear(t *testing.T) {
 	}
 }
 
+// Two officers who say the same in one millisecond have both said it.
+func TestHearTwoOfOneMind(t *testing.T) {
+	s := newSite(t)
+	bert, err := passkey.New(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := bert.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.roster.Version++
+	s.roster.Officers = append(s.roster.Officers, officer.Officer{ID: "bert", Name: "Bert Bund", Role: officer.Supervisor, Passkeys: []officer.Passkey{{ID: bert.ID, Key: public}}})
+	s.take(t)
+	for _, b := range []*browser{newBrowser(t, "anna", s.anna), newBrowser(t, "bert", bert)} {
+		said, err := s.ear.Hear(b.say(word()), now)
+		if err != nil || said.Officer.ID != b.session.Officer {
+			t.Errorf("%s: %+v, %v", b.session.Officer, said, err)
+		}
+	}
+}
+
 // Every way in which a console, a thief or a careless officer could put a word
 // into the lane's ear that nobody said.
 func TestHearRefuses(t *testing.T) {
