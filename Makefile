@@ -81,13 +81,13 @@ picture:
 	cd kiosk/lane && $(GO) test . -count=1 -run 'TestSearch$$' -update
 
 # Quick checks before a commit: also that every row of docs/conformance.md has a
-# test that passed.
+# test that passed. The race detector's memory does not fit into the sandbox.
 check: setup bin/visiond
 	@test -z "$$($(GO) run mvdan.cc/gofumpt@v0.9.2 -l $$(git ls-files '*.go' | grep -v '\.gen\.go'))" || { echo 'not gofumpted:'; $(GO) run mvdan.cc/gofumpt@v0.9.2 -l $$(git ls-files '*.go' | grep -v '\.gen\.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 	@dead="$$($(GO) run golang.org/x/tools/cmd/deadcode@v0.38.0 -test ./... | grep -vE '\.gen\.go|\.(effect|event)$$')"; test -z "$$dead" || { echo "nobody calls:"; echo "$$dead"; exit 1; }
-	@mkdir -p .cache; rm -f .cache/check.failed; set -o pipefail; $(GO) test -race -short -json ./... | tee .cache/check.json | sed -nE 's/^.*"Action":"(pass|fail)","Package":"([^"]*)","Elapsed":([0-9.]+).*/\1 \2 \3 s/p' || touch .cache/check.failed
+	@mkdir -p .cache; rm -f .cache/check.failed; set -o pipefail; { $(GO) test -race -short -json $$($(GO) list ./... | grep -v '/sandbox$$'); ended=$$?; $(GO) test -short -json ./matcher/sandbox || ended=1; (exit $$ended); } | tee .cache/check.json | sed -nE 's/^.*"Action":"(pass|fail)","Package":"([^"]*)","Elapsed":([0-9.]+).*/\1 \2 \3 s/p' || touch .cache/check.failed
 	$(GO) test . -count=1 -run 'TestRan$$' -ran "$$PWD/.cache/check.json"
 	@test ! -e .cache/check.failed
 
