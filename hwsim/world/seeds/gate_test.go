@@ -38,6 +38,7 @@ type trap struct {
 	nextLost      bool
 	nextDeaf      bool
 	nextCut       bool
+	breaking      bool // while nextCut's upset lasts
 	nextLate      bool
 	nextBlind     bool
 	nextSlow      bool
@@ -520,7 +521,7 @@ func (g gateOf) Order(_ context.Context, o lane.Order) <-chan error {
 		ok := s.obey(c, o.Long)
 		s.trace("gate %v: %v, %v", c, ok, t.State)
 		switch {
-		case cut:
+		case cut && t.breaking: // or somebody has mended it meanwhile
 			t.line++
 			t.cut = true // before any poll has shown what became of it
 			s.after(freed, func() {

@@ -334,6 +334,7 @@ func (s *sim) count(v visit) {
 func (s *sim) until(else_ string, ok func() bool) bool {
 	end := time.NewTimer(15 * time.Minute)
 	defer end.Stop()
+	synctest.Wait() // who looks at once sees the lane before what they have just done, or after it, by chance
 	s.mu.Lock()
 	s.look = ok
 	s.unlock()

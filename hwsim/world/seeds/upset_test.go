@@ -24,7 +24,8 @@ func (s *sim) upset(u upset) {
 		g.nextDeaf = true
 	case answerCut:
 		g.nextCut = true
-		end = func() { g.nextCut, g.cut = false, false; s.poll() }
+		set(&g.breaking)
+		end = func() { g.nextCut, g.breaking, g.cut = false, false, false; s.poll() }
 	case sensorsBlink:
 		s.blinks()
 	case orderLate:
