@@ -66,7 +66,7 @@ type chaos struct {
 	left    []left
 	kills   map[string]int
 	back    map[*program][]time.Duration // start → the gate's watchdog runs
-	powered map[*program]time.Time       // power came back, and its gate has not been commanded yet
+	powered map[*program]time.Time       // power came back last
 	cold    []time.Duration              // power comes back → the gate's watchdog runs
 	runs    map[*program]int64           // the start that was counted last
 }
@@ -237,9 +237,9 @@ func (x *chaos) hear(lane string, kiosk *program) func(gate.Record) {
 		case "watchdog":
 			if born := kiosk.born.Load(); kiosk.pid() != 0 && born != x.runs[kiosk] {
 				x.runs[kiosk] = born
-				if back, ok := x.powered[kiosk]; ok {
-					delete(x.powered, kiosk)
-					x.cold = append(x.cold, now.Sub(back))
+				// A lane that is back before the gate has missed it starts no watchdog.
+				if born == kiosk.cold.Load() {
+					x.cold = append(x.cold, now.Sub(x.powered[kiosk]))
 				} else if !x.began.IsZero() && time.Unix(0, born).After(x.began) {
 					x.back[kiosk] = append(x.back[kiosk], now.Sub(time.Unix(0, born)))
 				}

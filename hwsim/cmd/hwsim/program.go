@@ -29,12 +29,14 @@ type program struct {
 	until atomic.Int64               // not started again before, Unix ns
 	born  atomic.Int64               // when it was started last, Unix ns
 
-	power sync.Mutex  // held while its computer has none
-	fresh atomic.Bool // it starts as its computer does, at once
+	power sync.Mutex   // held while its computer has none
+	fresh atomic.Bool  // it starts as its computer does, at once
+	cold  atomic.Int64 // born of its last start with its computer
 }
 
 // run keeps the program running until ctx ends, which interrupts it.
 func (p *program) run(ctx context.Context) error {
+	fresh := false
 	for {
 		p.power.Lock()
 		log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -49,7 +51,10 @@ func (p *program) run(ctx context.Context) error {
 		err = c.Start()
 		p.power.Unlock()
 		if err == nil {
-			p.born.Store(time.Now().UnixNano())
+			now := time.Now().UnixNano()
+			if p.born.Store(now); fresh {
+				p.cold.Store(now)
+			}
 			p.now.Store(c.Process)
 			err = c.Wait()
 			p.now.Store(nil)
@@ -62,8 +67,8 @@ func (p *program) run(ctx context.Context) error {
 			return fmt.Errorf("%s ended: %w; see %s", p.name, err, p.log)
 		}
 		again := p.again
-		switch {
-		case p.fresh.Swap(false):
+		switch fresh = p.fresh.Swap(false); {
+		case fresh:
 			again = 0
 		case err == nil:
 			again = time.Second // in order, as a lane does that takes a configuration
