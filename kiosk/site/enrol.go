@@ -91,7 +91,7 @@ func (s *Site) Enrol(ctx context.Context, r fleet.Request) (fleet.Enrolment, err
 			return err
 		}
 		if old != "" {
-			if _, err := tx.ExecContext(ctx, "INSERT INTO revoked VALUES (?,?,?) ON CONFLICT DO NOTHING", old, e.Lane, now.Unix()); err != nil {
+			if err := (Revoked{e.Lane, old, now}).keep(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -125,6 +125,12 @@ type Revoked struct {
 	At   time.Time `json:"at"`
 }
 
+// keep puts it among those who were shut out.
+func (r Revoked) keep(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO revoked VALUES (?,?,?) ON CONFLICT DO NOTHING", r.User, r.Lane, r.At.Unix())
+	return err
+}
+
 // ErrNoLane says that no computer is enrolled for a lane.
 var ErrNoLane = errors.New("site: no such lane is enrolled")
 
@@ -141,8 +147,7 @@ func Revoke(ctx context.Context, db *sql.DB, lane string) (Revoked, error) {
 		if err := tx.QueryRowContext(ctx, "DELETE FROM lane WHERE id=? RETURNING user", lane).Scan(&out.User); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO revoked VALUES (?,?,?) ON CONFLICT DO NOTHING", out.User, lane, out.At.Unix())
-		return err
+		return out.keep(ctx, tx)
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -210,20 +215,14 @@ func (s *Site) enforce() error {
 // keepOut looks for whom somebody else has revoked, until ctx ends: consoled
 // revoke on this machine, or a page while the cluster did not answer.
 func (s *Site) keepOut(ctx context.Context) error {
-	tick := time.NewTicker(outEvery)
-	defer tick.Stop()
-	for failed := false; ; {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	failed := false
+	return every(ctx, outEvery, func(time.Time) {
 		err := s.shutOut(ctx)
 		if err != nil && !failed && ctx.Err() == nil {
 			s.conf.Log.Error("site: a revoked computer may still be connected: this is tried again", "error", err)
 		}
 		failed = err != nil
-	}
+	})
 }
 
 const outEvery = 2 * time.Second

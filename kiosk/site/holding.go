@@ -121,30 +121,23 @@ func (s *Site) release(now time.Time) (lanes []string, err error) {
 
 // letGo has lanes go on when their time is over, until ctx ends.
 func (s *Site) letGo(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		lanes, err := s.release(time.Now())
+	return every(ctx, time.Second, func(now time.Time) {
+		lanes, err := s.release(now)
 		if err != nil {
 			s.conf.Log.Error("site: lanes are still held back: this is tried again", "lanes", lanes, "error", err)
 			s.holding.mu.Lock()
+			defer s.holding.mu.Unlock()
 			for _, lane := range lanes {
-				s.holding.until[lane] = time.Now().Add(mostTurns)
+				s.holding.until[lane] = now.Add(mostTurns)
 			}
-			s.holding.mu.Unlock()
-			continue
+			return
 		}
 		for _, lane := range lanes {
 			if err := s.again(lane); err != nil && ctx.Err() == nil {
 				s.conf.Log.Warn("site: a lane is not told that it may go on", "lane", lane, "error", err)
 			}
 		}
-	}
+	})
 }
 
 // tooMuch is a refusal as JetStream gives one.

@@ -141,21 +141,14 @@ func (h *Hub) troubled() bool {
 
 // watch marks lanes that have fallen silent, until ctx ends.
 func (h *Hub) watch(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			h.mu.Lock()
-			for _, l := range h.lanes {
-				if !l.Away && now.UnixMilli()-l.Seen > silent.Milliseconds() {
-					l.Away = true
-					h.changed(l)
-				}
+	return every(ctx, time.Second, func(now time.Time) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, l := range h.lanes {
+			if !l.Away && now.UnixMilli()-l.Seen > silent.Milliseconds() {
+				l.Away = true
+				h.changed(l)
 			}
-			h.mu.Unlock()
 		}
-	}
+	})
 }

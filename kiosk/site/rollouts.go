@@ -205,18 +205,11 @@ func (s *Site) roll(ctx context.Context) error {
 	if pace == 0 {
 		pace = paceOf
 	}
-	tick := time.NewTicker(pace)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			if err := s.rollOn(ctx, now); err != nil && ctx.Err() == nil {
-				s.conf.Log.Error("site: rollout", "error", err)
-			}
+	return every(ctx, pace, func(now time.Time) {
+		if err := s.rollOn(ctx, now); err != nil && ctx.Err() == nil {
+			s.conf.Log.Error("site: rollout", "error", err)
 		}
-	}
+	})
 }
 
 // rollOn has the newest rollout of each kind take its next step: the ones before

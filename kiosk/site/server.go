@@ -320,6 +320,20 @@ func (s *Site) Address() string {
 	return "tls://" + net.JoinHostPort(s.conf.Hosts[0], strconv.Itoa(s.port))
 }
 
+// every calls do once in every d, until ctx ends.
+func every(ctx context.Context, d time.Duration, do func(now time.Time)) error {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			do(now)
+		}
+	}
+}
+
 // Run serves the lanes until ctx ends.
 func (s *Site) Run(ctx context.Context) error {
 	for _, subject := range []string{fleet.Views, countryViews} {

@@ -50,14 +50,7 @@ func (v *views) seen(lane string, view []byte) {
 
 // catchUp shows the views that wait, until ctx ends.
 func (v *views) catchUp(ctx context.Context) error {
-	tick := time.NewTicker(lateViewed)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return every(ctx, lateViewed, func(time.Time) {
 		v.mu.Lock()
 		late := v.late
 		v.late = map[string][]byte{}
@@ -65,5 +58,5 @@ func (v *views) catchUp(ctx context.Context) error {
 		for lane, view := range late {
 			v.hub.Seen(lane, view, time.Now())
 		}
-	}
+	})
 }
