@@ -33,11 +33,9 @@ type Disk struct {
 }
 
 // New makes an empty disk whose files are in dir, which it makes. It returns an
-// error where a disk cannot be mounted, as it needs root and a loop device. What
-// was mounted at dir by a run that was killed is given up.
+// error where a disk cannot be mounted, as it needs root and a loop device.
 func New(ctx context.Context, dir string) (*Disk, error) {
 	d := &Disk{Dir: dir, image: dir + ".ext4"}
-	Abandon(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("powercut: %w", err)
 	}
@@ -66,27 +64,22 @@ func tell(ctx context.Context, name string, args ...string) error {
 }
 
 // Sync brings everything to the disk.
-func (d *Disk) Sync() error {
-	f, err := os.Open(d.Dir)
-	if err != nil {
-		return fmt.Errorf("powercut: %w", err)
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("powercut: %s: %w", d.Dir, err)
-	}
-	return nil
-}
+func (d *Disk) Sync() error { return d.ask(unix.Syncfs) }
 
 // Cut stops the disk: from now on it takes nothing and gives nothing, and what
 // was not synced is lost.
 func (d *Disk) Cut() error {
+	return d.ask(func(fd int) error { return unix.IoctlSetPointerInt(fd, shutdown, noLogFlush) })
+}
+
+// ask asks something of the file system.
+func (d *Disk) ask(what func(fd int) error) error {
 	f, err := os.Open(d.Dir)
 	if err != nil {
 		return fmt.Errorf("powercut: %w", err)
 	}
 	defer f.Close()
-	if err := unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush); err != nil {
+	if err := what(int(f.Fd())); err != nil {
 		return fmt.Errorf("powercut: %s: %w", d.Dir, err)
 	}
 	return nil

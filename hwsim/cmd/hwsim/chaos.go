@@ -62,13 +62,12 @@ type chaos struct {
 	closing atomic.Bool // no further traveller comes
 	visits  atomic.Int64
 
-	mu      sync.Mutex
-	left    []left
-	kills   map[string]int
-	back    map[*program][]time.Duration // start → the gate's watchdog runs
-	powered map[*program]time.Time       // power came back last
-	cold    []time.Duration              // power comes back → the gate's watchdog runs
-	runs    map[*program]int64           // the start that was counted last
+	mu    sync.Mutex
+	left  []left
+	kills map[string]int
+	back  map[*program][]time.Duration // start → the gate's watchdog runs
+	cold  []time.Duration              // power comes back → the gate's watchdog runs
+	runs  map[*program]int64           // the start that was counted last
 }
 
 func (c chaosCmd) Run(ctx context.Context) error {
@@ -81,7 +80,7 @@ func (c chaosCmd) Run(ctx context.Context) error {
 	}
 	x := &chaos{
 		chaosCmd: c, demo: newDemo(demoCmd{Dir: c.Dir, Port: c.Port, VPCD: c.VPCD, Lanes: wholeLanes}, nil),
-		kills: map[string]int{}, back: map[*program][]time.Duration{}, powered: map[*program]time.Time{}, runs: map[*program]int64{},
+		kills: map[string]int{}, back: map[*program][]time.Duration{}, runs: map[*program]int64{},
 	}
 	for _, p := range list {
 		// Who needs a fault of the register, a second lane or a fire is none
@@ -237,11 +236,13 @@ func (x *chaos) hear(lane string, kiosk *program) func(gate.Record) {
 		case "watchdog":
 			if born := kiosk.born.Load(); kiosk.pid() != 0 && born != x.runs[kiosk] {
 				x.runs[kiosk] = born
+				from := kiosk.from.Load()
+				took := now.Sub(time.Unix(0, from))
 				// A lane that is back before the gate has missed it starts no watchdog.
-				if born == kiosk.cold.Load() {
-					x.cold = append(x.cold, now.Sub(x.powered[kiosk]))
+				if from != born {
+					x.cold = append(x.cold, took)
 				} else if !x.began.IsZero() && time.Unix(0, born).After(x.began) {
-					x.back[kiosk] = append(x.back[kiosk], now.Sub(time.Unix(0, born)))
+					x.back[kiosk] = append(x.back[kiosk], took)
 				}
 			}
 		}
@@ -310,17 +311,11 @@ func (x *chaos) victims(ctx context.Context) []victim {
 	}
 	cut := func(computer string, p *program) func(*rand.Rand, time.Duration) bool {
 		return func(_ *rand.Rand, down time.Duration) bool {
-			back, err := p.cut(ctx, x.disks[computer], down)
+			done, err := p.cut(ctx, x.disks[computer], down)
 			if err != nil {
 				fmt.Printf("chaos: the power of %s: %v\n", computer, err)
 			}
-			if back.IsZero() {
-				return false
-			}
-			x.mu.Lock()
-			defer x.mu.Unlock()
-			x.powered[p] = back
-			return true
+			return done
 		}
 	}
 	if x.disks != nil {

@@ -31,12 +31,12 @@ type program struct {
 
 	power sync.Mutex   // held while its computer has none
 	fresh atomic.Bool  // it starts as its computer does, at once
-	cold  atomic.Int64 // born of its last start with its computer
+	back  time.Time    // when power came back, for the start after it; guarded by power
+	from  atomic.Int64 // from when its last start counts, Unix ns: its own, or its computer's power
 }
 
 // run keeps the program running until ctx ends, which interrupts it.
 func (p *program) run(ctx context.Context) error {
-	fresh := false
 	for {
 		p.power.Lock()
 		log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -49,12 +49,16 @@ func (p *program) run(ctx context.Context) error {
 		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		c.WaitDelay = 8 * time.Second
 		err = c.Start()
+		back := p.back
+		p.back = time.Time{}
 		p.power.Unlock()
 		if err == nil {
-			now := time.Now().UnixNano()
-			if p.born.Store(now); fresh {
-				p.cold.Store(now)
+			born := time.Now()
+			if back.IsZero() {
+				back = born
 			}
+			p.from.Store(back.UnixNano())
+			p.born.Store(born.UnixNano())
 			p.now.Store(c.Process)
 			err = c.Wait()
 			p.now.Store(nil)
@@ -67,8 +71,8 @@ func (p *program) run(ctx context.Context) error {
 			return fmt.Errorf("%s ended: %w; see %s", p.name, err, p.log)
 		}
 		again := p.again
-		switch fresh = p.fresh.Swap(false); {
-		case fresh:
+		switch {
+		case p.fresh.Swap(false):
 			again = 0
 		case err == nil:
 			again = time.Second // in order, as a lane does that takes a configuration
@@ -99,22 +103,22 @@ func (p *program) kill(down time.Duration) bool {
 }
 
 // cut takes the power from the process and from the disk that its files are on,
-// in one instant, and gives it back after some time. It returns when power came
-// back, zero if the program does not run.
-func (p *program) cut(ctx context.Context, disk *powercut.Disk, down time.Duration) (back time.Time, err error) {
+// in one instant, and gives it back after some time. It returns false if the
+// program does not run.
+func (p *program) cut(ctx context.Context, disk *powercut.Disk, down time.Duration) (bool, error) {
 	p.power.Lock()
 	defer p.power.Unlock()
 	now := p.now.Load()
 	if now == nil || now.Signal(syscall.SIGSTOP) != nil { // it must not see its disk stop
-		return time.Time{}, nil
+		return false, nil
 	}
 	p.fresh.Store(true)
 	if err := errors.Join(disk.Cut(), now.Kill()); err != nil {
-		return time.Time{}, err
+		return false, err
 	}
 	people.Pause(ctx, down)
 	for p.now.Load() != nil && people.Pause(ctx, time.Millisecond) { // it may end its last sync
 	}
-	back = time.Now()
-	return back, disk.Return(ctx)
+	p.back = time.Now()
+	return true, disk.Return(ctx)
 }
