@@ -151,7 +151,6 @@ func (p *passive) standing() string {
 // of a key of long ago can write any date below it.
 func (p *passive) validity(issued time.Time) string {
 	c, now := p.signer, p.r.o.Now
-	within := func(t time.Time) bool { return !t.Before(c.NotBefore) && !t.After(c.NotAfter) }
 	period := fmt.Sprintf("valid from %s to %s", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
 	word := good
 	switch {
@@ -160,12 +159,12 @@ func (p *passive) validity(issued time.Time) string {
 		word = notAtSigning
 	case !issued.IsZero():
 		p.r.check("signer validity at issue", Successful, "%s, the document was issued on %s", period, issued.Format(time.DateOnly))
-	case !c.UsedTo.IsZero() && c.UsedTo.After(c.NotAfter) && !within(now):
+	case !c.UsedTo.IsZero() && c.UsedTo.After(c.NotAfter) && !c.ValidAt(now):
 		p.r.check("signer validity at issue", Failed, "%s, its key may have signed until %s", period, c.UsedTo.Format(time.DateOnly))
 		word = notAtSigning
 	}
 	switch {
-	case within(now):
+	case c.ValidAt(now):
 		p.r.check("signer validity", Successful, "%s", period)
 	default:
 		p.r.check("signer validity", Failed, "%s, now is %s", period, now.Format(time.DateOnly))

@@ -391,21 +391,11 @@ var ErrThere = errors.New("exists already: --replace keeps it as a backup and wr
 // root for whom its folder is for (durable.Hand). It never overwrites one unless
 // replace; then backup is where the old one is.
 func WriteConfig(path string, b []byte, replace bool) (backup string, err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return "", fmt.Errorf("commission: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(0o600), durable.Hand(f.Name()), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Link(f.Name(), path) // fails where there is one, whoever made it meanwhile
-	}
+	err = durable.Create(path, b, 0o600)
 	if errors.Is(err, fs.ErrExist) && replace {
 		backup = fmt.Sprintf("%s.%s.bak", path, time.Now().UTC().Format("20060102T150405.000"))
 		if err = os.Link(path, backup); err == nil {
-			err = os.Rename(f.Name(), path)
+			err = durable.Replace(path, b, 0o600)
 		}
 	}
 	if errors.Is(err, fs.ErrExist) {
@@ -413,9 +403,6 @@ func WriteConfig(path string, b []byte, replace bool) (backup string, err error)
 	}
 	if err != nil {
 		return "", fmt.Errorf("commission: write %s: %w", path, err)
-	}
-	if err := durable.Sync(dir); err != nil {
-		return backup, fmt.Errorf("commission: %w", err)
 	}
 	return backup, nil
 }

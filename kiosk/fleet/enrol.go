@@ -255,25 +255,18 @@ func Load(dir, renewed string) (Credentials, error) {
 	return c, nil
 }
 
-// replace writes a file beside the old one, overwrites the old one's bytes, and
-// takes its place.
+// replace writes a file in the place of the old one, and overwrites the old one's
+// bytes once the new one is there.
 func replace(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
+	old, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		defer old.Close()
+	}
+	if err := durable.Replace(path, b, 0o600); err != nil || old == nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, durable.Hand(f.Name()), f.Sync(), f.Close()); err != nil {
-		return err
+	if info, err := old.Stat(); err == nil {
+		_, _ = old.Write(make([]byte, info.Size())) // best effort: the site refuses these keys already
 	}
-	if old, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
-		if info, err := old.Stat(); err == nil {
-			_, _ = old.Write(make([]byte, info.Size())) // best effort: the site refuses these keys already
-		}
-		if err := errors.Join(old.Sync(), old.Close()); err != nil {
-			return err
-		}
-	}
-	return os.Rename(f.Name(), path)
+	return old.Sync()
 }

@@ -96,11 +96,7 @@ func Replay(ctx context.Context, db *sql.DB, rules lane.Rules, see func(Step) er
 // Direction is what an officer set last on a lane that serves both; Configured
 // if nobody has.
 func Direction(ctx context.Context, db *sql.DB) (lane.Direction, error) {
-	rows, err := Entries(ctx, db, `WHERE event = 'Started' OR event = 'Ordered' AND CAST(body AS TEXT) LIKE '%"direction_%' ORDER BY seq DESC LIMIT 1`)
-	if err != nil || len(rows) == 0 {
-		return lane.Configured, err
-	}
-	e, _, err := rows[0].Decode()
+	e, err := newest(ctx, db, `event = 'Started' OR event = 'Ordered' AND CAST(body AS TEXT) LIKE '%"direction_%'`)
 	switch e := e.(type) {
 	case lane.Started:
 		return e.Direction, err
@@ -113,13 +109,19 @@ func Direction(ctx context.Context, db *sql.DB) (lane.Direction, error) {
 // closed says whether an officer has closed the lane, and nobody has opened it
 // since.
 func closed(ctx context.Context, db *sql.DB) (bool, error) {
-	rows, err := Entries(ctx, db, `WHERE event = 'Ordered' AND (CAST(body AS TEXT) LIKE '%"open"%' OR CAST(body AS TEXT) LIKE '%"close"%') ORDER BY seq DESC LIMIT 1`)
+	e, err := newest(ctx, db, `event = 'Ordered' AND (CAST(body AS TEXT) LIKE '%"open"%' OR CAST(body AS TEXT) LIKE '%"close"%')`)
+	o, ok := e.(lane.Ordered)
+	return ok && o.Order == lane.OrderClose, err
+}
+
+// newest is the last event of those that a condition selects, nil if there is none.
+func newest(ctx context.Context, db *sql.DB, which string) (lane.Event, error) {
+	rows, err := Entries(ctx, db, "WHERE "+which+" ORDER BY seq DESC LIMIT 1")
 	if err != nil || len(rows) == 0 {
-		return false, err
+		return nil, err
 	}
 	e, _, err := rows[0].Decode()
-	o, _ := e.(lane.Ordered)
-	return o.Order == lane.OrderClose, err
+	return e, err
 }
 
 // Crossing is one transaction as the journal keeps it.

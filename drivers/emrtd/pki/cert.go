@@ -145,6 +145,11 @@ func (c *Certificate) SignsDocuments() error {
 // sign lists and seals. Document signers have none of their own.
 var oidICAO = asn1.ObjectIdentifier{2, 23, 136, 1, 1}
 
+// ValidAt says whether a time lies within the certificate's validity.
+func (c *Certificate) ValidAt(t time.Time) bool {
+	return !t.Before(c.NotBefore) && !t.After(c.NotAfter)
+}
+
 // ID is the certificate's SHA-256 in hexadecimal.
 func (c *Certificate) ID() string {
 	h := sha256.Sum256(c.Raw)

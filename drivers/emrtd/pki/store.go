@@ -191,12 +191,11 @@ func (s *Store) chain(c *Certificate, below []*Certificate) ([]*Certificate, err
 // key: states have keys certified anew, and new authorities need no link in the
 // end.
 func (s *Store) OutOfForce(path []*Certificate, now time.Time) *Certificate {
-	valid := func(c *Certificate) bool { return !now.Before(c.NotBefore) && !now.After(c.NotAfter) }
 	for _, a := range path {
-		if slices.ContainsFunc(s.byName[a.Subject.folded], func(c *Certificate) bool { return s.trusted[c] && valid(c) && c.Key.same(a.Key) }) {
+		if slices.ContainsFunc(s.byName[a.Subject.folded], func(c *Certificate) bool { return s.trusted[c] && c.ValidAt(now) && c.Key.same(a.Key) }) {
 			return nil
 		}
-		if !valid(a) {
+		if !a.ValidAt(now) {
 			return a
 		}
 	}
