@@ -97,11 +97,16 @@ func (l *lane) must(c gate.Code, a0, a1 uint16) {
 	}
 }
 
-// testGate is one crossing on any gate; walk moves the person, if one can.
-func testGate(l *lane, walk func(to string)) {
+// ready has the gate take travellers.
+func (l *lane) ready() gate.Snapshot {
 	l.until(gate.SafeClosed)
 	l.must(gate.SetMode, 1, 0)
-	s := l.until(gate.Ready)
+	return l.until(gate.Ready)
+}
+
+// testGate is one crossing on any gate; walk moves the person, if one can.
+func testGate(l *lane, walk func(to string)) {
+	s := l.ready()
 	if s.Watchdog != 1 {
 		l.Errorf("watchdog %d", s.Watchdog)
 	}
@@ -384,9 +389,7 @@ func TestBlindGate(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				line := newCable(t)
 				l := work(t, line, gate.Config{})
-				l.until(gate.SafeClosed)
-				l.must(gate.SetMode, 1, 0)
-				l.until(gate.Ready)
+				l.ready()
 				var first []byte
 				line.Spoil(func(request, reply []byte) ([]byte, time.Duration) {
 					if !polled(request) {
@@ -454,9 +457,7 @@ func TestNothingKeepsClosingWaiting(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				line := newCable(t)
 				l := work(t, line, gate.Config{})
-				l.until(gate.SafeClosed)
-				l.must(gate.SetMode, 1, 0)
-				l.until(gate.Ready)
+				l.ready()
 				n := 0
 				line.Spoil(func(request, reply []byte) ([]byte, time.Duration) {
 					if polled(request) {

@@ -144,15 +144,21 @@ var by = map[string]func(site.Crossing, *time.Location) string{
 	"reason":  func(c site.Crossing, _ *time.Location) string { return c.Reason },
 }
 
-func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) {
-	from, to, err := known(r, c.conf.Location, time.Now())
-	key, ok := by[r.URL.Query().Get("by")]
+// unclear answers a question for figures that cannot be had: of hours that are
+// forgotten, or without what it must say.
+func unclear(w http.ResponseWriter, err error, more string) {
 	if errors.Is(err, errForgotten) {
 		pages.Problem(w, http.StatusGone, err.Error())
 		return
 	}
+	pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and "+more)
+}
+
+func (c *server) statistics(w http.ResponseWriter, r *http.Request, _ *session) {
+	from, to, err := known(r, c.conf.Location, time.Now())
+	key, ok := by[r.URL.Query().Get("by")]
 	if err != nil || !ok {
-		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and by hour, lane, class, outcome or reason")
+		unclear(w, err, "by hour, lane, class, outcome or reason")
 		return
 	}
 	groups := map[string]*group{}
@@ -260,12 +266,8 @@ type exported struct {
 func (c *server) export(w http.ResponseWriter, r *http.Request, _ *session) {
 	from, to, err := known(r, time.UTC, time.Now())
 	format := r.URL.Query().Get("format")
-	if errors.Is(err, errForgotten) {
-		pages.Problem(w, http.StatusGone, err.Error())
-		return
-	}
 	if err != nil || format != "csv" && format != "parquet" {
-		pages.Problem(w, http.StatusBadRequest, "say from and to as in 2026-06-20T08:00:00Z, and format csv or parquet")
+		unclear(w, err, "format csv or parquet")
 		return
 	}
 	counts := map[exported]int64{}

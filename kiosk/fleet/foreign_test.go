@@ -19,9 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 
 	"passage/keys"
 	"passage/kiosk"
@@ -172,22 +170,7 @@ func FuzzEnrolment(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		f.Fatal(err)
-	}
-	public, err := user.PublicKey()
-	if err != nil {
-		f.Fatal(err)
-	}
-	account, err := nkeys.CreateAccount()
-	if err != nil {
-		f.Fatal(err)
-	}
-	token, err := jwt.NewUserClaims(public).Encode(account)
-	if err != nil {
-		f.Fatal(err)
-	}
+	_, public, token := newUser(f)
 	now := time.Now()
 	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "site"}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true}
 	sign := func(c *x509.Certificate, of any) []byte {
@@ -254,14 +237,7 @@ func FuzzRenewed(f *testing.F) {
 // FuzzRenewal feeds the site what a lane may ask for: without the signatures of
 // the lane's user and of the new key it signs nothing.
 func FuzzRenewal(f *testing.F) {
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		f.Fatal(err)
-	}
-	public, err := user.PublicKey()
-	if err != nil {
-		f.Fatal(err)
-	}
+	user, public, _ := newUser(f)
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "E1"}}, newKey(f))
 	if err != nil {
 		f.Fatal(err)

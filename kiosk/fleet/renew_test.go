@@ -40,6 +40,26 @@ func newKey(tb testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
+// newUser is a NATS user, and its account's word for it.
+func newUser(tb testing.TB) (user nkeys.KeyPair, public, token string) {
+	tb.Helper()
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if public, err = user.PublicKey(); err != nil {
+		tb.Fatal(err)
+	}
+	account, err := nkeys.CreateAccount()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if token, err = jwt.NewUserClaims(public).Encode(account); err != nil {
+		tb.Fatal(err)
+	}
+	return user, public, token
+}
+
 func newNotary(tb testing.TB, now time.Time) notary {
 	tb.Helper()
 	n := notary{tb: tb, key: newKey(tb)}
@@ -96,22 +116,9 @@ func newBench(t *testing.T) *bench {
 	b.site = newNotary(t, b.enrolled)
 	key := newKey(t)
 	cert, secret := pems(t, b.site.sign(client("E1", b.enrolled), &key.PublicKey), key)
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
+	user, public, token := newUser(t)
+	b.user = public
 	seed, err := user.Seed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.user, err = user.PublicKey(); err != nil {
-		t.Fatal(err)
-	}
-	account, err := nkeys.CreateAccount()
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := jwt.NewUserClaims(b.user).Encode(account)
 	if err != nil {
 		t.Fatal(err)
 	}

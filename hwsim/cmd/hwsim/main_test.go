@@ -18,19 +18,24 @@ import (
 	"passage/kiosk/web"
 )
 
-// What lane and register print is a whole configuration when put together.
-func TestFragmentsMakeAConfiguration(t *testing.T) {
+// fragments is all that a kioskd needs, of the lane with these devices.
+func fragments(t *testing.T, d *lanesim.Devices) string {
+	t.Helper()
 	hash, err := web.HashPIN(pin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	desk, err := deskConf("127.0.0.1:8080", filepath.Join(dir, "lane"), hash)
+	desk, err := deskConf("127.0.0.1:8080", filepath.Join(d.Dir, "lane"), hash)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &lanesim.Devices{Name: "lane", Dir: dir, Camera: "127.0.0.1:8190"}
-	text := laneConf(d, "entry", "type = \"vpcd\"\naddress = \"127.0.0.1:8220\"", "", dir) + desk + registerConf("127.0.0.1:8443", testca.Files(dir, "lane"))
+	return laneConf(d, "entry", "type = \"vpcd\"\naddress = \"127.0.0.1:8220\"", "", d.Dir) + desk + registerConf("127.0.0.1:8443", testca.Files(d.Dir, "lane"))
+}
+
+// What lane and register print is a whole configuration when put together.
+func TestFragmentsMakeAConfiguration(t *testing.T) {
+	d := &lanesim.Devices{Name: "lane", Dir: t.TempDir(), Camera: "127.0.0.1:8190"}
+	text := fragments(t, d)
 	c, err := config.Parse([]byte(text))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -53,17 +58,8 @@ func TestLaneWithAForeignGate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			hash, err := web.HashPIN(pin)
-			if err != nil {
-				t.Fatal(err)
-			}
-			dir := t.TempDir()
-			desk, err := deskConf("127.0.0.1:8080", filepath.Join(dir, "lane"), hash)
-			if err != nil {
-				t.Fatal(err)
-			}
-			d := &lanesim.Devices{Name: "lane", Dir: dir, Camera: addresses(t, 1)[0], Map: m}
-			text, err := withMap(laneConf(d, "entry", "type = \"vpcd\"\naddress = \"127.0.0.1:8220\"", "", dir)+desk+registerConf("127.0.0.1:8443", testca.Files(dir, "lane")), path, m)
+			d := &lanesim.Devices{Name: "lane", Dir: t.TempDir(), Camera: addresses(t, 1)[0], Map: m}
+			text, err := withMap(fragments(t, d), path, m)
 			if err != nil {
 				t.Fatal(err)
 			}
