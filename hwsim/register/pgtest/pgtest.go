@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"passage/child"
 )
 
 // ErrMissing says that the binaries are not there: scripts/setup installs them.
@@ -23,7 +25,9 @@ var ErrMissing = errors.New("pgtest: PostgreSQL is not installed")
 type Server struct {
 	DSN string
 	dir string
-	cmd *exec.Cmd
+
+	process *os.Process
+	ended   <-chan error
 }
 
 // binaries is the folder of the newest version that Debian has installed.
@@ -81,7 +85,7 @@ func Start(ctx context.Context, parent string, settings ...string) (*Server, err
 	run := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(bin, name), args...)
 		cmd.Dir, cmd.Env = dir, []string{"LC_ALL=C", "PATH=/usr/bin:/bin"}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Pdeathsig: syscall.SIGINT}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
 		return cmd
 	}
 	if out, err := run("initdb", "-D", filepath.Join(dir, "data"), "-U", "passage", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync").CombinedOutput(); err != nil {
@@ -91,16 +95,17 @@ func Start(ctx context.Context, parent string, settings ...string) (*Server, err
 	for _, c := range settings {
 		args = append(args, "-c", c)
 	}
-	s.cmd = run("postgres", args...)
+	cmd := run("postgres", args...)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pgtest: %w", err), os.RemoveAll(dir))
 	}
 	defer log.Close()
-	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
+	cmd.Stderr = log
+	if s.ended, err = child.Start(cmd, syscall.SIGINT); err != nil {
 		return nil, errors.Join(fmt.Errorf("pgtest: %w", err), os.RemoveAll(dir))
 	}
+	s.process = cmd.Process
 	for range 600 {
 		if run("pg_isready", "-q", "-h", dir).Run() == nil {
 			return s, nil
@@ -117,7 +122,7 @@ func Start(ctx context.Context, parent string, settings ...string) (*Server, err
 
 // Stop ends the server at once and removes its folder.
 func (s *Server) Stop() error {
-	err := s.cmd.Process.Signal(syscall.SIGINT)
-	_ = s.cmd.Wait() // it says how it was ended
+	err := s.process.Signal(syscall.SIGINT)
+	<-s.ended // it says how it was ended
 	return errors.Join(err, os.RemoveAll(s.dir))
 }

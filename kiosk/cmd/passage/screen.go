@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"passage/child"
 	"passage/kiosk/host"
 	"passage/kiosk/web"
 )
@@ -55,15 +56,16 @@ func (c screenCmd) Run(ctx context.Context) error {
 	defer stop()
 	b := exec.CommandContext(ctx, args[0], args[1:]...)
 	b.Stdout, b.Stderr = os.Stdout, os.Stderr
-	b.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	b.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	b.Cancel = func() error { return syscall.Kill(-b.Process.Pid, syscall.SIGKILL) } // a browser is many processes
-	if err := b.Start(); err != nil {
+	ended, err := child.Start(b, syscall.SIGKILL)
+	if err != nil {
 		return fmt.Errorf("screen: %w", err)
 	}
 	var shows atomic.Bool
 	group, work := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := b.Wait(); work.Err() == nil {
+		if err := <-ended; work.Err() == nil {
 			return fmt.Errorf("screen: the browser ended: %w", errors.Join(err, io.EOF))
 		}
 		return nil
@@ -76,7 +78,7 @@ func (c screenCmd) Run(ctx context.Context) error {
 		host.Notify(work, shows.Load, func(err error) { fmt.Fprintln(os.Stderr, "screen:", err) })
 		return nil
 	})
-	err := group.Wait()
+	err = group.Wait()
 	if ctx.Err() != nil && err == nil {
 		return nil
 	}
