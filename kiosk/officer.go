@@ -24,6 +24,8 @@ var (
 	ErrSecond     = errors.New("waiting for a second officer")
 	ErrReason     = errors.New("a reason is needed")
 	ErrNotAllowed = errors.New("the override table does not allow this")
+
+	errGate = fmt.Errorf("%w: the gate does not answer; left alone, it opens its leaves by itself", ErrNotNow)
 )
 
 // Present renews an officer's lease of 30 s, or ends it.
@@ -122,6 +124,12 @@ func (s *Shell) Order(ctx context.Context, o Officer, order lane.OfficerOrder) e
 	err := s.ask(ctx, lane.Ordered{Order: order, Signatures: signatures, OnSite: o.OnSite})
 	if order == lane.OrderOpen || order == lane.OrderClose {
 		return nil // kept, even where nothing moves at once
+	}
+	s.mu.Lock()
+	lost := !s.state.Gate.Link
+	s.mu.Unlock()
+	if lost && errors.Is(err, ErrNotNow) {
+		return errGate
 	}
 	return err
 }

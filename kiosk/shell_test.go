@@ -244,6 +244,23 @@ func TestTwoRolesEvacuateOnce(t *testing.T) {
 	})
 }
 
+// An evacuation that the gate cannot hear is said not to be: it is not kept, as it
+// would open the border for whoever stands there when the line is back.
+func TestAGateThatIsLostTakesNoOrder(t *testing.T) {
+	work(t, func(b *bench) {
+		b.until(lane.Idle)
+		b.Lose()
+		b.until(lane.Fault)
+		err := b.shell.Order(b.t.Context(), kiosk.Officer{ID: "anna", OnSite: true}, lane.OrderEvacuate)
+		if !errors.Is(err, kiosk.ErrNotNow) || !strings.Contains(err.Error(), "the gate does not answer") {
+			t.Errorf("taken: %v", err)
+		}
+		if slices.Contains(b.Orders(), lane.EvacuateGate) {
+			t.Error("ordered")
+		}
+	})
+}
+
 func TestAFailingDiskOpensNothing(t *testing.T) {
 	work(t, func(b *bench) {
 		b.Broken = errors.New("disk full")

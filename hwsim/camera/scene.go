@@ -133,6 +133,27 @@ func pixels(f image.Image) *image.RGBA {
 	return rgba
 }
 
+// grey is the mean level, of 255, to which a camera brings a bright face, so that
+// it has room for the screen's light.
+const grey = 120
+
+// exposure is by how much a camera turns a portrait down: a studio's light may
+// have left nothing that could get brighter, and a face that cannot takes the
+// lane's light as a sheet does.
+func exposure(f *image.RGBA) float64 {
+	const grid = 24
+	sum, n := 0, 0
+	for i := range grid * grid {
+		u, v := (float64(i%grid)+.5)/grid, (float64(i/grid)+.5)/grid
+		if within(u, v) {
+			p := f.PixOffset(int(u*float64(f.Rect.Dx())), int(v*float64(f.Rect.Dy())))
+			sum += (299*int(f.Pix[p]) + 587*int(f.Pix[p+1]) + 114*int(f.Pix[p+2])) / 1000
+			n++
+		}
+	}
+	return min(1, grey*float64(n)/float64(max(sum, 1)))
+}
+
 // backdrop is the lane behind the person.
 func backdrop(img *image.RGBA, n int) {
 	noise := uint32(n)*2246822519 + 1
@@ -176,7 +197,7 @@ func face(img, f *image.RGBA, s Scene, cx, cy, width, t float64) {
 		border = .1
 	}
 	flat := border > 0 || s.By == Cutout
-	heights := relief()
+	heights, exposed := relief(), exposure(f)
 	cos, sin := math.Cos(tilt), math.Sin(tilt)
 	reach := math.Hypot(half[0], half[1]) * (1 + 2*border)
 	for y := max(0, int(cy-reach)); y < min(Height, int(cy+reach)); y++ {
@@ -211,6 +232,9 @@ func face(img, f *image.RGBA, s Scene, cx, cy, width, t float64) {
 				sv = lid(su, sv, p.shut)
 			}
 			c := sample(f, su*w, sv*h)
+			for k := range c {
+				c[k] *= exposed
+			}
 			if s.By != Cutout || !hole(u, v) { // behind a hole is skin and eye
 				surface(&c, s, z, float64(x), float64(y))
 			}

@@ -107,6 +107,14 @@ func (q *Quick) Place(there bool) {
 	f(there)
 }
 
+// Lose cuts the line to the gate.
+func (q *Quick) Lose() {
+	q.mu.Lock()
+	report := q.report
+	q.mu.Unlock()
+	report(kiosk.GateReport{Lost: true})
+}
+
 type quickGate Quick
 
 // Run moves the gate as it would move for one person who follows the prompts.

@@ -480,7 +480,7 @@ func (t *turn) dominated() bool {
 		return true
 	case Ordered:
 		if e.Order == OrderEvacuate {
-			if e.Signatures >= 2 || e.OnSite {
+			if (e.Signatures >= 2 || e.OnSite) && s.Gate.Link { // a lost gate frees who is inside by itself
 				t.ask(EvacuateGate)
 			}
 			return true

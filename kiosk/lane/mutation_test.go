@@ -32,7 +32,7 @@ var mutations = []struct {
 	{"no case in the gate's fallback", "release.go", "func (t *turn) broken(why CaseReason) {\n\tt.settle(why)\n", "func (t *turn) broken(why CaseReason) {\n\tt.s.Intended = false\n", "watchdog"},
 	{"stay in the phase while the gate evacuates", "lane.go", "s.Gate.State == GateEvacuate && s.Phase != Evacuate {", "s.Gate.State == GateEvacuate && s.Phase == Idle {", "fire"},
 	{"take travellers without an officer", "phases.go", "return s.Lease && !s.Closed && s.Unfit == 0", "return !s.Closed && s.Unfit == 0", "nothing rare"},
-	{"one officer evacuates from afar", "lane.go", "if e.Signatures >= 2 || e.OnSite {", "if e.Signatures >= 1 || e.OnSite {", "fire"},
+	{"one officer evacuates from afar", "lane.go", "if (e.Signatures >= 2 || e.OnSite)", "if (e.Signatures >= 1 || e.OnSite)", "fire"},
 	{"open the entry with the document still there", "outside.go", "\tcase !s.Document:\n\t\tt.to(Enter, t.door())", "\tcase s.Document:\n\t\tt.to(Enter, t.door())", "nothing rare"},
 	{"void a person who may have gone", "release.go", "\tcase (g.State == GateOccupied || g.Occupied) && (g.Walked || g.Crossed):", "\tcase g.Alarms == 255:", "nothing rare"},
 	{"let a traveller in although the camera has failed", "outside.go", "\tcase !s.Document && s.Unfit != 0:", "\tcase !s.Document && s.Unfit == 255:", "something fails and is mended"},
