@@ -306,6 +306,27 @@ func TestAcknowledge(t *testing.T) {
 	})
 }
 
+// An alert that nobody has acknowledged is shown however many others were.
+func TestAnUnheardAlertStays(t *testing.T) {
+	work(t, func(b *bench) {
+		b.until(lane.Idle)
+		b.Lose()
+		b.until(lane.Fault)
+		for range 100 {
+			b.shell.Help()
+			synctest.Wait()
+			list := b.shell.View().Alerts
+			if err := b.shell.Acknowledge(list[len(list)-1].ID, "anna"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list := b.shell.View().Alerts
+		if len(list) > 50 || list[0].Kind != lane.AlertLink || list[0].By != "" {
+			t.Errorf("%d alerts, the first %v by %q", len(list), list[0].Kind, list[0].By)
+		}
+	})
+}
+
 func TestIdentityIsNeverPrinted(t *testing.T) {
 	id := kiosk.Identity{Surname: "KANARIENVOGEL", GivenNames: "KANARIE", Number: "X123456789"}
 	var out slogBuffer

@@ -194,8 +194,11 @@ func (s *Shell) notify() {
 	}
 }
 
-// raise adds an alert; an equal one that nobody has acknowledged is not
-// repeated.
+// alertsKept is how many alerts a lane shows: more than there are kinds.
+const alertsKept = 50
+
+// raise adds an alert; one of its kind that nobody has acknowledged is not
+// repeated, and is kept until somebody does.
 func (s *Shell) raise(x lane.Transaction, k lane.AlertKind, p lane.Priority) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,8 +210,8 @@ func (s *Shell) raise(x lane.Transaction, k lane.AlertKind, p lane.Priority) {
 	s.log.Warn("alert", "transaction", uint32(x), "kind", k.String(), "priority", p.String())
 	s.alertN++
 	s.alerts = append(s.alerts, Alert{ID: s.alertN, At: time.Now(), Kind: k, Priority: p})
-	if len(s.alerts) > 50 {
-		s.alerts = slices.Delete(s.alerts, 0, len(s.alerts)-50)
+	if i := slices.IndexFunc(s.alerts, func(a Alert) bool { return a.By != "" }); i >= 0 && len(s.alerts) > alertsKept {
+		s.alerts = slices.Delete(s.alerts, i, i+1)
 	}
 }
 
