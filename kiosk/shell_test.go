@@ -306,6 +306,31 @@ func TestAcknowledge(t *testing.T) {
 	})
 }
 
+// An alert that stands is not repeated, but says that it came for somebody else, too.
+func TestAnAlertForTheNext(t *testing.T) {
+	work(t, func(b *bench) {
+		b.until(lane.Idle)
+		alert := func() kiosk.Alert {
+			b.shell.Help()
+			synctest.Wait()
+			list := b.shell.View().Alerts
+			if len(list) != 1 {
+				t.Fatalf("%d alerts", len(list))
+			}
+			return list[0]
+		}
+		first := alert()
+		if same := alert(); first.Again != 0 || same != first {
+			t.Errorf("pressed twice: %+v", same)
+		}
+		b.lay()
+		b.until(lane.Release)
+		if next := alert(); next.ID != first.ID || !next.At.Equal(first.At) || next.Again != 1 || !next.Last.After(first.At) {
+			t.Errorf("pressed by the next: %+v", next)
+		}
+	})
+}
+
 // An alert that nobody has acknowledged is shown however many others were.
 func TestAnUnheardAlertStays(t *testing.T) {
 	work(t, func(b *bench) {

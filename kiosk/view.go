@@ -16,6 +16,12 @@ type Alert struct {
 	Kind     lane.AlertKind
 	Priority lane.Priority
 	By       string // who acknowledged it
+	// Again counts the people after the first for whom it came while nobody had
+	// acknowledged it, Last is when it last did.
+	Again int
+	Last  time.Time
+
+	about lane.Transaction // the last of them
 }
 
 // Recent is an ended crossing as the page lists it: no name, no face.
@@ -197,19 +203,24 @@ func (s *Shell) notify() {
 // alertsKept is how many alerts a lane shows: more than there are kinds.
 const alertsKept = 50
 
-// raise adds an alert; one of its kind that nobody has acknowledged is not
-// repeated, and is kept until somebody does.
+// raise adds an alert; one of its kind that nobody has acknowledged is kept until
+// somebody does, and says for how many people it came.
 func (s *Shell) raise(x lane.Transaction, k lane.AlertKind, p lane.Priority) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range s.alerts {
-		if a.Kind == k && a.By == "" {
-			return
-		}
+	now := time.Now()
+	stands := slices.IndexFunc(s.alerts, func(a Alert) bool { return a.Kind == k && a.By == "" })
+	if stands >= 0 && s.alerts[stands].about == x {
+		return
 	}
 	s.log.Warn("alert", "transaction", uint32(x), "kind", k.String(), "priority", p.String())
+	if stands >= 0 {
+		a := &s.alerts[stands]
+		a.Again, a.Last, a.about = a.Again+1, now, x
+		return
+	}
 	s.alertN++
-	s.alerts = append(s.alerts, Alert{ID: s.alertN, At: time.Now(), Kind: k, Priority: p})
+	s.alerts = append(s.alerts, Alert{ID: s.alertN, At: now, Kind: k, Priority: p, Last: now, about: x})
 	if i := slices.IndexFunc(s.alerts, func(a Alert) bool { return a.By != "" }); i >= 0 && len(s.alerts) > alertsKept {
 		s.alerts = slices.Delete(s.alerts, i, i+1)
 	}

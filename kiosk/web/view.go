@@ -164,6 +164,8 @@ type AlertView struct {
 	Kind     string `json:"kind"`
 	Priority string `json:"priority"`
 	By       string `json:"by,omitempty"`
+	Again    int    `json:"again,omitempty"` // people after the first for whom it came, and when it last did
+	Last     int64  `json:"last"`
 }
 
 // RecentView is an ended crossing.
@@ -264,7 +266,7 @@ func open(v kiosk.View) View {
 func alerts(v kiosk.View) []AlertView {
 	var list []AlertView
 	for _, a := range v.Alerts {
-		list = append(list, AlertView{a.ID, a.At.UnixMilli(), a.Kind.String(), a.Priority.String(), a.By})
+		list = append(list, AlertView{a.ID, a.At.UnixMilli(), a.Kind.String(), a.Priority.String(), a.By, a.Again, a.Last.UnixMilli()})
 	}
 	return list
 }

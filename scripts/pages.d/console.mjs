@@ -223,8 +223,9 @@ export default async function () {
     await sam.waitForSelector('.alarm.quiet:not(.late)'); // seen, and gus's to answer
     await sam.click('[data-view=audit]');
     holds(await sam.isVisible('.alarm'), 'the alarm is hidden on another view');
-    await scene('X1', { phase: 'HOLD', alerts: ['hold'], alert_age: 31, reason: 'CAMERA', issuer: 'D', class: 'EU' });
+    await scene('X1', { phase: 'HOLD', alerts: ['hold'], alert_age: 31, again: 2, reason: 'CAMERA', issuer: 'D', class: 'EU' });
     await sam.waitForSelector('.alarm.late:not(.quiet) >> text=it is yours now');
+    await sam.waitForSelector('.alarm time >> text=3 times, last');
     await gus.waitForSelector('.alarm.late >> text=your supervisor has been called');
     await axe(sam, 'late alarm');
     await sam.click('[data-view=lanes]'); await sam.click('[data-lane=X1]');

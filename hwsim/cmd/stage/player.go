@@ -34,6 +34,7 @@ type scene struct {
 	Signatures int8                `json:"signatures"` // that a release needs: 0 for the usual one, -1 where none is allowed
 	Alerts     []lane.AlertKind    `json:"alerts"`
 	AlertAge   float64             `json:"alert_age"` // s that they have stood
+	Again      int                 `json:"again"`     // people for whom they came meanwhile
 	Cases      []string            `json:"cases"`     // reasons of open reconciliation cases
 	Bag        bool                `json:"bag"`
 	Persons    int                 `json:"persons"`
@@ -123,7 +124,7 @@ func (p *player) setting() {
 		v.Signatures = uint8(max(0, c.Signatures))
 	}
 	for i, k := range c.Alerts {
-		v.Alerts = append(v.Alerts, kiosk.Alert{ID: p.number*10 + i, At: now.Add(-time.Duration(c.AlertAge * float64(time.Second))), Kind: k, Priority: lane.Urgent})
+		v.Alerts = append(v.Alerts, kiosk.Alert{ID: p.number*10 + i, At: now.Add(-time.Duration(c.AlertAge * float64(time.Second))), Kind: k, Priority: lane.Urgent, Again: c.Again, Last: now})
 	}
 	if !slices.Contains(empty, c.Phase) {
 		v.Crossing = p.crossing(now)

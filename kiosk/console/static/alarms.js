@@ -1,7 +1,7 @@
 // Cases that wait, and alarms: they stay until somebody has said by name that
 // they see to it.
 import { alerts, say as means, whys } from './words.js';
-import { $, ago, clock, el, words } from './dom.js';
+import { $, again, ago, clock, el, words } from './dom.js';
 import { go, here, lanes, may, tell, watched } from './state.js';
 import { said } from './card.js';
 import { seen, stopped } from './releases.js';
@@ -42,7 +42,7 @@ const unanswered = () => [...lanes.values()].filter(l => !l.away).flatMap(l => (
 const text = a => a.kind === 'help' ? 'A traveller calls for help: answer by the lane’s voice link' : alerts[a.kind] ?? words(a.kind);
 
 export function bells() {
-  const list = unanswered(), key = JSON.stringify([list.map(a => [a.lane, a.id, late(a), mine(a)]), stopped]);
+  const list = unanswered(), key = JSON.stringify([list.map(a => [a.lane, a.id, a.again, late(a), mine(a)]), stopped]);
   if (key === bells.key) return;
   const rings = list.filter(mine).length + stopped.length;
   if (rings > (bells.rings ?? 0)) ring();
@@ -56,7 +56,7 @@ function alarm(a) {
   const show = el('button', { type: 'button', textContent: 'Show' }), answer = el('button', { type: 'button', className: 'main', textContent: a.kind === 'help' ? 'I answer' : 'I see to it' });
   show.onclick = () => go('lanes', a.lane);
   answer.onclick = async () => { answer.disabled = true; go('lanes', a.lane); said(await tell(a.lane, { kind: 'acknowledge', value: String(a.id) })); answer.disabled = false; };
-  const row = el('div', { className: 'alarm' }, el('b', { textContent: a.lane }), el('span', { textContent: text(a) }), el('time', { textContent: clock(a.at) }), el('em', {}), el('div', { className: 'row' }, show, may('attend') ? answer : null));
+  const row = el('div', { className: 'alarm' }, el('b', { textContent: a.lane }), el('span', { textContent: text(a) }), el('time', { textContent: clock(a.at) + again(a) }), el('em', {}), el('div', { className: 'row' }, show, may('attend') ? answer : null));
   row.classList.toggle('late', late(a));
   row.classList.toggle('quiet', !mine(a));
   row.dataset.at = a.at;

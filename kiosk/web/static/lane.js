@@ -2,7 +2,7 @@
 import { alarms, alerts, because, classes, doubts, effects, fitting, orders, possible, say, short, tones } from './words.js';
 import { look, sit } from './chair.js';
 import { decide, devices, gate, pressed, settle, show } from './case.js';
-import { $, clock, el, words } from './dom.js';
+import { $, again, clock, el, words } from './dom.js';
 
 const post = (path, body) => fetch('/lane/api/' + path, { method: 'POST', body: JSON.stringify(body ?? {}) });
 let view = null, shown = '', events;
@@ -61,7 +61,7 @@ function draw() {
     $('more').lastElementChild.replaceChildren(...more.map(o => orderButton(o)));
   }
   $('banners').replaceChildren(...(v.banners ?? []).map(b => el('p', { textContent: b })));
-  $('alerts').replaceChildren(...(v.alerts ?? []).filter(a => !a.by).map(a => { const b = el('button', { textContent: 'I see to it' }); b.onclick = () => post('order', { order: 'acknowledge', id: String(a.id) }); return el('div', {}, `${alerts[a.kind] ?? words(a.kind)} · ${clock(a.at)}`, b); }));
+  $('alerts').replaceChildren(...(v.alerts ?? []).filter(a => !a.by).map(a => { const b = el('button', { textContent: 'I see to it' }); b.onclick = () => post('order', { order: 'acknowledge', id: String(a.id) }); return el('div', {}, `${alerts[a.kind] ?? words(a.kind)} · ${clock(a.at)}${again(a)}`, b); }));
   $('gate').replaceChildren(gate(v));
   $('gatebits').textContent = [...(v.gate.alarms ?? []).map(a => alarms[a] ?? a), ...(v.gate.faults ?? []).map(f => 'fault ' + words(f))].join(' · ');
   $('devices').replaceChildren(devices(v.devices));
