@@ -385,15 +385,16 @@ func (t *turn) observe() {
 
 // limit starts invariant 3's clock when somebody is inside, and ends it when they
 // can have gone. Nobody goes through locked leaves: sensors that lose a person
-// behind them for a moment don't start it anew. Who comes after it has run out is
-// somebody else.
+// behind them for a moment, even while it runs out, don't start it anew. Who comes
+// through an open leaf after it has run out is somebody else.
 func (t *turn) limit(before Gate) {
 	s := &t.s
 	g := s.Gate
-	came := g.Occupied && !before.Occupied
+	shut := g.locked() && before.locked()
+	came := g.Occupied && !before.Occupied && !shut
 	leaving := s.Phase == DivertIn || s.Phase == Returning
 	switch {
-	case !g.Occupied && !(g.locked() && before.locked()):
+	case !g.Occupied && !shut:
 		s.Trapped = 0
 	case g.Occupied && !leaving && (s.Trapped == 0 || came && t.now >= s.Trapped):
 		s.Trapped = t.now + Instant(t.r.Trapped)

@@ -45,15 +45,15 @@ func (x *explorer) gateMoves(w world) {
 	if g.Link && !w.seen() {
 		state = gateStates
 	}
-	if g.Blink {
+	if g.Blink != awake {
 		do("sensors find the person again", func(o *world) {
-			o.G.Blink, o.G.Occupied = false, true
+			o.G.Blink, o.G.Occupied = awake, true
 			if g.State != GateOccupied {
 				o.G.Alarms |= AlarmIntrusion
 			}
 		})
 	} else if w.Budget.Blink > 0 && w.Pax != 0 && g.Occupied && (state == GateOccupied || state == GateSafe) {
-		do("sensors lose the person", func(o *world) { o.Budget.Blink--; o.G.Blink, o.G.Occupied = true, false })
+		do("sensors lose the person", func(o *world) { o.Budget.Blink--; o.G.Blink, o.G.Occupied = lost, false })
 	}
 	switch state {
 	case GateBoot:
@@ -254,7 +254,7 @@ func (x *explorer) answers(w world) {
 
 func (x *explorer) people(w world) {
 	t := w.S.Transaction
-	if !w.S.Document && t < travellers && w.S.Phase == Idle && !w.G.Blink { // reading takes longer than a blink
+	if !w.S.Document && t < travellers && w.S.Phase == Idle && w.G.Blink == awake { // reading takes longer than a blink
 		x.deliver("document placed", w, DocumentPlaced{})
 	}
 	if w.S.Document {
@@ -335,8 +335,8 @@ func (x *explorer) time(w world) {
 	if !w.G.Link && w.G.State != GateFallback && w.G.State != GateEvacuate && w.G.State != GateFault && w.G.State != GateBoot {
 		return // the watchdog trips long before any timer of the lane
 	}
-	if w.G.Blink {
-		return // it is shorter than any timer
+	if w.G.Blink == lostLong {
+		return
 	}
 	due := false
 	next := Instant(0)
@@ -355,10 +355,13 @@ func (x *explorer) time(w world) {
 	if next == 0 {
 		next = base // nothing is due; a tick still comes
 	}
-	if w.Pax != 0 && w.G.Occupied && w.G.Link && w.G.locked() {
+	if w.Pax != 0 && (w.G.Occupied || w.G.Blink != awake) && w.G.Link && w.G.locked() {
 		w.Captive = uint8(min(250, int(w.Captive)+int((next-base)/Instant(time.Second))))
 	} else {
 		w.Captive = 0
+	}
+	if w.G.Blink == lost {
+		w.G.Blink = lostLong
 	}
 	if w.Budget.Late > 0 {
 		o := w

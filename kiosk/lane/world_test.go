@@ -33,6 +33,16 @@ type world struct {
 }
 
 // budget bounds how often a rare event happens on one path.
+// blink is how the sensors see who is inside: they may lose them for less than
+// the 2 s of SENSOR_MISMATCH, in which one timer at most runs out.
+type blink uint8
+
+const (
+	awake blink = iota
+	lost
+	lostLong // and a timer has run out meanwhile
+)
+
 type budget struct{ Restart, Reboot, Fire, Trip, Fault, Cut, Drop, Lease, Sick, Slow, Late, Blink, Delay uint8 }
 
 const (
@@ -52,7 +62,7 @@ type mantrap struct {
 	Return, FromSafe bool // entry open for a return; entered from SAFE_CLOSED
 	Freed            bool // FALLBACK directly after EXIT_OPEN
 	Fire             bool // the cause of EVACUATE persists
-	Blink            bool // the sensors have lost who is inside, for less than the 2 s of SENSOR_MISMATCH
+	Blink            blink
 }
 
 // base is the instant that every world is rebased to, so that two worlds that
@@ -317,8 +327,8 @@ func (w *world) moved() {
 		return
 	}
 	w.Captive = 0
-	if w.G.Blink {
-		w.G.Blink, w.G.Occupied = false, true
+	if w.G.Blink != awake {
+		w.G.Blink, w.G.Occupied = awake, true
 	}
 }
 
@@ -336,7 +346,7 @@ func (g *mantrap) evacuate() {
 // bodies moves what is inside; Occupied follows.
 func (w *world) bodies(pax uint8) {
 	w.Pax = pax
-	w.G.Occupied, w.G.Blink = pax != 0, false
+	w.G.Occupied, w.G.Blink = pax != 0, awake
 	if pax == 0 {
 		w.Captive, w.Broken = 0, false
 	}

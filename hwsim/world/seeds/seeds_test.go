@@ -117,6 +117,9 @@ func TestOnce(t *testing.T) {
 			{N: 70, Upsets: []upset{{Kind: answerLost, Phase: lane.Inside, After: 3262788}}},
 			{N: 73},
 		}},
+		{"the limit runs out while the sensors have lost the person", 123763, []visit{
+			{N: 48, Lazy: true, Upsets: []upset{{Kind: gateJam, Phase: lane.Release, After: 1005}, {Kind: sensorsBlink, Phase: lane.Fault, After: 1894378}}},
+		}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			var text strings.Builder
