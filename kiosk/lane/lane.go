@@ -346,8 +346,12 @@ func (t *turn) observe() {
 		// for a moment, or for good, lets nobody out.
 		s.Gate.Occupied = e.Gate.Occupied || e.Gate.State == GateOccupied
 		switch s.Phase {
-		case Enter, DivertIn:
+		case Enter:
 			s.Opened = s.Opened || e.Gate.State == GateEntryOpen
+		case DivertIn:
+			if e.Gate.State == GateEntryOpen {
+				s.Opened, s.Trapped = true, 0
+			}
 		case Release:
 			s.Opened = s.Opened || e.Gate.State == GateExitOpen
 		}
@@ -505,9 +509,11 @@ func (t *turn) dominated() bool {
 		case Inside, Decide, WaitDB, Review, Intend, Multi, Hold:
 			// Invariant 3: nobody is kept inside without an officer's word.
 			t.do(Alert{s.Transaction, AlertDwell, Urgent})
-			t.renew()
 			t.void() // an intent that is durable this very instant opened nothing
 			t.divertInside(TIMEOUT)
+			if s.Phase != DivertIn {
+				t.renew() // it frees as soon as it can, and calls again only then
+			}
 			return true
 		}
 	}

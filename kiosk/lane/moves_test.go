@@ -355,10 +355,11 @@ func (x *explorer) time(w world) {
 	if next == 0 {
 		next = base // nothing is due; a tick still comes
 	}
-	if w.Pax != 0 && (w.G.Occupied || w.G.Blink != awake) && w.G.Link && w.G.locked() {
-		w.Captive = uint8(min(250, int(w.Captive)+int((next-base)/Instant(time.Second))))
-	} else {
+	switch {
+	case w.Pax == 0 || !w.G.Occupied && w.G.Blink == awake || !w.G.locked():
 		w.Captive = 0
+	case w.G.Link: // a lane that hears nothing cannot let out; what it knew before counts
+		w.Captive = uint8(min(250, int(w.Captive)+int((next-base)/Instant(time.Second))))
 	}
 	if w.G.Blink == lost {
 		w.G.Blink = lostLong

@@ -41,10 +41,11 @@ var mutations = []struct {
 	{"the exit closes as late for everybody", "lane.go", "\t\tlong = t.s.Unhurried\n", "\t\tlong = true\n", "nothing rare"},
 	{"the direction changes with somebody inside", "lane.go", "(s.Phase == Idle || s.Phase == OutOfService) && s.Gate.Link && s.Gate.empty()", "s.Gate.Link", "nothing rare"},
 	{"an intent that comes with the limit is left without an end", "lane.go", "\t\t\tt.void() // an intent that is durable this very instant opened nothing\n", "", "an answer comes before the tick"},
+	{"a way out that is ordered ends the limit", "phases.go", "\tif open {\n\t\ts.Trapped = 0", "\tif true {\n\t\ts.Trapped = 0", "late command and link cut"},
 	{"sensors that find a person after the limit start it anew", "lane.go", "!before.Occupied && !shut", "!before.Occupied", "sensors blink and watchdog"},
 	{"sensors that lose a person start the limit anew", "lane.go", "case !g.Occupied && !shut:", "case !g.Occupied:", "sensors blink and watchdog"},
-	{"a void while the exit may still open", "release.go", "if s.Refused != OpenExit {", "if s.Refused == CloseAll {", "late command"},
-	{"a return is asked for beside an open exit", "inside.go", "if (g.State == GateSafe || g.State == GateOccupied) && g.Exit == LeafLocked {", "if g.Link {", "late command"},
+	{"a void while the exit may still open", "release.go", "if s.Refused != OpenExit {", "if s.Refused == CloseAll {", "late command and link cut"},
+	{"a return is asked for beside an open exit", "inside.go", "if (g.State == GateSafe || g.State == GateOccupied) && g.Exit == LeafLocked {", "if g.Link {", "late command and link cut"},
 	{"a second intent in one transaction", "inside.go", "if t.mine(e.Transaction) && !s.Spent && releasable", "if t.mine(e.Transaction) && releasable", "nothing rare"},
 }
 

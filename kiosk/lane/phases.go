@@ -126,12 +126,16 @@ func (t *turn) divertInside(r Reason) {
 }
 
 // wayBack enters DivertIn. The limit of invariant 3 rests while the way out is
-// being opened and starts anew should the leaf lock on the person.
+// being opened, and goes on where something comes between. It ends with an open
+// leaf, and starts anew should that lock on the person.
 func (t *turn) wayBack(open bool) {
 	s := &t.s
 	t.undecide()
 	t.to(DivertIn, t.door())
-	s.Opened, s.Freeing, s.Trapped = open, false, 0
+	s.Opened, s.Freeing = open, false
+	if open {
+		s.Trapped = 0
+	}
 }
 
 func (t *turn) alarms(rises GateAlarms) {

@@ -293,7 +293,7 @@ var budgets = []struct {
 	{"more time is asked for", budget{Slow: 1}, true},
 	{"an answer comes before the tick", budget{Late: 1}, true},
 	{"sensors blink and watchdog", budget{Blink: 1, Trip: 1}, true},
-	{"late command", budget{Delay: 1}, true},
+	{"late command and link cut", budget{Delay: 1, Cut: 1}, true},
 }
 
 const most = 4_000_000

@@ -117,6 +117,9 @@ func TestOnce(t *testing.T) {
 			{N: 70, Upsets: []upset{{Kind: answerLost, Phase: lane.Inside, After: 3262788}}},
 			{N: 73},
 		}},
+		{"a way out that is ordered into a dead line ends the limit", 153785, []visit{
+			{N: 101, Habit: masked, TCN: true, Lazy: true, Upsets: []upset{{Kind: cableCut, Phase: lane.DivertIn, After: 721348, Last: 1155905212}}},
+		}},
 		{"the limit runs out while the sensors have lost the person", 123763, []visit{
 			{N: 48, Lazy: true, Upsets: []upset{{Kind: gateJam, Phase: lane.Release, After: 1005}, {Kind: sensorsBlink, Phase: lane.Fault, After: 1894378}}},
 		}},
