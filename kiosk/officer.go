@@ -25,7 +25,7 @@ var (
 	ErrReason     = errors.New("a reason is needed")
 	ErrNotAllowed = errors.New("the override table does not allow this")
 
-	errGate = fmt.Errorf("%w: the gate does not answer; left alone, it opens its leaves by itself", ErrNotNow)
+	errGate = fmt.Errorf("%w: the gate does not answer; left alone, it frees who is inside by itself", ErrNotNow)
 )
 
 // Present renews an officer's lease of 30 s, or ends it.

@@ -336,7 +336,7 @@ func (x *explorer) time(w world) {
 		return // the watchdog trips long before any timer of the lane
 	}
 	if w.G.Blink == lostLong {
-		return
+		return // it is over before a second timer runs out
 	}
 	due := false
 	next := Instant(0)

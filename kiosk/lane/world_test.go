@@ -32,7 +32,6 @@ type world struct {
 	Budget  budget  // of rare events, so that the space stays finite
 }
 
-// budget bounds how often a rare event happens on one path.
 // blink is how the sensors see who is inside: they may lose them for less than
 // the 2 s of SENSOR_MISMATCH, in which one timer at most runs out.
 type blink uint8
@@ -43,6 +42,7 @@ const (
 	lostLong // and a timer has run out meanwhile
 )
 
+// budget bounds how often a rare event happens on one path.
 type budget struct{ Restart, Reboot, Fire, Trip, Fault, Cut, Drop, Lease, Sick, Slow, Late, Blink, Delay uint8 }
 
 const (
