@@ -149,10 +149,32 @@ export default async function () {
     await sam.waitForSelector('#card >> text=exit, of both ways');
     holds((await said('E3')).includes('sam direction_exit'), 'the lane has not heard it');
     await scene('E3', { phase: 'INSIDE', class: 'EU', issuer: 'FRA', given: 'JEAN', surname: 'LENT', both_ways: true, turned: true });
-    await gus.waitForSelector('#card .state >> text=face');
-    await gus.click('#card details.more summary');
+    await gus.waitForSelector('#card .state >> text=face'); // what was opened stays open
     await gus.click('#card .orders >> text=More time');
     await gus.waitForSelector('#card >> text=more time given');
+    await scene('E3');
+  });
+  await test('console: a question that is closed is no yes, whatever was answered before', async () => {
+    await sam.click('[data-lane=E3]');
+    const order = async () => {
+      if (!await sam.locator('#card details.more[open]').count()) await sam.click('#card details.more summary');
+      await sam.click('#card .orders >> text=Evacuate');
+      await sam.waitForSelector('#ask[open]');
+    };
+    const orders = async () => (await said('E3')).filter(x => x.includes('evacuate')).length;
+    await order();
+    await sam.click('#ask [value=yes]');
+    await until('the order', async () => await orders() === 1);
+    await scene('E3');
+    await order();
+    await sam.keyboard.press('Escape');
+    await sam.waitForFunction(() => !document.getElementById('ask').open);
+    await order();
+    await sam.click('#ask [value=no]');
+    // The lane hears words in their order: what came before this one would be there.
+    await sam.click('#card .orders >> text=Close');
+    await until('the next order', async () => (await said('E3')).at(-1)?.startsWith('sam close'));
+    same(await orders(), 1, 'evacuations ordered');
     await scene('E3');
   });
   await test('console: charts show what the server counted, by the site’s clock, with the same in words; a day of 25 hours has all of them', async () => {
@@ -260,6 +282,51 @@ export default async function () {
     await gus.context().setOffline(false);
     same(await gus.evaluate(async () => (await fetch('/api/cases')).status), 401, 'the session after the lock');
     await signIn(gus, 'gus', at);
+  });
+  await test('console: what comes after the sign-out is shown to nobody, and hinders nobody who comes next', async () => {
+    await scene('E2', { ...review, cases: ['power_cut'] });
+    await gus.click('#tabs [data-view=lanes]');
+    if (!await gus.isVisible('#card >> text=Lane E2')) await gus.click('[data-lane=E2]');
+    await gus.waitForSelector('.decide');
+    // Answers that wait until somebody has signed out: what the site said is known, the page hears it late.
+    const late = [], told = [];
+    let holding = true, let_go;
+    const gate = new Promise(f => { let_go = f; }), slow = /\/api\/(lane\/E2\/case|cases|crossings|word\/E2)(\?|$)/;
+    await gus.route(slow, async route => {
+      if (!holding) return route.continue();
+      const response = await route.fetch();
+      late.push(route.request().url());
+      await gate;
+      await route.fulfill({ response });
+      told.push(route.request().url());
+    });
+    const waits = what => until(`${what} is waited for`, () => late.some(u => u.includes(what)));
+    await gus.click('#past summary');
+    await waits('crossings');
+    await gus.locator('.choices > button').nth(1).click();
+    await waits('word/E2');
+    await scene('E2', { ...review, given: 'LATER' });
+    await waits('lane/E2/case');
+    await gus.click('#tabs [data-view=cases]');
+    await waits('api/cases');
+    holding = false;
+    await gus.click('#signout');
+    await gus.waitForSelector('body[data-signed=no]');
+    let_go();
+    await until('every answer has come', () => told.length === late.length);
+    await gus.unroute(slow);
+    await gus.evaluate(() => fetch('/api/me').then(r => r.text()));
+    const left = await gus.textContent('main');
+    holds(!/SAMPLE|OLIVIA|LATER/.test(left), 'a name is on the page');
+    same(await gus.evaluate(() => document.querySelectorAll('#settle li, #case-box, #card *').length), 0, 'what is left of cases');
+    await signIn(gus, 'gus', at);
+    await scene('E2', { ...review, given: 'NEXT' });
+    await gus.click('[data-lane=E2]');
+    await gus.waitForFunction(() => document.querySelector('#case-box .name')?.textContent.includes('NEXT') && document.querySelector('.decide'));
+    const before = (await said('E2')).length;
+    await gus.locator('.choices > button').nth(1).click();
+    await until('the next decision', async () => (await said('E2')).length > before);
+    await scene('E2');
   });
   await test('console: installs as an app', async () => {
     const cdp = await sam.context().newCDPSession(sam), { errors: wrong } = await cdp.send('Page.getAppManifest');

@@ -83,7 +83,7 @@ export async function open(context, address) {
   return page;
 }
 function watch(page, name) {
-  page.on('pageerror', e => errors.push(`${name}: ${e.message}`));
+  page.on('pageerror', e => errors.push(`${name}: ${(e.stack || e.message).split('\n').slice(0, 4).join(' ')}`));
   page.on('console', m => { if (m.type() === 'error' && !/status of (40[0-9]|504)|ERR_INTERNET_DISCONNECTED|ERR_FAILED|Failed to load resource/.test(m.text())) errors.push(`${name}: ${m.text()}`); });
 }
 export const context = (width, height, more) => browser.newContext({ viewport: { width, height }, reducedMotion: 'reduce', ...more });

@@ -90,6 +90,28 @@ export default async function () {
     await shown(pages.kiosk, 'S11', 'en', texts.en.S11);
     holds(await pages.kiosk.isHidden('#stay'), 'a diverted traveller is offered days of stay');
   });
+  await test('traveller: days of stay that come late are shown to nobody else', async () => {
+    const page = pages.kiosk;
+    let asked, answer;
+    await page.route('**/traveller/stay', async route => {
+      const response = await route.fetch();
+      asked = true;
+      await new Promise(f => { answer = f; });
+      await route.fulfill({ response });
+    });
+    await show({ phase: 'RELEASE', class: 'TCN_LISTED', days: 7, last_day: '2026-08-18' }, 'en');
+    await page.waitForSelector('#stay:not([hidden])');
+    await page.click('#stay');
+    await until('the days are asked for', () => asked);
+    await show();
+    await shown(page, 'S1', 'en', texts.en.S1);
+    const heard = page.waitForResponse('**/traveller/stay');
+    answer();
+    await (await heard).finished();
+    await page.evaluate(() => fetch('/traveller/texts').then(r => r.text()));
+    holds(!await page.evaluate(() => document.getElementById('told').open), 'the next traveller is told of them');
+    await page.unroute('**/traveller/stay');
+  });
   await test('traveller: every language has all the forms that its counts need', async () => {
     const holes = await pages.kiosk.evaluate(t => Object.entries(t).flatMap(([lang, m]) => new Intl.PluralRules(lang).resolvedOptions().pluralCategories.filter(c => !m['stay_' + c]).map(c => `${lang} ${c}`)), texts);
     same(holes, [], 'missing');

@@ -2,7 +2,7 @@
 import { alerts, because, classes, doubts, effects, fitting, orders, possible, say as means, short, whys } from './words.js';
 import { decide, devices, gate, settle, show } from './case.js';
 import { $, clock, el, label, shape, words } from './dom.js';
-import { call, hex, sha256, say as sign, signedIn } from './passkey.js';
+import { bytes, call, hex, sha256, say, signedIn } from './passkey.js';
 import { go, heard, here, lanes, may, meaning, state, tell, watched } from './state.js';
 import { queue } from './alarms.js';
 import { hangUp, intercom } from './intercom.js';
@@ -54,9 +54,9 @@ export async function card() {
   if (!fresh && $('case-box')) { box.dataset.seen = $('case-box').dataset.seen ?? ''; box.replaceChildren(...$('case-box').childNodes); }
   if (!fresh && $('card-said')) { out.className = $('card-said').className; out.textContent = $('card-said').textContent; }
   const answered = (v.alerts ?? []).filter(a => a.by), looks = v.under && may('see_case');
-  const past = el('details', { id: 'past' }, el('summary', { textContent: 'Last crossings' }), el('div', {}));
+  const past = !fresh && $('past') || el('details', { id: 'past' }, el('summary', { textContent: 'Last crossings' }), el('div', {}));
   past.ontoggle = () => past.open && recent(id, past.lastElementChild);
-  const about = [el('div', { className: 'about' }, gate(v), el('div', { className: 'orders' }, orderButtons(l))),
+  const about = [el('div', { className: 'about' }, gate(v), el('div', { className: 'orders' }, orderButtons(l, !fresh && !!$('card').querySelector('.more')?.open))),
     may('decide') ? intercom(id, v.under?.transaction) : null,
     devices(v.devices), el('p', { className: 'note', textContent: (v.officers ?? []).length ? 'Watched by ' + v.officers.join(', ') : 'Nobody watches this lane: it stays closed.' }),
     may('settle_case') ? el('div', { id: 'open-cases' }) : null, past];
@@ -74,13 +74,14 @@ export async function card() {
 const needs = { open: ['steer'], close: ['steer', 'decide'], review: ['decide'], clear_alarms: ['decide', 'steer'], clear_faults: ['maintain', 'steer'], evacuate: ['evacuate', 'decide'], end_evacuate: ['evacuate'], renew: ['attend'], more_time: ['attend'], direction_entry: ['configure'], direction_exit: ['configure'] };
 const mine = o => (needs[o] ?? ['maintain', 'decide']).some(may);
 
-function orderButtons(l) {
+function orderButtons(l, open) {
   const fit = fitting(l.view).filter(mine), rest = Object.keys(orders).filter(o => !fit.includes(o) && mine(o) && possible(o, l.view));
   const button = (o, main) => {
     const b = el('button', { type: 'button', textContent: orders[o], title: effects[o] ?? '', className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
     b.onclick = async () => {
       const ask = doubts(o, `lane ${l.id}`);
       if (ask && !await sure(ask + (o === 'evacuate' ? ' A second role must order the same.' : ''))) return;
+      b.closest('.more')?.removeAttribute('open');
       said(await tell(l.id, o === 'renew' ? { kind: 'renew' } : { kind: 'order', value: o }, o.startsWith('direction_')));
     };
     return b;
@@ -90,13 +91,14 @@ function orderButtons(l) {
     const on = watched.has(l.id);
     list.unshift(el('button', { type: 'button', textContent: on ? 'Stop watching' : 'Watch this lane', className: on ? '' : 'main', onclick: () => watch(l.id, !on) }));
   }
-  if (rest.length) list.push(el('details', { className: 'more' }, el('summary', { textContent: 'More' }), el('div', { className: 'orders' }, rest.map(o => button(o)))));
+  if (rest.length) list.push(el('details', { className: 'more', open }, el('summary', { textContent: 'More' }), el('div', { className: 'orders' }, rest.map(o => button(o)))));
   return list;
 }
 
 function sure(question) {
   const d = $('ask');
   d.querySelector('p').textContent = question;
+  d.returnValue = ''; // the last answer is none to this question
   d.showModal();
   return new Promise(done => { d.onclose = () => done(d.returnValue === 'yes'); });
 }
@@ -112,11 +114,10 @@ export function said(r) {
 // answer that comes late must not stand beside newer buttons.
 async function load(l) {
   const id = l.id, turn = ++loads;
-  const r = await fetch(`/api/lane/${encodeURIComponent(id)}/case`).catch(() => null);
-  const raw = r?.ok ? new Uint8Array(await r.arrayBuffer()) : null, evidence = raw ? hex(await sha256(raw)) : '';
+  const { ok, status, raw } = await bytes(`/api/lane/${encodeURIComponent(id)}/case`), evidence = hex(await sha256(raw));
   const box = $('case-box');
   if (turn !== loads || here.chosen !== id || !box) return;
-  if (!raw) { if (r?.status === 404) { box.replaceChildren(); delete box.dataset.seen; } return; }
+  if (!ok) { if (status === 404) { box.replaceChildren(); delete box.dataset.seen; } return; }
   if (box.dataset.seen === l.view.state + evidence) return;
   box.dataset.seen = l.view.state + evidence;
   const k = JSON.parse(new TextDecoder().decode(raw)), lane = `/api/lane/${encodeURIComponent(id)}`;
@@ -129,14 +130,15 @@ async function load(l) {
 }
 
 async function openCases(id) {
-  const r = await call('GET', `/api/lane/${encodeURIComponent(id)}/cases`).catch(() => null), box = $('open-cases');
-  if (!r?.ok || !box || here.chosen !== id || !r.data.length) { box?.replaceChildren(); return; }
+  const r = await call('GET', `/api/lane/${encodeURIComponent(id)}/cases`), box = $('open-cases');
+  if (here.chosen !== id || !box) return;
+  if (!r.ok || !r.data.length) { box.replaceChildren(); return; }
   box.replaceChildren(el('h4', { textContent: 'Did these travellers cross?' }), ...r.data.map(c => settle(c, null, async finding => { said(await tell(id, { kind: 'settle_case', transaction: c.transaction, value: finding })); openCases(id); })));
 }
 
 async function recent(id, box) {
   const r = await call('GET', '/api/crossings?lane=' + encodeURIComponent(id));
-  if (!r.ok) return;
+  if (!r.ok) { box.replaceChildren(el('p', { className: 'empty', textContent: r.said })); return; }
   box.replaceChildren(r.data.length ? '' : el('p', { className: 'empty', textContent: 'None in the last twelve hours.' }), ...r.data.map(c => {
     const d = el('details', {}, el('summary', { textContent: [clock(c.at), classes[c.class] ?? c.class, words(c.outcome), because[c.reason] ?? c.reason, (c.took / 1000).toFixed(1) + ' s'].filter(Boolean).join(' · ') }));
     d.ontoggle = () => { if (d.open && d.children.length === 1) d.append(timeline(c)); };
@@ -176,6 +178,6 @@ export async function watch(id, on) {
 }
 export async function alive() {
   if (!here.me || !watched.size || !signedIn()) return;
-  const r = await call('POST', '/api/present', await sign({ kind: 'present', lanes: [...watched] })).catch(() => null);
-  if (r && !r.ok) said(r);
+  const r = await say({ kind: 'present', lanes: [...watched] }, false, e => call('POST', '/api/present', e));
+  if (!r.ok && r.status !== 0) said(r); // a site that is away is said above all views
 }

@@ -14,12 +14,13 @@ import { figures } from './figures.js';
 import * as release from './releases.js';
 import { allCases, audit, staff } from './views.js';
 
-let events = null, directory = null;
+let events = null, directory = null, signing = false;
 
 // — Who —
 
 async function begin() {
   const r = await call('GET', '/api/me');
+  if (!r.ok) $('signin-said').textContent = r.said;
   $('site').textContent = r.data.site ?? 'Passage';
   document.title = `${r.data.site ?? 'Passage'} console`;
   $('training').hidden = !r.data.training;
@@ -30,9 +31,11 @@ async function begin() {
 
 $('signin').onsubmit = async e => {
   e.preventDefault();
+  if (signing) return;
+  signing = true;
   $('signin-said').textContent = '';
   let r;
-  try { r = await signIn($('officer').value.trim().toLowerCase()); } catch (x) { $('signin-said').textContent = x.name === 'NotAllowedError' ? 'The passkey was not used. Try again.' : x.message; return; }
+  try { r = await signIn($('officer').value.trim().toLowerCase()); } catch (x) { $('signin-said').textContent = x.name === 'NotAllowedError' ? 'The passkey was not used. Try again.' : x.message; return; } finally { signing = false; }
   if (!r.ok) { $('signin-said').textContent = r.said || 'The site does not answer.'; return; }
   here.me = r.data;
   document.body.dataset.signed = 'yes';
@@ -49,7 +52,7 @@ $('signin').onsubmit = async e => {
 $('signout').onclick = async () => {
   await hangUp();
   if (watched.size && signedIn()) await Promise.all([...watched].map(id => tell(id, { kind: 'absent' })));
-  await call('POST', '/api/sign-out').catch(() => null);
+  await call('POST', '/api/sign-out');
   lock('');
 };
 
@@ -66,7 +69,7 @@ function lock(why) {
   document.body.dataset.signed = 'no';
   $('me').hidden = $('tabs').hidden = true;
   for (const m of document.querySelectorAll('main[id]')) m.hidden = m.id !== 'signin-view';
-  $('paper').replaceChildren();
+  $('paper').replaceChildren(); $('paper').hidden = true;
   for (const id of ['settle', 'staff-said', 'settle-said']) $(id).replaceChildren();
   for (const b of document.querySelectorAll('tbody')) b.replaceChildren();
   for (const d of document.querySelectorAll('dialog[open]')) d.close();
@@ -77,7 +80,7 @@ function lock(why) {
 const wasAway = 'You were away for a while: sign in again.';
 document.addEventListener('signed-out', () => lock(wasAway));
 
-const chair = () => look(here.me.idle_ms, () => call('POST', '/api/here').catch(() => null), () => { call('POST', '/api/sign-out').catch(() => null); lock(wasAway); });
+const chair = () => look(here.me.idle_ms, () => call('POST', '/api/here'), () => { call('POST', '/api/sign-out'); lock(wasAway); });
 
 // — Where —
 
@@ -136,8 +139,8 @@ function listen() {
   };
   events.onerror = async () => {
     line(false);
-    const r = await call('GET', '/api/me').catch(() => null);
-    if (r && r.ok && !r.data.officer) lock(wasAway);
+    const r = await call('GET', '/api/me');
+    if (r.ok && !r.data.officer) lock(wasAway);
   };
 }
 function line(good) {
@@ -152,7 +155,7 @@ setInterval(alive, 8000);
 setInterval(async () => {
   if (!here.me) return;
   await release.look();
-  if (here.me && !$('releases-view').hidden) release.releases();
+  if (!$('releases-view').hidden) release.releases();
 }, 2000);
 setInterval(() => {
   if (!here.me) return;

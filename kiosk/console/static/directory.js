@@ -20,8 +20,8 @@ export function returned() {
 // leave goes there. It returns only if there is nowhere to go: what to say, and
 // for how long the directory's last word holds.
 export async function leave(page, anew) {
-  const r = await call('POST', '/api/directory/begin', { page, anew }).catch(() => null);
-  if (!r?.ok) return { said: r?.said ? `${r.said[0].toUpperCase()}${r.said.slice(1)}.` : 'The site does not answer.', alone: r?.data?.alone_ms ?? 0 };
+  const r = await call('POST', '/api/directory/begin', { page, anew }, 'the site does not answer');
+  if (!r.ok) return { said: r.said && `${r.said[0].toUpperCase()}${r.said.slice(1)}.`, alone: r.data.alone_ms ?? 0 };
   location.assign(r.data.address);
   return new Promise(() => { /* the page goes away */ });
 }

@@ -9,6 +9,7 @@ export async function figures() {
   const q = `from=${from.toISOString().slice(0, 19)}Z&to=${to.toISOString().slice(0, 19)}Z`;
   $('csv').href = `/api/export?${q}&format=csv`; $('parquet').href = `/api/export?${q}&format=parquet`;
   const r = await call('GET', `/api/statistics?${q}&by=${$('by').value}`);
+  $('figures-said').textContent = r.said;
   if (!r.ok) return;
   const cells = r.data.cells, few = '< 20', n = v => v ?? few;
   const pc = v => (100 * v).toFixed(1), share = x => !x ? '' : x.rate == null ? `at most ${pc(x.high)} %` : `${pc(x.rate)} % (${pc(x.low)} to ${pc(x.high)})`;

@@ -8,7 +8,7 @@ import { heard, here, meaning, tell } from './state.js';
 
 let now = null; // { lane, pc, mic, ear }
 
-const state = lane => ask('GET', `/api/lane/${encodeURIComponent(lane)}/call`).catch(() => null);
+const state = lane => ask('GET', `/api/lane/${encodeURIComponent(lane)}/call`);
 const out = el('output', { className: 'said' });
 const open = el('button', { type: 'button', id: 'talk', textContent: 'Speak with the traveller' });
 const hold = el('button', { type: 'button', id: 'hold', className: 'main', textContent: 'Hold to speak' });
@@ -30,7 +30,7 @@ export function intercom(lane, transaction) {
   bar.dataset.lane = lane;
   bar.dataset.transaction = transaction ?? '';
   if (!transaction && !now) bar.hidden = true;
-  else state(lane).then(r => { if (bar.dataset.lane === lane) bar.hidden = !r?.ok; });
+  else state(lane).then(r => { if (bar.dataset.lane === lane) bar.hidden = !r.ok; });
   draw();
   return bar;
 }
@@ -56,7 +56,7 @@ open.onclick = async () => {
     if (!heard(r)) { lost(mine, meaning(r) || 'The lane did not hear you.'); return; }
     for (let n = 0; now === mine && n < 40; n++) {
       const s = await state(lane);
-      if (!s?.ok || s.data.officer !== here.me?.officer) { lost(mine, 'The screen did not answer.'); return; }
+      if (!s.ok || s.data.officer !== here.me.officer) { lost(mine, 'The screen did not answer.'); return; }
       if (s.data.answer) {
         await pc.setRemoteDescription({ type: 'answer', sdp: s.data.answer });
         mine.answered = true;
@@ -76,7 +76,7 @@ async function watch(mine) {
     await new Promise(f => setTimeout(f, 2000));
     if (now !== mine) return;
     const s = await state(mine.lane);
-    if (s?.ok && s.data.officer !== here.me?.officer) lost(mine, 'The call is over.');
+    if (s.ok && s.data.officer !== here.me.officer) lost(mine, 'The call is over.');
   }
 }
 

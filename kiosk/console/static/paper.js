@@ -2,6 +2,7 @@
 // case, on paper, because the desk must not depend on the console. It is made
 // for the printer and taken apart again.
 import { day, el, words } from './dom.js';
+import { ours } from './passkey.js';
 import { classes, registers } from './words.js';
 
 const rows = list => el('table', {}, el('tbody', {}, (list ?? []).map(c => el('tr', {}, el('td', { textContent: registers[c.name] ?? c.name }), el('td', { textContent: words(c.code) }), el('td', { textContent: c.reason ?? '' })))));
@@ -24,7 +25,7 @@ export async function paper(into, { site, officer, lane, case: k, why, training 
     el('div', { className: 'sign' }, el('span', { textContent: `handed over by ${officer}` }), el('span', { textContent: 'taken by' })),
   ].filter(Boolean));
   into.hidden = false;
-  await Promise.all(faces.map(f => f.decode().catch(() => { /* printed without it */ })));
+  await ours(Promise.all(faces.map(f => f.decode().catch(() => { /* printed without it */ }))));
   addEventListener('afterprint', () => { into.replaceChildren(); into.hidden = true; }, { once: true });
   print();
 }

@@ -10,7 +10,8 @@ const given = new URLSearchParams(location.hash.slice(1)).get('code');
 if (given) { sessionStorage.setItem(kept, given); history.replaceState(null, '', location.pathname); }
 $('code').value = sessionStorage.getItem(kept) ?? '';
 
-const { data: site } = await call('GET', '/api/me');
+const { data: site, ...about } = await call('GET', '/api/me');
+if (!about.ok) $('said').textContent = about.said;
 const person = site.directory?.person;
 if (site.directory && !person) {
   $('who').textContent = `With the code of your invitation, on the device you will sign in from. First ${site.directory.name} says who you are.`;

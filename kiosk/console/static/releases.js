@@ -2,7 +2,7 @@
 // how far it has come, and what stopped it. What is signed is computed here from
 // the bytes that the lanes will get, whatever the server says about them.
 import { $, byNumber, clock, el, words } from './dom.js';
-import { b64, call, hex, say, sha256, unb64, utf8 } from './passkey.js';
+import { b64, bytes, call, hex, say, sha256, unb64, utf8 } from './passkey.js';
 import { here, lanes, may } from './state.js';
 
 const text = b => new TextDecoder().decode(b);
@@ -12,11 +12,7 @@ const named = r => `${words(r.kind)} ${r.number}`;
 const short = (list, most = 12) => list.length > most ? `${list.slice(0, most).join(', ')} and ${list.length - most} more` : list.join(', ');
 
 // word signs a word for the site and sends it.
-async function word(w, touched, plan) {
-  let envelope;
-  try { envelope = await say({ lane: '.', ...w }, touched); } catch (x) { return { ok: false, said: x.name === 'NotAllowedError' ? 'The passkey was not used.' : x.message }; }
-  return call('POST', '/api/releases/word', { envelope, plan }).catch(() => ({ ok: false, said: 'No connection: look whether it was heard before you say it again.' }));
-}
+const word = (w, touched, plan) => say({ lane: '.', ...w }, touched, envelope => call('POST', '/api/releases/word', { envelope, plan }, 'No connection: look whether it was heard before you say it again.'));
 function told(r, good) {
   $('release-said').className = r.ok ? 'said good' : 'said';
   $('release-said').textContent = r.ok ? good : r.said || 'The site does not answer.';
@@ -31,8 +27,8 @@ const button = (label, className, act) => {
 let now = null; // what the site said last
 
 export async function releases() {
-  const r = await call('GET', '/api/releases').catch(() => null);
-  if (!r?.ok || !here.me) return;
+  const r = await call('GET', '/api/releases');
+  if (!r.ok) return;
   now = r.data;
   draw('rollouts', [now.rollouts, now.lanes], () => now.rollouts.map(rollout));
   const open = now.releases.filter(x => !now.rollouts.some(o => o.release.digest === x.digest));
@@ -111,30 +107,37 @@ async function back(x) {
   if (x.release.kind === 'trust') { told({ ok: false, said: 'Trust goes back by an activation of the earlier version: passage trust activate, then consoled rollout put --trust.' }); return; }
   const before = now.rollouts.find(o => o.release.kind === x.release.kind && o.release.number < x.release.number && o.state.phase === 'done');
   $('draft').elements.name.value = before ? `back to ${before.release.number}: ${before.release.name}`.slice(0, 80) : 'back to each lane’s own values';
-  $('draft').elements.content.value = before ? text(await bytes(before.release.sha256)) : '';
+  const had = before && await content(before.release.sha256);
+  if (before && !had) { told({ ok: false, said: 'The site does not give what the lanes had before.' }); return; }
+  $('draft').elements.content.value = before ? text(had) : '';
   $('make').open = true;
   $('draft').elements.name.focus();
 }
-const bytes = async sha => new Uint8Array(await (await fetch('/api/releases/content/' + sha)).arrayBuffer());
+// content is what a release says, or null: what does not bear its digest is not
+// shown, and not signed.
+async function content(sha) {
+  const { ok, raw } = await bytes('/api/releases/content/' + sha);
+  return ok && hex(await sha256(raw)) === sha ? raw : null;
+}
 
 // — What waits for a signature —
 
 const signed = r => JSON.parse(text(unb64(r.body))); // what the lanes will read
 const about = r => el('p', { className: 'note', textContent: `${r.size} bytes, SHA-256 ${r.sha256.slice(0, 16)}…${r.back ? `, the content of ${r.back} again` : ''}` });
 
-function content(r) {
+function says(r) {
   const box = el('details', {}, el('summary', { textContent: 'What it says' }), el('pre', { className: 'content', tabIndex: 0 }));
   box.dataset.of = 'content ' + r.sha256;
   box.ontoggle = async () => {
     if (!box.open) return;
-    const b = await bytes(r.sha256), same = hex(await sha256(b)) === r.sha256;
-    box.lastElementChild.textContent = same ? text(b) || '# nothing: each lane’s own values count' : 'This is not what would be signed. Do not sign.';
+    const b = await content(r.sha256);
+    box.lastElementChild.textContent = b ? text(b) || '# nothing: each lane’s own values count' : 'The site does not give what would be signed. Do not sign.';
   };
   return r.kind === 'configuration' ? box : null;
 }
 
 function draft(x) {
-  const r = signed(x), li = el('li', { className: 'release' }, el('div', { className: 'row' }, el('h3', { textContent: `${named(r)}: ${r.name}` }), el('span', { className: 'state', textContent: 'draft' })), about(r), content(r));
+  const r = signed(x), li = el('li', { className: 'release' }, el('div', { className: 'row' }, el('h3', { textContent: `${named(r)}: ${r.name}` }), el('span', { className: 'state', textContent: 'draft' })), about(r), says(r));
   li.append(el('div', { className: 'row' }, button('Propose, with my passkey', 'main', async () => {
     const digest = hex(await sha256(unb64(x.body)));
     told(await word({ kind: 'propose', value: digest, text: $('release-why').value }, true), `Proposed. Somebody else activates it.`);
@@ -153,7 +156,7 @@ function choices() {
 
 function proposed(x) {
   const r = signed(x), mine = x.proposer === here.me.officer, li = el('li', { className: 'release' }, el('div', { className: 'row' }, el('h3', { textContent: `${named(r)}: ${r.name}` }), el('span', { className: 'state', textContent: 'proposed' })));
-  li.append(about(r), el('p', { className: 'note', textContent: `Proposed by ${x.proposer}${x.why ? `: ${x.why}` : ''}.` }), content(r) ?? '');
+  li.append(about(r), el('p', { className: 'note', textContent: `Proposed by ${x.proposer}${x.why ? `: ${x.why}` : ''}.` }), says(r) ?? '');
   if (mine || !may('configure')) { li.append(el('p', { className: 'note', textContent: 'Another supervisor activates it.' })); return li; }
   const options = choices(), which = el('select', { name: 'which' }, options.map(([n, ids], i) => el('option', { value: i, textContent: `${n} (${ids.length})` })), el('option', { value: 'list', textContent: 'these:' }));
   const field = (label, input) => el('label', {}, `${label} `, input), number = (name, value, max, more) => el('input', { type: 'number', name, value, min: 0, max, required: true, ...more });
@@ -192,8 +195,8 @@ $('draft').onsubmit = async e => {
 export let stopped = [];
 export async function look() {
   if (!may('prepare')) return;
-  const r = await call('GET', '/api/releases/stopped').catch(() => null);
-  if (r?.ok) stopped = r.data;
+  const r = await call('GET', '/api/releases/stopped');
+  if (r.ok) stopped = r.data;
 }
 export const seen = id => word({ kind: 'rollout', transaction: id, value: 'acknowledge' });
 

@@ -1,6 +1,6 @@
 // What the page knows: the officer, the lanes as they were last heard, and what
 // the officer looks at. All of it goes when the page is locked.
-import { call, say as sign } from './passkey.js';
+import { call, say } from './passkey.js';
 
 export const lanes = new Map(); // id → { id, seen, away, view, problem }
 export const watched = new Set(); // lanes that this officer is answerable for
@@ -13,11 +13,7 @@ export const go = (view, lane) => { location.hash = view + (lane ? '/' + encodeU
 export const state = l => l.away || !l.view ? 'NOT_SEEN' : l.view.state;
 
 // tell signs a word and sends it. It returns what the lane said.
-export async function tell(lane, word, fresh) {
-  let e;
-  try { e = await sign({ lane, ...word }, fresh); } catch (x) { return { ok: false, said: x.name === 'NotAllowedError' ? 'The passkey was not used.' : x.message }; }
-  return call('POST', '/api/word/' + encodeURIComponent(lane), e).catch(() => ({ ok: false, said: 'No connection: the lane may or may not have heard you. Look at its state.' }));
-}
+export const tell = (lane, word, fresh) => say({ lane, ...word }, fresh, e => call('POST', '/api/word/' + encodeURIComponent(lane), e, 'No connection: the lane may or may not have heard you. Look at its state.'));
 
 const refusals = { stale: 'This case is over: somebody else decided, or the traveller has gone on.', not_now: 'Not possible in the lane’s present state.', not_allowed: 'The override table does not allow this.', reason: 'Write in the remark why: a release against an alarm or a register needs it.', second: 'Heard. A second officer must say the same.', unproven: 'The lane could not prove that you said this. Sign in again.' };
 // meaning is an answer in words; empty when all went well.

@@ -9,8 +9,8 @@ import { watch } from './card.js';
 // allCases lists the open cases of every lane. A lane that does not answer is
 // named: its cases are unknown, which is not none.
 export async function allCases() {
-  const r = await call('GET', '/api/cases').catch(() => null);
-  if (!r?.ok) { $('settle-said').textContent = 'The site does not answer.'; return; }
+  const r = await call('GET', '/api/cases');
+  if (!r.ok) { $('settle-said').textContent = r.said; return; }
   const { cases, silent } = r.data;
   $('no-open').hidden = cases.length > 0;
   $('cases-silent').hidden = !silent.length;
@@ -60,6 +60,7 @@ export async function audit() {
   const f = Object.fromEntries(new FormData($('search'))), to = new Date(Date.now() + 1000), from = new Date(to - f.hours * 3600e3);
   const q = new URLSearchParams({ from: from.toISOString().slice(0, 19) + 'Z', to: to.toISOString().slice(0, 19) + 'Z', officer: f.officer, lane: f.lane, transaction: f.transaction });
   const r = await call('GET', '/api/audit?' + q);
+  $('audit-said').textContent = r.said;
   if (!r.ok) return;
   $('no-words').hidden = r.data.length > 0;
   $('words').querySelector('tbody').replaceChildren(...r.data.map(w => el('tr', {}, [new Date(w.at).toLocaleString('en-GB'), w.officer, w.lane, `${words(w.kind)} ${words(w.value)}`, words(w.reason), w.transaction, words(w.answer)].map(textContent => el('td', { textContent })))));
@@ -72,8 +73,7 @@ $('revoke').onsubmit = async e => {
   e.preventDefault();
   const value = new FormData(e.target).get('lane'), said = $('revoke-said');
   said.className = 'said'; said.textContent = '';
-  let r;
-  try { r = await call('POST', '/api/enrol/revoke', { envelope: await say({ lane: '.', kind: 'shut_out', value }, true) }); } catch (x) { r = { ok: false, said: x.name === 'NotAllowedError' ? 'The passkey was not used: nobody was shut out.' : 'No connection: look whether it was heard before you say it again.' }; }
+  const r = await say({ lane: '.', kind: 'shut_out', value }, true, envelope => call('POST', '/api/enrol/revoke', { envelope }, 'No connection: look whether it was heard before you say it again.'));
   if (r.ok) { said.className = 'said good'; e.target.reset(); }
   said.textContent = r.ok ? `The computer of ${value} is shut out: it speaks to this site no more.` : r.said;
 };

@@ -4,31 +4,36 @@ import { look, sit } from './chair.js';
 import { decide, devices, gate, pressed, settle, show } from './case.js';
 import { $, again, clock, el, words } from './dom.js';
 
-const post = (path, body) => fetch('/lane/api/' + path, { method: 'POST', body: JSON.stringify(body ?? {}) });
+// call asks the lane: { status, data, said }, with status 0 where it does not answer.
+async function call(path, body) {
+  const r = await fetch('/lane/api/' + path, body && { method: 'POST', body: JSON.stringify(body) }).catch(() => null), data = await r?.json().catch(() => null);
+  return { ok: !!r?.ok, status: r?.status ?? 0, data, said: !r ? 'No connection to the lane. Look at its state.' : r.ok ? '' : data?.title ?? `The lane answers ${r.status}.` };
+}
+const post = (path, body = {}) => call(path, body);
+const order = async o => { $('ordered').textContent = (await post('order', o)).said; };
 let view = null, shown = '', events;
 sit();
 
 function orderButton(o, main) {
   const b = el('button', { type: 'button', textContent: orders[o], title: effects[o] ?? '', className: o === 'evacuate' ? 'danger' : main ? 'main' : '' });
-  b.onclick = async () => {
+  b.onclick = () => {
     const ask = doubts(o, 'this lane');
     if (ask && !confirm(ask)) return;
-    const r = await post('order', { order: o });
-    $('ordered').textContent = r.ok ? '' : (await r.json()).title;
+    order({ order: o });
   };
   return b;
 }
 
 async function cases() {
-  if (!view?.me) { $('open').hidden = true; return; }
-  const r = await fetch('/lane/api/cases');
-  if (!r.ok) return;
-  const list = await r.json();
+  if (!view?.me) { $('open').hidden = true; $('open').lastElementChild.replaceChildren(); cases.last = ''; return; }
+  const r = await call('cases'), list = r.data;
+  if (!r.status) lost();
+  if (!r.ok || !view.me) return; // a late answer is not for a locked page
   $('open').hidden = !list.length;
   const key = JSON.stringify(list);
   if (key === cases.last) return;
   cases.last = key;
-  $('open').lastElementChild.replaceChildren(...list.map(c => settle(c, null, async finding => { await post('order', { order: 'settle_case', id: c.transaction, text: finding }); cases(); })));
+  $('open').lastElementChild.replaceChildren(...list.map(c => settle(c, null, async finding => { await order({ order: 'settle_case', id: c.transaction, text: finding }); cases(); })));
 }
 
 function drawCase(k) {
@@ -36,9 +41,9 @@ function drawCase(k) {
   if (!view.me || !k) { box.replaceChildren(el('p', { className: 'empty', textContent: view.me ? 'No crossing under way.' : 'Sign in to see cases and decide.' })); return; }
   const said = el('output', { className: 'said' });
   const row = decide(k, async ({ decision, reason, text, reference }) => {
-    const r = await post('decide', { transaction: k.transaction, decision, reason, text, reference }).catch(() => null);
-    said.className = r?.status === 202 ? 'said half' : 'said';
-    said.textContent = !r ? 'No connection to the lane. Look at its state.' : r.status === 202 ? 'Heard. A second officer must say the same.' : r.ok ? '' : (await r.json()).title;
+    const r = await post('decide', { transaction: k.transaction, decision, reason, text, reference });
+    said.className = r.status === 202 ? 'said half' : 'said';
+    said.textContent = r.status === 202 ? 'Heard. A second officer must say the same.' : r.said;
   }, box.querySelector('.decide'));
   row.append(said);
   box.replaceChildren(...show(k, which => which === 'days' ? `/lane/stay/${k.transaction}` : `/lane/face/${k.transaction}/${which}`, row));
@@ -61,7 +66,7 @@ function draw() {
     $('more').lastElementChild.replaceChildren(...more.map(o => orderButton(o)));
   }
   $('banners').replaceChildren(...(v.banners ?? []).map(b => el('p', { textContent: b })));
-  $('alerts').replaceChildren(...(v.alerts ?? []).filter(a => !a.by).map(a => { const b = el('button', { textContent: 'I see to it' }); b.onclick = () => post('order', { order: 'acknowledge', id: String(a.id) }); return el('div', {}, `${alerts[a.kind] ?? words(a.kind)} · ${clock(a.at)}${again(a)}`, b); }));
+  $('alerts').replaceChildren(...(v.alerts ?? []).filter(a => !a.by).map(a => { const b = el('button', { textContent: 'I see to it' }); b.onclick = () => order({ order: 'acknowledge', id: String(a.id) }); return el('div', {}, `${alerts[a.kind] ?? words(a.kind)} · ${clock(a.at)}${again(a)}`, b); }));
   $('gate').replaceChildren(gate(v));
   $('gatebits').textContent = [...(v.gate.alarms ?? []).map(a => alarms[a] ?? a), ...(v.gate.faults ?? []).map(f => 'fault ' + words(f))].join(' · ');
   $('devices').replaceChildren(devices(v.devices));
@@ -75,7 +80,7 @@ function draw() {
 $('signin').onsubmit = async e => {
   e.preventDefault();
   const r = await post('sign-in', Object.fromEntries(new FormData(e.target)));
-  $('denied').textContent = r.ok ? '' : (await r.json()).title;
+  $('denied').textContent = r.said;
   if (r.ok) { e.target.reset(); sit(); listen(); }
 };
 $('signout').onclick = async () => { await post('sign-out'); listen(); };
@@ -89,16 +94,18 @@ function lost() {
   $('say').textContent = 'The lane does not answer. What you see is old.';
 }
 function back() { if (gone && events.readyState === EventSource.OPEN) { gone = false; draw(); } }
-setInterval(() => { cases().catch(lost); if (view?.me) post('presence').then(back, lost); if (view) $('since').textContent = Math.max(0, Math.round((Date.now() - view.since) / 1000)) + ' s'; }, 5000);
+setInterval(() => { cases(); if (view?.me) post('presence').then(r => r.status ? back() : lost()); if (view) $('since').textContent = Math.max(0, Math.round((Date.now() - view.since) / 1000)) + ' s'; }, 5000);
 // What an officer was shown goes with the officer, whether the lane hears or not.
 function lock() {
-  post('sign-out').catch(() => null).then(listen);
+  events.close();
+  post('sign-out').then(listen);
   view = { ...view, me: '', case: null, recent: [], alerts: [] };
   $('still').close();
   draw();
+  cases();
   $('denied').textContent = 'You were away for a while: sign in again.';
 }
-setInterval(() => { if (view?.me) look(view.idle_ms, () => post('here').catch(() => null), lock); }, 1000);
+setInterval(() => { if (view?.me) look(view.idle_ms, () => post('here'), lock); }, 1000);
 function listen() { events?.close(); shown = ''; events = new EventSource('/lane/events'); events.onmessage = e => { view = JSON.parse(e.data); gone = false; draw(); }; events.onerror = lost; }
 
 listen();

@@ -79,21 +79,26 @@ function preview(on) {
 picture.onload = () => { if (shown) document.body.dataset.preview = ''; };
 picture.onerror = () => { delete document.body.dataset.preview; };
 
+// tell sends the lane a word. Where no lane answers, the screen closes by itself.
+const tell = (what, body) => fetch('/traveller/' + what, { method: 'POST', body: body && JSON.stringify(body) }).catch(() => null);
+
 // — What a traveller may set; the next one finds the screen as it was —
 
 for (const [code, words] of Object.entries(texts)) {
   const b = document.createElement('button');
   b.type = 'button'; b.lang = code; b.textContent = words.name;
-  b.onclick = () => { fetch('/traveller/language', { method: 'POST', body: JSON.stringify({ lang: code }) }); $('menu').close(); };
+  b.onclick = () => { tell('language', { lang: code }); $('menu').close(); };
   $('langs').append(b);
 }
 function set(what, on) { document.body.classList.toggle(what, on); $(what).ariaPressed = on; }
 function loud(step) { put('volume', ['○○○', '●○○', '●●○', '●●●'][volume(step)]); if (step) cue('S3'); }
+let visit = 0;
 function asBefore() {
+  visit++;
   for (const d of document.querySelectorAll('dialog[open]')) d.close();
   set('large', false); set('reach', false); loud();
 }
-const moreTime = () => fetch('/traveller/more-time', { method: 'POST' });
+const moreTime = () => tell('more-time');
 $('more').onclick = moreTime;
 for (const what of ['large', 'reach']) $(what).onclick = () => {
   set(what, !document.body.classList.contains(what));
@@ -104,15 +109,15 @@ $('louder').onclick = () => loud(1);
 $('language').onclick = () => $('menu').showModal();
 $('ease').onclick = () => $('easier').showModal();
 $('data').onclick = () => $('notice').showModal();
-$('help').onclick = () => fetch('/traveller/help', { method: 'POST' });
+$('help').onclick = () => tell('help');
 for (const b of document.querySelectorAll('.close')) b.onclick = () => b.closest('dialog').close();
 // A touch beside a dialog closes it.
 for (const d of document.querySelectorAll('dialog')) d.onclick = e => { if (e.target === d) d.close(); };
 
 $('stay').onclick = async () => {
-  const r = await fetch('/traveller/stay');
-  if (!r.ok) return;
-  const { days, last_day } = await r.json(), form = m['stay_' + new Intl.PluralRules(lang).select(days)] ?? m.stay_other;
+  const mine = visit, r = await fetch('/traveller/stay').catch(() => null), said = r?.ok ? await r.json().catch(() => null) : null;
+  if (!said || mine !== visit) return; // a late answer is not for whoever comes next
+  const { days, last_day } = said, form = m['stay_' + new Intl.PluralRules(lang).select(days)] ?? m.stay_other;
   put('told-days', form.replace('{n}', days));
   put('told-last', m.last_day.replace('{date}', new Date(last_day + 'T12:00').toLocaleDateString(lang === 'ar' ? 'ar-u-nu-latn' : lang, { day: 'numeric', month: 'long', year: 'numeric' })));
   $('told').showModal();
@@ -124,6 +129,6 @@ const events = new EventSource('/traveller/events');
 events.onmessage = e => show(JSON.parse(e.data));
 // The lane hears every two seconds what was painted: a screen that stands still
 // is started anew (passage screen), and its officers are told.
-setInterval(() => requestAnimationFrame(() => fetch('/traveller/beat', { method: 'POST', body: JSON.stringify({ screen: document.body.dataset.screen }) }).catch(() => {})), 2000);
+setInterval(() => requestAnimationFrame(() => tell('beat', { screen: document.body.dataset.screen })), 2000);
 // Without the lane the screen must not go on telling people to step in.
 events.onerror = () => show({ screen: 'S12', lang: lang || 'en' });
