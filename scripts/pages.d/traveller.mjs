@@ -154,6 +154,7 @@ export default async function () {
     await pages.kiosk.waitForSelector('#more[aria-pressed=true]');
     await axe(pages.kiosk, 'more time');
     await scene('E1', { phase: 'DOC_READ' });
+    await shown(pages.kiosk, 'S2', 'en', texts.en.S2); // a page hears the newest state only
     await scene('E1');
     await pages.kiosk.waitForFunction(() => document.body.className === '');
   });
