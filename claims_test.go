@@ -29,6 +29,7 @@ var claims = []struct {
 		{"a record follows only the evidence of a crossing", "domain §8, invariant 5; ruling 11", "kiosk/lane TestSearch", "record without evidence"},
 		{"the lane is idle only when it is empty", "domain §8, invariant 6", "kiosk/lane TestSearch", "idle although a bag is left"},
 		{"nobody is trapped", "domain §8, invariant 3", "kiosk/lane TestSearch", "forget the trapped limit"},
+		{"a restart begins nobody's time anew", "domain §8, invariant 3; ruling 6", "kiosk/lane TestSearch; kiosk TestInside; kiosk/journal TestInsideOverARestart", "a restart begins the limit anew"},
 		{"an intent that lands late is void", "domain §4", "kiosk/lane TestSearch", "a late intent is not voided"},
 		{"a power cut between intent and record is a case", "domain §4; ruling 13", "kiosk/lane TestSearch", "no case after a power cut"},
 		{"a gate that falls back leaves a case", "domain §8", "kiosk/lane TestSearch", "no case in the gate's fallback"},

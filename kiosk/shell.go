@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -67,6 +68,47 @@ type Recovery struct {
 	OpenIntent lane.Transaction // an intent without record, void or case; 0 for none
 	Direction  lane.Direction   // that an officer set last
 	Closed     bool             // an officer had closed the lane
+	// Inside is since when somebody has been inside without an officer's word,
+	// by the wall clock; zero for nobody.
+	Inside time.Time
+}
+
+// Inside finds Recovery.Inside in the events of a journal, newest first, with
+// the times at which they came. It looks back for some times the limit of
+// invariant 3: who came before that is overdue.
+func Inside(newestFirst iter.Seq2[lane.Event, time.Time]) (since time.Time) {
+	var newest time.Time
+	for e, at := range newestFirst {
+		if newest.IsZero() {
+			newest = at
+		} else if newest.Sub(at) > 10*time.Minute {
+			return since
+		}
+		switch e := e.(type) {
+		case lane.Renewed:
+			return at
+		case lane.Decided:
+			if e.Decision == lane.DecideHold {
+				return at
+			}
+		case lane.GateSeen:
+			if e.Gate.Occupied || e.Gate.State == lane.GateOccupied {
+				since = at
+			} else if !e.Gate.Locked() { // behind locked leaves the sensors may have lost them
+				return since
+			}
+		}
+	}
+	return since
+}
+
+// waited is how long somebody has been inside. A clock that was set back says
+// nothing; one that was set forward lets them out early, by the way they came.
+func (r Recovery) waited() time.Duration {
+	if r.Inside.IsZero() {
+		return 0
+	}
+	return max(1, time.Since(r.Inside))
 }
 
 // Shell runs one lane.
@@ -141,7 +183,7 @@ func (s *Shell) Run(ctx context.Context, was Recovery) error {
 	group, work := errgroup.WithContext(devices)
 	s.group, s.ctx = group, work
 
-	s.events.put(lane.Started{Transaction: was.Last, OpenIntent: was.OpenIntent, Direction: was.Direction})
+	s.events.put(lane.Started{Transaction: was.Last, OpenIntent: was.OpenIntent, Direction: was.Direction, Waited: was.waited()})
 	if was.Closed {
 		s.events.put(lane.Ordered{Order: lane.OrderClose, Signatures: 1})
 	}

@@ -11,23 +11,20 @@ type Seen struct {
 // Tidy is the order that puts a lane back in service after an ended crossing,
 // "" for none; takeBag tells the officer to take the bag out first.
 func Tidy(s Seen) (order string, takeBag bool) {
+	maintained := s.GateState == "MAINTENANCE" && (s.State == "LUGGAGE" || s.State == "OUT_OF_SERVICE") // which a restart leaves
 	switch {
 	case s.State == "EVACUATE":
 		return "end_evacuate", false
-	case s.State == "FAULT":
+	case s.State == "FAULT", maintained && s.Faults > 0:
 		return "clear_faults", false
+	case maintained && s.Entry > 0 && (!s.Bag || s.Entry > 95):
+		return "move_entry_close", s.Bag
+	case maintained && !s.Bag:
+		return "end_maintenance", false
+	case maintained:
+		return "move_entry_open", false
 	case (s.State == "OUT_OF_SERVICE" || s.State == "FALLBACK") && s.Alarms > 0:
 		return "clear_alarms", false
-	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE" && s.Faults > 0:
-		return "clear_faults", false
-	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE" && !s.Bag && s.Entry > 0:
-		return "move_entry_close", false
-	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE" && !s.Bag:
-		return "end_maintenance", false
-	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE" && s.Entry > 95:
-		return "move_entry_close", true
-	case s.State == "LUGGAGE" && s.GateState == "MAINTENANCE":
-		return "move_entry_open", false
 	case s.State == "LUGGAGE":
 		return "maintenance", false
 	}

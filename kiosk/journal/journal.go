@@ -234,6 +234,9 @@ func (j *Journal) recover(ctx context.Context) (kiosk.Recovery, error) {
 	if was.Closed, err = closed(ctx, j.db); err != nil {
 		return was, err
 	}
+	if was.Inside, err = inside(ctx, j.db); err != nil {
+		return was, err
+	}
 	rows, err := j.db.QueryContext(ctx, openIntents)
 	if err != nil {
 		return was, fmt.Errorf("journal: recover: %w", err)

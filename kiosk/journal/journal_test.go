@@ -234,6 +234,33 @@ func walk(t *testing.T, j *Journal) {
 	}
 }
 
+// What the journal says of who is inside survives the process, and is read in
+// pages.
+func TestInsideOverARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lane.db")
+	came := time.Now().Add(-90 * time.Second).Truncate(time.Microsecond)
+	seen := lane.Gate{Link: true, State: lane.GateOccupied, Entry: lane.LeafLocked, Exit: lane.LeafLocked, Occupied: true}
+	j, _, _, stop := open(t, path, &box{})
+	put := func(at time.Time, e lane.Event) { j.Append(kiosk.Entry{Now: 1, At: at, Event: e}) }
+	put(came.Add(-time.Second), lane.GateSeen{Gate: lane.Gate{Link: true, State: lane.GateEntryOpen, Entry: lane.LeafOpen, Exit: lane.LeafLocked}})
+	put(came, lane.GateSeen{Gate: seen})
+	for i := range 1000 {
+		seen.Bag = i%2 == 0
+		put(came.Add(time.Duration(i)*50*time.Millisecond), lane.GateSeen{Gate: seen})
+	}
+	stop()
+	j, was, _, stop := open(t, path, &box{})
+	if !was.Inside.Equal(came) {
+		t.Errorf("inside since %v, want %v", was.Inside, came)
+	}
+	put(time.Now(), lane.GateSeen{Gate: lane.Gate{Link: true, State: lane.GateFallback, Entry: lane.LeafUnlocked, Exit: lane.LeafLocked}})
+	stop()
+	if _, was, _, stop = open(t, path, &box{}); !was.Inside.IsZero() {
+		t.Errorf("nobody is inside since %v", was.Inside)
+	}
+	stop()
+}
+
 func TestReplayAndChain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lane.db")
 	j, _, db, stop := open(t, path, &box{})

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"passage/kiosk"
@@ -112,6 +113,27 @@ func closed(ctx context.Context, db *sql.DB) (bool, error) {
 	e, err := newest(ctx, db, `event = 'Ordered' AND (CAST(body AS TEXT) LIKE '%"open"%' OR CAST(body AS TEXT) LIKE '%"close"%')`)
 	o, ok := e.(lane.Ordered)
 	return ok && o.Order == lane.OrderClose, err
+}
+
+// inside is since when somebody has been inside without an officer's word; zero
+// for nobody. It looks no further back than to an entry that cannot be read: a
+// person who waits for longer than they should keeps no lane from starting.
+func inside(ctx context.Context, db *sql.DB) (since time.Time, err error) {
+	since = kiosk.Inside(func(yield func(lane.Event, time.Time) bool) {
+		for before := int64(math.MaxInt64); ; {
+			var rows []Row
+			if rows, err = Entries(ctx, db, "WHERE seq < ? ORDER BY seq DESC LIMIT 200", before); err != nil || len(rows) == 0 {
+				return
+			}
+			for _, r := range rows {
+				before = r.Seq
+				if e, odd := lane.DecodeEvent(r.Event, r.Body); odd != nil || !yield(e, time.Unix(0, r.At)) {
+					return
+				}
+			}
+		}
+	})
+	return since, err
 }
 
 // newest is the last event of those that a condition selects, nil if there is none.

@@ -1,5 +1,7 @@
 package lane
 
+import "time"
+
 // Event is something that happened. The set is sealed; all members are in this
 // file and are plain values.
 type Event interface{ event() }
@@ -7,10 +9,12 @@ type Event interface{ event() }
 type (
 	// Started is the first event of a process. Transaction is the highest
 	// number ever used; OpenIntent is a durable intent that was never settled,
-	// or 0; Direction is the one that an officer set last.
+	// or 0; Direction is the one that an officer set last; Waited is for how
+	// long somebody had been inside without an officer's word, 0 for nobody.
 	Started struct {
 		Transaction, OpenIntent Transaction
-		Direction               Direction `json:",omitempty"`
+		Direction               Direction     `json:",omitempty"`
+		Waited                  time.Duration `json:",omitempty"`
 	}
 
 	// Tick lets time pass. It comes at least every 250 ms.

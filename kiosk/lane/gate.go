@@ -64,8 +64,8 @@ type Gate struct {
 	Walked, Crossed bool
 }
 
-// locked says that nobody comes in or goes out.
-func (g Gate) locked() bool { return g.Entry == LeafLocked && g.Exit == LeafLocked }
+// Locked says that nobody comes in or goes out.
+func (g Gate) Locked() bool { return g.Entry == LeafLocked && g.Exit == LeafLocked }
 
 // neither says that both leaves are away from their closed position. No
 // command of the lane's leads there; a gate that shows it is broken (§11 R7).

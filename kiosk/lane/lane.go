@@ -332,6 +332,9 @@ func (t *turn) observe() {
 			t.do(OpenCase{e.OpenIntent, PowerCut})
 		}
 		s.Transaction, s.Direction = max(s.Transaction, e.Transaction), e.Direction
+		if e.Waited > 0 { // a restart begins nobody's time anew
+			s.Trapped = t.now + Instant(max(0, t.r.Trapped-e.Waited))
+		}
 	case GateSeen:
 		if rises := e.Gate.Alarms &^ s.Gate.Alarms; rises != 0 {
 			t.alarms(rises)
@@ -389,12 +392,13 @@ func (t *turn) observe() {
 
 // limit starts invariant 3's clock when somebody is inside, and ends it when they
 // can have gone. Nobody goes through locked leaves: sensors that lose a person
-// behind them for a moment, even while it runs out, don't start it anew. Who comes
+// behind them for a moment, even while it runs out, don't start it anew, and a gate
+// that was not heard for a moment counts as locked if it is found so. Who comes
 // through an open leaf after it has run out is somebody else.
 func (t *turn) limit(before Gate) {
 	s := &t.s
 	g := s.Gate
-	shut := g.locked() && before.locked()
+	shut := g.Locked() && (before.Locked() || !before.Link)
 	came := g.Occupied && !before.Occupied && !shut
 	leaving := s.Phase == DivertIn || s.Phase == Returning
 	switch {

@@ -356,7 +356,7 @@ func (x *explorer) time(w world) {
 		next = base // nothing is due; a tick still comes
 	}
 	switch {
-	case w.Pax == 0 || !w.G.Occupied && w.G.Blink == awake || !w.G.locked():
+	case w.Pax == 0 || !w.G.Occupied && w.G.Blink == awake || !w.G.Locked():
 		w.Captive = 0
 	case w.G.Link: // a lane that hears nothing cannot let out; what it knew before counts
 		w.Captive = uint8(min(250, int(w.Captive)+int((next-base)/Instant(time.Second))))
@@ -378,7 +378,7 @@ func (x *explorer) restart(w world) {
 	o := w
 	o.Budget.Restart--
 	o.S = Start()
-	o.Reading, o.Qualifying, o.Comparing, o.Refused, o.Flight, o.Captive = false, false, false, NoCommand, NoCommand, 0
+	o.Reading, o.Qualifying, o.Comparing, o.Refused, o.Flight = false, false, false, NoCommand, NoCommand
 	o.Eligible = [travellers + 1]bool{}
 	o.Broken = o.Pax != 0
 	landed := o
@@ -404,6 +404,6 @@ func (x *explorer) restart(w world) {
 				open = n
 			}
 		}
-		x.deliver("restart", v, Started{w.S.Transaction, open, w.S.Direction})
+		x.deliver("restart", v, Started{w.S.Transaction, open, w.S.Direction, time.Duration(w.Captive) * time.Second})
 	}
 }

@@ -106,7 +106,13 @@ func event(t *testing.T, w []string, g *Gate) Event {
 	}
 	switch w[0] {
 	case "start":
-		return Started{}
+		s := Started{}
+		if arg(1) == "waited" {
+			var err error
+			s.Waited, err = time.ParseDuration(arg(2))
+			must(err)
+		}
+		return s
 	case "tick":
 		return Tick{}
 	case "officer":

@@ -323,7 +323,7 @@ func (w *world) obey(c Command) {
 // moved follows a change at the gate: behind an open leaf nobody is captive, and
 // sensors that had lost somebody behind locked ones find them there.
 func (w *world) moved() {
-	if w.G.locked() {
+	if w.G.Locked() {
 		return
 	}
 	w.Captive = 0

@@ -3,6 +3,7 @@ package seeds
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type disk struct {
 	last     lane.Transaction
 	way      lane.Direction
+	entries  []kiosk.Entry // since an open leaf was last seen with nobody inside
 	intents  map[lane.Transaction]*intent
 	ghost    []write // failed, and yet in the log: a power cut brings it back
 	full     bool
@@ -49,6 +51,13 @@ func (d *disk) mayOpen(visit uint64) string {
 
 func (d *disk) recovery(s *sim) kiosk.Recovery {
 	was := kiosk.Recovery{Last: d.last, Direction: d.way}
+	was.Inside = kiosk.Inside(func(yield func(lane.Event, time.Time) bool) {
+		for _, e := range slices.Backward(d.entries) {
+			if !yield(e.Event, e.At) {
+				return
+			}
+		}
+	})
 	for x, i := range d.intents {
 		if i.end == "" && x > was.OpenIntent {
 			was.OpenIntent = x
@@ -155,7 +164,14 @@ func (g storeOf) flush() {
 
 func (g storeOf) Append(e kiosk.Entry) {
 	g.sim.stepped(g.life, e)
-	g.put(nil, func() { g.sim.disk.way = e.After.Direction })
+	g.put(nil, func() {
+		d := &g.sim.disk
+		d.way = e.After.Direction
+		if seen, ok := e.Event.(lane.GateSeen); ok && !seen.Gate.Occupied && !seen.Gate.Locked() {
+			d.entries = d.entries[:0]
+		}
+		d.entries = append(d.entries, e)
+	})
 }
 
 func (g storeOf) Begin(x lane.Transaction, uuid string, _ time.Time) {

@@ -49,6 +49,7 @@ const (
 	turnedRound               // a supervisor turns the lane round, if it is empty
 	answerCut                 // the next command is carried out, and the line breaks before its answer
 	sensorsBlink              // the sensors lose who is inside, again and again, for a moment
+	laneKilled                // the lane's process is killed, and back before the gate's watchdog trips
 	kinds
 )
 
@@ -56,13 +57,13 @@ var kindNames = [kinds]string{
 	"order lost", "order's answer lost", "order late", "gate's cable cut", "gate power cut", "gate jams", "gate's watchdog trips", "leaf forced", "fire", "CROSSED late",
 	"exit's sensors blind", "document pulled off", "document bounces", "chip dead", "camera unplugged", "models die", "register away", "register nonsense", "register slow",
 	"register never", "disk full", "fsync fails", "fsync slow", "power cut, write lost", "power cut, write landed", "clock jumps", "console cut off", "officer's word twice",
-	"officer presses everything", "officer evacuates", "officer closes lane", "help button", "more time asked for", "lane turned round", "line takes the answer", "sensors blink",
+	"officer presses everything", "officer evacuates", "officer closes lane", "help button", "more time asked for", "lane turned round", "line takes the answer", "sensors blink", "lane killed",
 }
 
 // lasting kinds have an end of their own, at most 20 s later.
 func (k kind) lasting() bool {
 	switch k {
-	case cableCut, answerCut, gatePower, fireAlarm, cardDead, cameraGone, modelsGone, registerAway, registerOdd, registerSlow, registerMute, diskFull, fsyncSlow, powerLost, powerLanded, clockJump, leaseLost, laneClosed:
+	case cableCut, answerCut, gatePower, fireAlarm, cardDead, cameraGone, modelsGone, registerAway, registerOdd, registerSlow, registerMute, diskFull, fsyncSlow, powerLost, powerLanded, clockJump, leaseLost, laneClosed, laneKilled:
 		return true
 	}
 	return false
@@ -180,6 +181,9 @@ func draw(seed uint64, n int) []visit {
 			u.After = time.Duration(1001 + r.Int64N(1<<(10+r.IntN(19)))) // from a microsecond to a quarter of a second
 			if r.IntN(8) == 0 {
 				u.Last = time.Duration(r.Int64N(int64(20 * time.Second)))
+			}
+			if v.Lazy && r.IntN(2) == 0 { // late in what nobody ends
+				u.After = time.Duration(1 + r.Int64N(int64(rules.Trapped)))
 			}
 			v.Upsets = append(v.Upsets, u)
 		}

@@ -22,6 +22,7 @@ var planted = []struct{ name, file, old, new, by string }{
 	{"forget the trapped limit on hold", "kiosk/lane/lane.go", "if s.Trapped > 0 && t.now >= s.Trapped {", "if s.Trapped > 0 && t.now >= s.Trapped && s.Phase != Hold {", ""},
 	{"a late intent is not voided", "kiosk/lane/lane.go", "\t\tt.do(Void(e))\n", "\t\t_ = Void(e)\n", ""},
 	{"the intent of before a power cut is forgotten", "kiosk/shell.go", "OpenIntent: was.OpenIntent,", "OpenIntent: 0 * was.OpenIntent,", ""},
+	{"a restart begins the time of who is inside anew", "kiosk/shell.go", ", Waited: was.waited()", "", ""},
 	{"an officer's lease never ends", "kiosk/shell.go", "if now.After(until) {", "if now.IsZero() && now.After(until) {", ""},
 	{"a failing disk does not close the lane", "kiosk/shell.go", "if err := s.dev.Store.Failing(); err != nil {", "if err := s.dev.Store.Failing(); err != nil && s.unfit != 0 {", ""},
 	{"no case when the gate frees itself", "kiosk/lane/release.go", "func (t *turn) broken(why CaseReason) {\n\tt.settle(why)\n", "func (t *turn) broken(why CaseReason) {\n\tt.s.Intended = false\n", ""},

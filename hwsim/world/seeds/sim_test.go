@@ -125,7 +125,6 @@ var rules = func() lane.Rules {
 	r := lane.DefaultRules()
 	r.Door = lane.Budget(3*time.Second, leafHold, 3*time.Second)
 	r.DoorSlow = lane.Budget(3*time.Second, lane.LongHold(leafHold), 3*time.Second)
-	r.DoorSlow = lane.Budget(3*time.Second, lane.LongHold(5*time.Second), 3*time.Second)
 	return r
 }()
 
@@ -148,7 +147,8 @@ func (s *sim) start() {
 	})
 }
 
-// crash takes the lane's power; landed is a commit under way that is on disk.
+// crash takes the lane's power or its process; landed is a commit under way that
+// is on disk.
 func (s *sim) crash(landed bool) {
 	l := s.life
 	if l == nil {
@@ -165,7 +165,7 @@ func (s *sim) crash(landed bool) {
 			w.do()
 		}
 	}
-	s.trace("the lane has no power")
+	s.trace("the lane is gone")
 	l.stop()
 	s.after(freed, func() {
 		if s.life == nil {
@@ -253,9 +253,6 @@ func (s *sim) visit(v visit) bool {
 	s.limit = rules.Trapped + rules.DoorSlow + 2*time.Second
 	for _, u := range v.Upsets {
 		s.limit += u.Last + 5*time.Second
-		if u.Kind == powerLost || u.Kind == powerLanded || u.Kind == leaseLost {
-			s.limit += 2 * time.Minute
-		}
 	}
 	s.trace("%v", v)
 	s.gate.waiting = true

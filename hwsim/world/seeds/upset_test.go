@@ -98,6 +98,13 @@ func (s *sim) upset(u upset) {
 		s.crash(u.Kind == powerLanded)
 		u.Last += 1500 * ms
 		end = s.start
+	case laneKilled:
+		if s.life == nil {
+			break
+		}
+		s.crash(s.dice.roll(ofBoot)%2 == 0)
+		u.Last = s.dice.between(ofBoot, 200*ms, 900*ms)
+		end = s.start
 	case clockJump:
 		s.fit(lane.UnfitClock, "the clock is out")
 		end = func() { s.fit(lane.UnfitClock, "") }

@@ -32,9 +32,8 @@ export const doubts = (o, lane) => o === 'evacuate' ? `Evacuate ${lane}? The gat
 // fitting lists the orders for now, the first one being the likeliest.
 export function fitting(v) {
   const alarmed = (v.gate.alarms ?? []).length > 0, list = [];
-  if (v.state === 'LUGGAGE' && v.gate.state === 'MAINTENANCE') list.push(...(v.gate.entry > 0 ? ['move_entry_close'] : ['move_entry_open', 'end_maintenance']));
+  if (v.gate.state === 'MAINTENANCE') list.push(...(v.gate.entry > 0 ? ['move_entry_close'] : v.state === 'LUGGAGE' ? ['move_entry_open', 'end_maintenance'] : ['end_maintenance']));
   else if (v.state === 'LUGGAGE') list.push('maintenance');
-  else if (v.gate.state === 'MAINTENANCE') list.push('end_maintenance');
   if (v.state === 'FAULT') list.push('clear_faults');
   if (v.state === 'EVACUATE') list.push('end_evacuate');
   if (alarmed && ['OUT_OF_SERVICE', 'MULTI', 'FALLBACK'].includes(v.state)) list.push('clear_alarms');
