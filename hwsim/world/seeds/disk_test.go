@@ -17,12 +17,17 @@ import (
 type disk struct {
 	last     lane.Transaction
 	way      lane.Direction
-	entries  []kiosk.Entry // since an open leaf was last seen with nobody inside
+	entries  []entry // that tell who is inside, since an open leaf was last seen with nobody there
 	intents  map[lane.Transaction]*intent
 	ghost    []write // failed, and yet in the log: a power cut brings it back
 	full     bool
 	slow     bool
 	failNext bool
+}
+
+type entry struct {
+	event lane.Event
+	at    time.Time
 }
 
 type intent struct {
@@ -53,7 +58,7 @@ func (d *disk) recovery(s *sim) kiosk.Recovery {
 	was := kiosk.Recovery{Last: d.last, Direction: d.way}
 	was.Inside = kiosk.Inside(func(yield func(lane.Event, time.Time) bool) {
 		for _, e := range slices.Backward(d.entries) {
-			if !yield(e.Event, e.At) {
+			if !yield(e.event, e.at) {
 				return
 			}
 		}
@@ -164,13 +169,19 @@ func (g storeOf) flush() {
 
 func (g storeOf) Append(e kiosk.Entry) {
 	g.sim.stepped(g.life, e)
+	way, event, at := e.After.Direction, e.Event, e.At
 	g.put(nil, func() {
 		d := &g.sim.disk
-		d.way = e.After.Direction
-		if seen, ok := e.Event.(lane.GateSeen); ok && !seen.Gate.Occupied && !seen.Gate.Locked() {
-			d.entries = d.entries[:0]
+		d.way = way
+		switch e := event.(type) {
+		case lane.GateSeen:
+			if !e.Gate.Occupied && !e.Gate.Locked() {
+				d.entries = d.entries[:0]
+			}
+			d.entries = append(d.entries, entry{event, at})
+		case lane.Decided, lane.Renewed:
+			d.entries = append(d.entries, entry{event, at})
 		}
-		d.entries = append(d.entries, e)
 	})
 }
 
