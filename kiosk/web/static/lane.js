@@ -4,7 +4,8 @@ import { look, sit } from './chair.js';
 import { decide, devices, gate, pressed, settle, show } from './case.js';
 import { $, again, clock, el, words } from './dom.js';
 
-// call asks the lane: { status, data, said }, with status 0 where it does not answer.
+// call asks the lane: { ok, status, data, said }, with status 0 where it does not
+// answer, and null for data that is no JSON.
 async function call(path, body) {
   const r = await fetch('/lane/api/' + path, body && { method: 'POST', body: JSON.stringify(body) }).catch(() => null), data = await r?.json().catch(() => null);
   return { ok: !!r?.ok, status: r?.status ?? 0, data, said: !r ? 'No connection to the lane. Look at its state.' : r.ok ? '' : data?.title ?? `The lane answers ${r.status}.` };
@@ -28,7 +29,7 @@ async function cases() {
   if (!view?.me) { $('open').hidden = true; $('open').lastElementChild.replaceChildren(); cases.last = ''; return; }
   const r = await call('cases'), list = r.data;
   if (!r.status) lost();
-  if (!r.ok || !view.me) return; // a late answer is not for a locked page
+  if (!r.ok || !list || !view.me) return; // a late answer is not for a locked page
   $('open').hidden = !list.length;
   const key = JSON.stringify(list);
   if (key === cases.last) return;
