@@ -175,6 +175,13 @@ func draw(seed uint64, n int) []visit {
 			if r.IntN(3) == 0 {
 				u.Phase = lane.Phase(int(lane.Inside) + r.IntN(int(lane.Commit-lane.Inside)+1)) // most is at stake inside
 			}
+			late := v.Lazy && r.IntN(8) == 0 // in what nobody ends
+			if late {
+				u.Phase = lane.Review
+				if r.IntN(4) == 0 {
+					u.Kind = laneKilled
+				}
+			}
 			if b := bringers[u.Phase]; b != nil {
 				b(&v)
 			}
@@ -182,7 +189,7 @@ func draw(seed uint64, n int) []visit {
 			if r.IntN(8) == 0 {
 				u.Last = time.Duration(r.Int64N(int64(20 * time.Second)))
 			}
-			if v.Lazy && r.IntN(2) == 0 { // late in what nobody ends
+			if late {
 				u.After = time.Duration(1 + r.Int64N(int64(rules.Trapped)))
 			}
 			v.Upsets = append(v.Upsets, u)
