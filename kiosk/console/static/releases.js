@@ -2,8 +2,8 @@
 // how far it has come, and what stopped it. What is signed is computed here from
 // the bytes that the lanes will get, whatever the server says about them.
 import { $, byNumber, clock, el, words } from './dom.js';
-import { b64, bytes, call, hex, say, sha256, unb64, utf8 } from './passkey.js';
-import { here, lanes, may } from './state.js';
+import { b64, bytes, call, hex, sha256, unb64, utf8 } from './passkey.js';
+import { here, lanes, may, tellSite } from './state.js';
 
 const text = b => new TextDecoder().decode(b);
 const when = s => new Date(s * 1000).toLocaleString('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit' });
@@ -12,7 +12,7 @@ const named = r => `${words(r.kind)} ${r.number}`;
 const short = (list, most = 12) => list.length > most ? `${list.slice(0, most).join(', ')} and ${list.length - most} more` : list.join(', ');
 
 // word signs a word for the site and sends it.
-const word = (w, touched, plan) => say({ lane: '.', ...w }, touched, envelope => call('POST', '/api/releases/word', { envelope, plan }, 'No connection: look whether it was heard before you say it again.'));
+const word = (w, touched, plan) => tellSite('/api/releases/word', w, touched, { plan });
 function told(r, good) {
   $('release-said').className = r.ok ? 'said good' : 'said';
   $('release-said').textContent = r.ok ? good : r.said || 'The site does not answer.';

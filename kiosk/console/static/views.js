@@ -2,8 +2,8 @@
 // lanes and officers that join.
 import { settle } from './case.js';
 import { $, byNumber, el, words } from './dom.js';
-import { call, say } from './passkey.js';
-import { here, lanes, meaning, tell, watched } from './state.js';
+import { call } from './passkey.js';
+import { here, lanes, meaning, tell, tellSite, watched } from './state.js';
 import { watch } from './card.js';
 
 // allCases lists the open cases of every lane. A lane that does not answer is
@@ -73,7 +73,7 @@ $('revoke').onsubmit = async e => {
   e.preventDefault();
   const value = new FormData(e.target).get('lane'), said = $('revoke-said');
   said.className = 'said'; said.textContent = '';
-  const r = await say({ lane: '.', kind: 'shut_out', value }, true, envelope => call('POST', '/api/enrol/revoke', { envelope }, 'No connection: look whether it was heard before you say it again.'));
+  const r = await tellSite('/api/enrol/revoke', { kind: 'shut_out', value }, true);
   if (r.ok) { said.className = 'said good'; e.target.reset(); }
   said.textContent = r.ok ? `The computer of ${value} is shut out: it speaks to this site no more.` : r.said;
 };
